@@ -1,0 +1,61 @@
+# `make help` says what there is. PYTHON chooses the interpreter of .venv, ARGS goes to the command.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+        --generate-hashes --no-config --custom-compile-command "make lock" $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check proto lock clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: .venv/.ready ## build .venv, where it is missing or older than what it is made from
+	@:
+
+run: setup ## start a local deployment in the foreground (ARGS="--workers 3")
+	@exec $(BIN)/strongroom up $(ARGS)
+
+test: setup ## run the tests (ARGS="-k lease")
+	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+check: setup ## format, lint, types, import contracts, stale stubs
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/ruff check --config .ci/ruff-tests.toml tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python proto/generate.py --check
+
+proto: setup ## write the stubs in layers/core/python/strongroom_pb from proto/
+	$(BIN)/python proto/generate.py
+
+# All locks agree on versions, because dev.txt holds every package and binds the others.
+lock: setup ## write requirements/ from pyproject.toml (ARGS=--upgrade takes newer versions)
+	$(LOCK) --extra dev --output-file requirements/dev.txt
+	$(LOCK) --extra rest --constraint requirements/dev.txt --output-file requirements/main_api.txt
+	$(LOCK) --extra rpc --constraint requirements/dev.txt --output-file requirements/main_api_rpc.txt
+	$(LOCK) --extra worker --constraint requirements/dev.txt --output-file requirements/processing_fn.txt
+
+clean: ## remove .venv and what the tools left behind
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two steps, so that an edit of pyproject.toml does not install every package again. Each leaves its
+# mark as the last thing it does: what was interrupted has none and starts again from nothing.
+.venv/.packages: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Strongroom needs Python 3.11 or newer as $(PYTHON); or name one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Strongroom needs Python's venv module (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@echo "Building .venv, which takes a minute or two"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/.ready: .venv/.packages pyproject.toml
+	@rm -f .venv/.packages
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
+	@touch .venv/.packages $@

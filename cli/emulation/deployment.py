@@ -1,0 +1,255 @@
+"""A whole deployment below one directory: what `strongroom up` runs.
+
+<root>/shared/     the shared directory (docs/architecture.md)
+<root>/kms/        the emulated master key
+<root>/pki/        certificates
+<root>/run/        logs and ready files of the processes
+<root>/admin.json  the administrator's credentials; admin.curl: the same for `curl -K`
+"""
+
+import fcntl
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from cli.emulation.kms import EmulatedKms
+from cli.emulation.pki import CertificateAuthority
+from cli.emulation.processes import Child
+from cli.emulation.seed import seed
+from main_api import bootstrap
+from main_api.settings import Settings
+from strongroom import durable, limits
+from strongroom.clock import SystemClock
+from strongroom.errors import ConflictError
+from strongroom.layout import Layout
+from strongroom.rpc import tls
+from strongroom.rpc.tls import Identity
+
+_READY_S: Final = 30.0
+_PRIVATE: Final = 0o700
+_LOOPBACK: Final = ["localhost", "127.0.0.1", "::1"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `strongroom up` was told; port 0 picks a free one."""
+
+    root: Path = Path(".local")
+    http: str = "127.0.0.1:8080"
+    grpc: str = "127.0.0.1:50051"
+    workers: int = 2
+    https: bool = False
+    worker_environment: dict[str, str] = field(default_factory=dict)
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    """The administrator's."""
+
+    client_id: str
+    client_secret: str
+
+
+class LocalDeployment:
+    """Starts, watches and stops the processes of one deployment."""
+
+    def __init__(self, options: Options) -> None:
+        """Start nothing yet."""
+        self._options = options
+        self._root = options.root.resolve()
+        self._clock = SystemClock()
+        self._kms = EmulatedKms(self._root / "kms" / "master-key.json")
+        self._children: dict[str, Child] = {}
+        self._http_port = 0
+        self._grpc_port = 0
+        self._lock: Any = None
+        self.credentials = Credentials("", "")
+
+    @property
+    def shared_dir(self) -> Path:
+        """The shared directory."""
+        return self._root / "shared"
+
+    @property
+    def layout(self) -> Layout:
+        """The paths below the shared directory."""
+        return Layout(self.shared_dir)
+
+    @property
+    def http_url(self) -> str:
+        """Where REST is served."""
+        host = self._options.http.rpartition(":")[0]
+        return f"{'https' if self._options.https else 'http'}://{host}:{self._http_port}"
+
+    @property
+    def grpc_address(self) -> str:
+        """Where gRPC is served to clients."""
+        return f"{self._options.grpc.rpartition(':')[0]}:{self._grpc_port}"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate authority that clients trust."""
+        return self._root / "pki" / "ca.pem"
+
+    @property
+    def admin_curl_file(self) -> Path:
+        """The administrator's credentials as a configuration file of curl."""
+        return self._root / "admin.curl"
+
+    @property
+    def worker_names(self) -> list[str]:
+        """The workers' ids."""
+        return [f"worker-{number}" for number in range(1, self._options.workers + 1)]
+
+    def start(self) -> None:
+        """Bring everything up and wait until it serves.
+
+        Raises:
+            UnavailableError: A part does not start; the detail says which and why.
+            ConflictError: Another process runs a deployment below this root.
+            OSError: The disk refuses.
+        """
+        self._claim_root()
+        self._kms.start()
+        os.environ.update(self._kms.environment())
+        os.environ.pop("AWS_PROFILE", None)
+        authority = CertificateAuthority(self._root / "pki", self._clock)
+        main_identity = authority.issue("main", [tls.MAIN_NAME])
+        hosts = [a.rpartition(":")[0].strip("[]") for a in (self._options.http, self._options.grpc)]
+        server_identity = authority.issue("server", list(dict.fromkeys([*_LOOPBACK, *hosts])))
+        self._provision(main_identity)
+        self._start_main(main_identity, server_identity)
+        for name in self.worker_names:
+            identity = authority.issue(name, [tls.worker_name(name)])
+            self._add(name, "processing_fn", self._worker_environment(name, identity))
+        for name in self.worker_names:
+            self._children[name].wait_until_ready(_READY_S)
+
+    def watch(self) -> bool:
+        """Restart what has died; tell whether a restarted process has come to serve."""
+        restarted = [child for child in self._children.values() if child.keep_alive()]
+        for child in restarted:
+            child.wait_until_ready(_READY_S)
+        return bool(restarted)
+
+    def stop(self) -> None:
+        """End the workers, then the Main Worker, then the emulated KMS."""
+        workers = [self._children[n] for n in self.worker_names if n in self._children]
+        main = [child for name, child in self._children.items() if name in {"rest", "grpc"}]
+        for group in (workers, main):
+            for child in group:
+                child.terminate()
+            for child in group:
+                child.wait()
+        if self._kms.endpoint:
+            self._kms.stop()
+        if self._lock is not None:
+            self._lock.close()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what stands in the ready file (interface: `strongroom up`)."""
+        return {
+            "http_url": self.http_url,
+            "grpc_address": self.grpc_address,
+            "grpc_ca_file": str(self.ca_file),
+            "shared_dir": str(self.shared_dir),
+            "client_id": self.credentials.client_id,
+            "client_secret": self.credentials.client_secret,
+            "pids": {
+                "up": os.getpid(),
+                "rest": self._children["rest"].pid,
+                "grpc": self._children["grpc"].pid,
+                "workers": {name: self._children[name].pid for name in self.worker_names},
+            },
+        }
+
+    def main_settings(self) -> Settings:
+        """Return the settings of a Main Worker of this deployment."""
+        pki = self._root / "pki"
+        identity = Identity(self.ca_file, pki / "main.pem", pki / "main.key")
+        return Settings(self.shared_dir, self._kms.key_arn, identity)
+
+    def _claim_root(self) -> None:
+        for directory in (self._root, self.shared_dir, self._root / "run"):
+            directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
+        self._lock = (self._root / "up.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConflictError(
+                f"another `strongroom up` serves {self._root}; stop it, or choose another --root"
+            ) from error
+
+    def _provision(self, identity: Identity) -> None:
+        configured = Settings(self.shared_dir, self._kms.key_arn, identity)
+        if not self.layout.keyring().exists():
+            bootstrap.create_deployment(configured)
+        main = bootstrap.build(configured)
+        seed(main.provisioning)
+        self.credentials = self._administrator(main)
+
+    def _administrator(self, main: bootstrap.Main) -> Credentials:
+        filesystem, path = durable.LocalFilesystem(), self._root / "admin.json"
+        raw = durable.read_file(filesystem, str(path), limits.CONFIG_FILE_BYTES_MAX)
+        if raw is not None:
+            return msgspec.json.decode(raw, type=Credentials)
+        secret = main.provisioning.put_administrator("admin")
+        made = Credentials("admin", secret)
+        curl = f'user = "{made.client_id}:{made.client_secret}"\n'
+        durable.replace_file(filesystem, self.admin_curl_file, curl.encode())
+        durable.replace_file(filesystem, path, msgspec.json.encode(made))
+        return made
+
+    def _start_main(self, main: Identity, server: Identity) -> None:
+        environment = self._environment(main)
+        served = {
+            "STRONGROOM_SERVER_CERTIFICATE_FILE": str(server.certificate_file),
+            "STRONGROOM_SERVER_KEY_FILE": str(server.key_file),
+        }
+        rpc = {
+            "STRONGROOM_GRPC_LISTEN": self._options.grpc,
+            "STRONGROOM_SUBSCRIPTION_LISTEN": "127.0.0.1:0",
+        }
+        grpc = self._add("grpc", "main_api.rpc", {**environment, **served, **rpc})
+        rest = self._add(
+            "rest",
+            "main_api.rest",
+            {
+                **environment,
+                **(served if self._options.https else {}),
+                "STRONGROOM_HTTP_LISTEN": self._options.http,
+            },
+        )
+        ports = grpc.wait_until_ready(_READY_S)
+        self._grpc_port, self._subscription_port = ports["client_port"], ports["subscription_port"]
+        self._http_port = rest.wait_until_ready(_READY_S)["port"]
+        # A restarted process has to be found where the first one was.
+        grpc.environment["STRONGROOM_GRPC_LISTEN"] = self.grpc_address
+        grpc.environment["STRONGROOM_SUBSCRIPTION_LISTEN"] = f"127.0.0.1:{self._subscription_port}"
+        http_host = self._options.http.rpartition(":")[0]
+        rest.environment["STRONGROOM_HTTP_LISTEN"] = f"{http_host}:{self._http_port}"
+
+    def _worker_environment(self, name: str, identity: Identity) -> dict[str, str]:
+        return {
+            **self._environment(identity),
+            "STRONGROOM_WORKER_ID": name,
+            "STRONGROOM_MAIN_ADDRESS": f"127.0.0.1:{self._subscription_port}",
+            **self._options.worker_environment,
+        }
+
+    def _environment(self, identity: Identity) -> dict[str, str]:
+        return {
+            **os.environ,
+            "STRONGROOM_SHARED_DIR": str(self.shared_dir),
+            "STRONGROOM_CA_FILE": str(identity.ca_file),
+            "STRONGROOM_CERTIFICATE_FILE": str(identity.certificate_file),
+            "STRONGROOM_KEY_FILE": str(identity.key_file),
+        }
+
+    def _add(self, name: str, module: str, environment: dict[str, str]) -> Child:
+        child = Child(name, module, environment, self._root / "run", self._clock)
+        self._children[name] = child
+        child.start()
+        return child

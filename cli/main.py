@@ -1,0 +1,72 @@
+"""The `strongroom` command: its subcommands and exit codes.
+
+Exit codes: 0 done, 1 not done (one line on standard error says why), 2 wrong usage.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from strongroom.errors import InvalidArgumentError, StrongroomError
+
+app = typer.Typer(
+    help="Strongroom, an encrypted JSON database.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _command() -> None:
+    """Strongroom, an encrypted JSON database."""
+
+
+@app.command()
+def up(
+    root: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".local"),
+    http: Annotated[str, typer.Option(help="HOST:PORT of REST; port 0 picks one.")] = (
+        "127.0.0.1:8080"
+    ),
+    grpc: Annotated[str, typer.Option(help="HOST:PORT of gRPC; port 0 picks one.")] = (
+        "127.0.0.1:50051"
+    ),
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processing Workers.")] = 2,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written, as JSON, once everything serves.")
+    ] = None,
+    *,
+    https: Annotated[bool, typer.Option("--https", help="Serve REST over TLS.")] = False,
+) -> None:
+    """Run a whole deployment on this machine, in the foreground."""
+    # moto takes a second to import, which other commands need not wait for.
+    from cli import up as command  # noqa: PLC0415
+    from cli.emulation.deployment import Options  # noqa: PLC0415
+
+    for address in (http, grpc):
+        _check_address(address)
+    command.run(Options(root, http, grpc, workers, https), ready_file)
+
+
+def _check_address(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - TCP's
+        raise InvalidArgumentError(f"{address} is not HOST:PORT")
+
+
+def main() -> None:
+    """Run the command; a user's mistake ends in one line, not in a stack trace."""
+    try:
+        app()
+    except StrongroomError as error:
+        sys.stderr.write(f"strongroom: {error.detail}\n")
+        sys.exit(1)
+    except OSError as error:
+        sys.stderr.write(f"strongroom: {error}\n")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The kernel that Main Worker and Processing Worker share (design.md section 1)."""

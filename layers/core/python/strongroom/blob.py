@@ -1,0 +1,277 @@
+"""Format version 1 of a stored, encrypted file (design.md section 3).
+
+    offset  size  content
+    0       3     magic "SRM"
+    3       1     format version, 1
+    4       4     length of the header, big endian
+    8       n     header: a JSON object, UTF-8
+    8+n     m     ciphertext of the plaintext below
+    8+n+m   16    GCM tag
+
+    plaintext:
+    0       4     length of the prelude, big endian
+    4       p     prelude: a JSON object, UTF-8: the entity key, the request ids
+    4+p     q     the document, the client's own JSON text; empty in a tombstone
+
+Everything before the ciphertext, followed by the 32-byte file-id, is the AAD: a changed header bit
+or a blob at another entity's path does not open. Members of header and prelude that this version
+does not know are authenticated and carried along.
+
+A blob is parsed in two steps, so that whoever needs the header alone needs no key.
+"""
+
+import base64
+import binascii
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from strongroom import limits
+from strongroom.crypto import aead
+from strongroom.errors import IntegrityError
+
+FORMAT_VERSION: Final = 1
+_MAGIC: Final = b"SRM"
+_PREFIX: Final = struct.Struct(">3sBI")
+_LENGTH: Final = struct.Struct(">I")
+_PURPOSE: Final = b"strongroom/file/v1"
+
+
+class DataKeys(Protocol):
+    """The data keys that a holder of the keyring, or a worker, has in memory."""
+
+    def active(self) -> tuple[str, bytes]:
+        """Return id and material of the key that new files are encrypted under."""
+        ...
+
+    def material(self, key_id: str) -> bytes:
+        """Return a key.
+
+        Raises:
+            UnavailableError: It is not held here.
+        """
+        ...
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is readable of a stored file without a key.
+
+    Timestamps are RFC 3339 in UTC with milliseconds, `iv` is base64.
+    """
+
+    format: int
+    alg: str
+    key_id: str
+    iv: str
+    schema_id: str
+    schema_version: int
+    writer_id: str
+    version: int
+    created_at: str
+    updated_at: str
+    expires_at: str | None = None
+    deleted: bool = False
+
+
+_KNOWN_HEADER: Final = frozenset(Header.__struct_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """A write that was applied, remembered so that its repetition is not.
+
+    Attributes:
+        keyed_hash: 12 bytes of a keyed hash of the request id.
+        digest: 8 bytes of a keyed hash of the request.
+        version: The version that the write made.
+        at_s: When, in seconds since 1970.
+        created: Whether the write created the entity.
+    """
+
+    keyed_hash: bytes
+    digest: bytes
+    version: int
+    at_s: int
+    created: bool
+
+    _LAYOUT = struct.Struct(">12s8sQI?")
+
+    def pack(self) -> str:
+        """Return the 33 bytes of the record as base64."""
+        raw = self._LAYOUT.pack(self.keyed_hash, self.digest, self.version, self.at_s, self.created)
+        return base64.b64encode(raw).decode()
+
+    @classmethod
+    def unpack(cls, text: str) -> "RequestRecord":
+        """Return the record of a base64 text; raises ValueError or struct.error."""
+        return cls(*cls._LAYOUT.unpack(base64.b64decode(text, validate=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What lies inside the ciphertext.
+
+    Attributes:
+        entity_key: The client's key.
+        document: The client's JSON text; None in a tombstone.
+        requests: The last writes, newest last.
+        extra: Members of the prelude that this version does not know.
+    """
+
+    entity_key: str
+    document: bytes | None
+    requests: tuple[RequestRecord, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class _Prelude(msgspec.Struct, frozen=True):
+    key: str
+    requests: list[str] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A blob whose header was read; nothing is authenticated yet."""
+
+    header: Header
+    raw: bytes
+    ciphertext_offset: int
+
+    @property
+    def tag(self) -> bytes:
+        """The GCM tag."""
+        return self.raw[-aead.TAG_BYTES :]
+
+    def identity(self) -> tuple[int, str, str]:
+        """Return (version, key_id, iv): what the commit compares once more."""
+        return (self.header.version, self.header.key_id, self.header.iv)
+
+    def extra(self) -> dict[str, Any]:
+        """Return the header's members that this version does not know."""
+        members: dict[str, Any] = msgspec.json.decode(
+            self.raw[_PREFIX.size : self.ciphertext_offset]
+        )
+        return {name: value for name, value in members.items() if name not in _KNOWN_HEADER}
+
+
+def parse(raw: bytes) -> Parsed:
+    """Read the header of a blob.
+
+    Raises:
+        IntegrityError: Not a blob, a newer format, or cut short.
+    """
+    try:
+        magic, version, length = _PREFIX.unpack_from(raw)
+    except struct.error as error:
+        raise IntegrityError("the file is too short to be an entity") from error
+    if magic != _MAGIC:
+        raise IntegrityError("the file does not begin as an entity does")
+    if version != FORMAT_VERSION:
+        raise IntegrityError(f"format version {version} is not known to this version of Strongroom")
+    offset = _PREFIX.size + length
+    if length > limits.HEADER_BYTES_MAX or len(raw) < offset + aead.TAG_BYTES:
+        raise IntegrityError("the file is cut short")
+    try:
+        header = msgspec.json.decode(raw[_PREFIX.size : offset], type=Header)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise IntegrityError("the header cannot be read") from error
+    if header.format != version or header.alg != aead.ALGORITHM:
+        raise IntegrityError("the header names another format or algorithm")
+    return Parsed(header, raw, offset)
+
+
+def cipher(data_key: bytes, file_id: bytes) -> aead.Cipher:
+    """Return the cipher of one file under one data key."""
+    return aead.Cipher(data_key, _PURPOSE, file_id)
+
+
+def decrypt(parsed: Parsed, file_id: bytes, keys: DataKeys) -> Body:
+    """Return what lies inside.
+
+    Raises:
+        IntegrityError: The blob was not sealed as it stands, for this file-id.
+        UnavailableError: Its key is not held here.
+    """
+    return decrypt_with(cipher(keys.material(parsed.header.key_id), file_id), parsed, file_id)
+
+
+def decrypt_with(opener: aead.Cipher, parsed: Parsed, file_id: bytes) -> Body:
+    """Return what lies inside, with a cipher made before; raises as `decrypt`."""
+    raw, offset = parsed.raw, parsed.ciphertext_offset
+    try:
+        iv = base64.b64decode(parsed.header.iv, validate=True)
+    except binascii.Error as error:
+        raise IntegrityError("the header cannot be read") from error
+    return _body(opener.open(iv, raw[offset:], raw[:offset] + file_id), parsed.header)
+
+
+def _body(plaintext: bytes, header: Header) -> Body:
+    try:
+        (length,) = _LENGTH.unpack_from(plaintext)
+        start = _LENGTH.size + length
+        prelude = plaintext[_LENGTH.size : start]
+        members = msgspec.json.decode(prelude, type=_Prelude)
+        everything: dict[str, Any] = msgspec.json.decode(prelude)
+        requests = tuple(RequestRecord.unpack(text) for text in members.requests)
+    except (msgspec.MsgspecError, struct.error, ValueError) as error:
+        raise IntegrityError("the inside of the file cannot be read") from error
+    return Body(
+        entity_key=members.key,
+        document=None if header.deleted else plaintext[start:],
+        requests=requests,
+        extra={n: v for n, v in everything.items() if n not in {"key", "requests"}},
+    )
+
+
+def encrypt(
+    header: Header,
+    body: Body,
+    file_id: bytes,
+    data_key: bytes,
+    header_extra: dict[str, Any] | None = None,
+) -> bytes:
+    """Return the blob; `header.iv` has to be fresh from `fresh_iv`."""
+    members = msgspec.to_builtins(header) | (header_extra or {})
+    head = msgspec.json.encode(members, order="sorted")
+    prefix = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(head)) + head
+    prelude = msgspec.json.encode(
+        {"key": body.entity_key, "requests": [r.pack() for r in body.requests], **body.extra}
+    )
+    plaintext = _LENGTH.pack(len(prelude)) + prelude + (body.document or b"")
+    iv = base64.b64decode(header.iv)
+    return prefix + cipher(data_key, file_id).seal(iv, plaintext, prefix + file_id)
+
+
+def fresh_iv() -> str:
+    """Return a random IV as the header holds it."""
+    return base64.b64encode(aead.new_iv()).decode()
+
+
+def sidecar(parsed: Parsed) -> bytes:
+    """Return the bytes of the sidecar that belongs to a blob: its header and tag, readable."""
+    members = msgspec.to_builtins(parsed.header) | parsed.extra()
+    members["tag"] = base64.b64encode(parsed.tag).decode()
+    return msgspec.json.format(msgspec.json.encode(members, order="sorted"), indent=1) + b"\n"
+
+
+def sidecar_version(raw: bytes) -> int | None:
+    """Return the version that a sidecar names, or None where it cannot be read."""
+    try:
+        return msgspec.json.decode(raw, type=_SidecarVersion).version
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+class _SidecarVersion(msgspec.Struct, frozen=True):
+    version: int
+
+
+def remember(
+    requests: Iterable[RequestRecord], new: RequestRecord, now_s: int
+) -> tuple[RequestRecord, ...]:
+    """Return the request records to keep: the last 16 within 24 hours, the new one last."""
+    recent = [r for r in requests if now_s - r.at_s < limits.REQUEST_IDS_KEPT_SECONDS]
+    return (*recent[-(limits.REQUEST_IDS_KEPT - 1) :], new)

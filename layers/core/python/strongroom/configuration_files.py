@@ -1,0 +1,71 @@
+"""Templates and database configuration, read from the shared directory and verified.
+
+The disk is asked each time; what it says is decoded again only when the bytes have changed.
+"""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+from cachetools import LRUCache
+
+from strongroom import configuration, durable, limits
+from strongroom.configuration import Database, MacKeys, Template
+from strongroom.errors import UnavailableError
+from strongroom.layout import Layout
+
+T = TypeVar("T")
+_DECODED_MAX: Final = limits.TEMPLATES_COMPILED
+
+
+class ConfigurationFiles:
+    """The readers' side of templates and databases. Safe under threads.
+
+    Every method raises IntegrityError for a file that somebody without the key has changed, and
+    UnavailableError when the disk refuses.
+    """
+
+    def __init__(self, filesystem: durable.Filesystem, layout: Layout, keys: MacKeys) -> None:
+        """Take the keys that the files are verified with."""
+        self._layout = layout
+        self._databases = _Decoded(
+            filesystem, lambda raw, name: configuration.decode_database(raw, name, keys)
+        )
+        self._templates = _Decoded(
+            filesystem, lambda raw, name: configuration.decode_template(raw, name, keys)
+        )
+
+    def database(self, name: str) -> Database | None:
+        """Return a database's configuration, None where there is none."""
+        return self._databases.read(self._layout.database(name), name)
+
+    def template(self, schema_id: str) -> Template | None:
+        """Return a template, None where there is none; the same object while it is current."""
+        return self._templates.read(self._layout.template(schema_id), schema_id)
+
+
+class _Decoded(Generic[T]):
+    """Files of one kind, decoded once per content."""
+
+    def __init__(self, filesystem: durable.Filesystem, decode: Callable[[bytes, str], T]) -> None:
+        self._filesystem = filesystem
+        self._decode = decode
+        self._lock = threading.Lock()
+        self._known: LRUCache[str, tuple[bytes, T]] = LRUCache(_DECODED_MAX)
+
+    def read(self, path: Path, name: str) -> T | None:
+        try:
+            raw = durable.read_file(self._filesystem, str(path), limits.CONFIG_FILE_BYTES_MAX)
+        except OSError as error:
+            raise UnavailableError("the storage does not answer", retry_after_s=1) from error
+        if raw is None:
+            return None
+        with self._lock:
+            known = self._known.get(name)
+        if known is not None and known[0] == raw:
+            return known[1]
+        decoded = self._decode(raw, name)
+        with self._lock:
+            self._known[name] = (raw, decoded)
+        return decoded

@@ -1,0 +1,1 @@
+"""The cryptographic building blocks, each a thin use of the `cryptography` library."""

@@ -1,0 +1,273 @@
+"""Files that survive a power cut: the one helper that writes, renames and syncs them.
+
+A file is replaced by: writing a temporary file beside it, fsync of that, rename over the target,
+fsync of the directory. Nothing else in the system renames. A failed fsync is never retried: after
+it the page cache may claim what the disk does not hold (design.md section 3, "Commit").
+
+`Filesystem` is the port below, so that a test can count the calls or make one fail.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from strongroom.layout import TEMPORARY_PREFIX
+
+_PRIVATE_FILE: Final = 0o600
+_PRIVATE_DIRECTORY: Final = 0o700
+_READ_CHUNK_BYTES: Final = 64 * 1024
+# struct flock with 64-bit offsets on Linux: type, whence, start, length, pid (0 for OFD locks).
+_FLOCK: Final = struct.Struct("hhqqi4x")
+
+
+class Filesystem(Protocol):
+    """The filesystem calls that the system makes; each raises OSError as the kernel says."""
+
+    def open_directory(self, path: str) -> int:
+        """Open a directory, to look names up in it and to sync it."""
+        ...
+
+    def open(self, name: str, directory: int | None) -> int:
+        """Open a file for reading; a relative name is looked up in `directory`."""
+        ...
+
+    def create(self, name: str, directory: int | None) -> int:
+        """Create a file that must not be there, for writing, mode 0600."""
+        ...
+
+    def open_lock_file(self, path: str) -> int:
+        """Open a lock file for reading and writing; create it when it is not there."""
+        ...
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        """Read up to `size` bytes; fewer only at the end of the file."""
+        ...
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Write; the answer is how many bytes went out."""
+        ...
+
+    def fsync(self, descriptor: int) -> None:
+        """Force a file or a directory to the disk."""
+        ...
+
+    def rename(self, old: str, new: str, directory: int | None) -> None:
+        """Rename within a directory, over what is there."""
+        ...
+
+    def unlink(self, name: str, directory: int | None) -> None:
+        """Remove a name."""
+        ...
+
+    def make_directory(self, path: str) -> None:
+        """Make one directory, mode 0700."""
+        ...
+
+    def list_directory(self, path: str) -> list[str]:
+        """Return the names in a directory."""
+        ...
+
+    def try_lock(self, descriptor: int, offset: int) -> bool:
+        """Lock one byte for this open file description; False when another one holds it."""
+        ...
+
+    def unlock(self, descriptor: int, offset: int) -> None:
+        """Give the byte back."""
+        ...
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor."""
+        ...
+
+
+class LocalFilesystem:
+    """The operating system's own calls."""
+
+    def open_directory(self, path: str) -> int:
+        """Open a directory."""
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def open(self, name: str, directory: int | None) -> int:
+        """Open for reading; a symbolic link is refused (ELOOP)."""
+        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
+
+    def create(self, name: str, directory: int | None) -> int:
+        """Create for writing."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        return os.open(name, flags, _PRIVATE_FILE, dir_fd=directory)
+
+    def open_lock_file(self, path: str) -> int:
+        """Open or create a lock file."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE_FILE)
+
+    def read(self, descriptor: int, size: int) -> bytes:
+        """Read up to `size` bytes."""
+        return os.read(descriptor, size)
+
+    def write(self, descriptor: int, data: bytes) -> int:
+        """Write."""
+        return os.write(descriptor, data)
+
+    def fsync(self, descriptor: int) -> None:
+        """Force to the disk."""
+        os.fsync(descriptor)
+
+    def rename(self, old: str, new: str, directory: int | None) -> None:
+        """Rename over what is there."""
+        os.rename(old, new, src_dir_fd=directory, dst_dir_fd=directory)
+
+    def unlink(self, name: str, directory: int | None) -> None:
+        """Remove a name."""
+        os.unlink(name, dir_fd=directory)
+
+    def make_directory(self, path: str) -> None:
+        """Make one directory."""
+        os.mkdir(path, _PRIVATE_DIRECTORY)
+
+    def list_directory(self, path: str) -> list[str]:
+        """Return the names in a directory."""
+        return os.listdir(path)
+
+    def try_lock(self, descriptor: int, offset: int) -> bool:
+        """Take an open file description lock (fcntl(2), F_OFD_SETLK) on one byte."""
+        request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+        except OSError as error:
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                return False
+            raise
+        return True
+
+    def unlock(self, descriptor: int, offset: int) -> None:
+        """Give the byte back."""
+        request = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, offset, 1, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+
+    def close(self, descriptor: int) -> None:
+        """Close a descriptor."""
+        os.close(descriptor)
+
+
+@contextmanager
+def opened(filesystem: Filesystem, descriptor: int) -> Iterator[int]:
+    """Close a descriptor at the end."""
+    try:
+        yield descriptor
+    finally:
+        filesystem.close(descriptor)
+
+
+def read_all(filesystem: Filesystem, descriptor: int, size_max: int) -> bytes:
+    """Return a file's content, at most `size_max` bytes.
+
+    One call for a small file: what comes back shorter than asked for was the end.
+
+    Raises:
+        OSError: EFBIG for a longer file, or what the kernel says.
+    """
+    chunk = filesystem.read(descriptor, _READ_CHUNK_BYTES)
+    if len(chunk) < _READ_CHUNK_BYTES:
+        return chunk
+    chunks = [chunk]
+    total = len(chunk)
+    while chunk := filesystem.read(descriptor, 4 * _READ_CHUNK_BYTES):
+        chunks.append(chunk)
+        total += len(chunk)
+        if total > size_max:
+            raise OSError(errno.EFBIG, "larger than any file of its kind")
+    return b"".join(chunks)
+
+
+def read_file(
+    filesystem: Filesystem, name: str, size_max: int, directory: int | None = None
+) -> bytes | None:
+    """Return a file's content, or None when there is no such file; raises OSError."""
+    try:
+        descriptor = filesystem.open(name, directory)
+    except FileNotFoundError:
+        return None
+    with opened(filesystem, descriptor):
+        return read_all(filesystem, descriptor, size_max)
+
+
+def stage(filesystem: Filesystem, directory: int | None, data: bytes, *, sync: bool) -> str:
+    """Write a temporary file and return its name, to be published by a rename.
+
+    Raises:
+        OSError: Nothing stays behind.
+    """
+    name = f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    descriptor = filesystem.create(name, directory)
+    try:
+        with opened(filesystem, descriptor):
+            view = data
+            while view:
+                view = view[filesystem.write(descriptor, view) :]
+            if sync:
+                filesystem.fsync(descriptor)
+    except BaseException:
+        discard(filesystem, directory, name)
+        raise
+    return name
+
+
+def discard(filesystem: Filesystem, directory: int | None, name: str) -> None:
+    """Remove a temporary file, if it can be; what stays is swept later."""
+    try:
+        filesystem.unlink(name, directory)
+    except OSError:
+        return
+
+
+def replace_file(filesystem: Filesystem, path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replace a file, or make it, in one step that a crash cannot halve.
+
+    Args:
+        filesystem: Where.
+        path: The target; its directory is made when it is missing.
+        data: The new content.
+        sync: Whether it has to survive a power cut. Only what is rebuilt anyway does without.
+
+    Raises:
+        OSError: As the kernel says. Before the rename the old file stays.
+    """
+    with opened(filesystem, open_or_make_directory(filesystem, str(path.parent))) as directory:
+        temporary = stage(filesystem, directory, data, sync=sync)
+        try:
+            filesystem.rename(temporary, path.name, directory)
+        except BaseException:
+            discard(filesystem, directory, temporary)
+            raise
+        if sync:
+            filesystem.fsync(directory)
+
+
+def remove_file(filesystem: Filesystem, path: Path) -> bool:
+    """Remove a file durably; False when it is not there. Raises OSError."""
+    try:
+        with opened(filesystem, filesystem.open_directory(str(path.parent))) as directory:
+            filesystem.unlink(path.name, directory)
+            filesystem.fsync(directory)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def open_or_make_directory(filesystem: Filesystem, path: str) -> int:
+    """Open a directory; make it durably, with its parents, when it is missing."""
+    try:
+        return filesystem.open_directory(path)
+    except FileNotFoundError:
+        parent = str(Path(path).parent)
+        with opened(filesystem, open_or_make_directory(filesystem, parent)) as above:
+            with suppress(FileExistsError):
+                filesystem.make_directory(path)
+            filesystem.fsync(above)
+        return filesystem.open_directory(path)

@@ -1,0 +1,95 @@
+"""Names, keys and random ids: the one place that says which are well formed."""
+
+import re
+import secrets
+from typing import Final
+
+from strongroom import limits
+from strongroom.errors import InvalidArgumentError
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_WORKER_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_REQUEST_ID: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def database_name(text: str) -> str:
+    """Return the name of a database.
+
+    Raises:
+        InvalidArgumentError: It is not `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
+    """
+    return _name("database name", text)
+
+
+def schema_id(text: str) -> str:
+    """Return the id of a template; raises as `database_name`."""
+    return _name("schema id", text)
+
+
+def client_id(text: str) -> str:
+    """Return the id of a client; raises as `database_name`."""
+    return _name("client id", text)
+
+
+def _name(what: str, text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise InvalidArgumentError(
+            f"a {what} is 1 to 64 of A-Z a-z 0-9 . _ - and starts with a letter or digit"
+        )
+    return text
+
+
+def worker_id(text: str) -> str:
+    """Return the id of a worker: a DNS label (RFC 1123), because its certificate carries it.
+
+    Raises:
+        InvalidArgumentError: It is not one.
+    """
+    if _WORKER_ID.fullmatch(text) is None:
+        raise InvalidArgumentError("a worker id is a DNS label: 1 to 63 of a-z 0-9 -")
+    return text
+
+
+def entity_key(text: str) -> str:
+    """Return an entity key: 1 to 512 bytes of UTF-8 without control characters.
+
+    Raises:
+        InvalidArgumentError: It is not one.
+    """
+    if text.isascii() and text.isprintable() and 0 < len(text) <= limits.ENTITY_KEY_BYTES_MAX:
+        return text
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError("an entity key is UTF-8 text") from error
+    if not 0 < size <= limits.ENTITY_KEY_BYTES_MAX:
+        raise InvalidArgumentError(
+            f"an entity key has 1 to {limits.ENTITY_KEY_BYTES_MAX} bytes of UTF-8"
+        )
+    if _CONTROL_CHARACTER.search(text) is not None:
+        raise InvalidArgumentError("an entity key has no control characters")
+    return text
+
+
+def is_request_id(text: str) -> bool:
+    """Tell whether a client's `X-Request-ID` may be taken over (1 to 128 token characters)."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
+def idempotency_key(text: str) -> str:
+    """Return a client's `Idempotency-Key`: 1 to 128 printable ASCII characters.
+
+    Raises:
+        InvalidArgumentError: It is not one.
+    """
+    if not (
+        text.isascii() and text.isprintable() and 0 < len(text) <= limits.IDEMPOTENCY_KEY_CHARS_MAX
+    ):
+        raise InvalidArgumentError("an idempotency key is 1 to 128 printable ASCII characters")
+    return text
+
+
+def new_id(bits: int = 128) -> str:
+    """Return a random id in lower-case hex, unguessable at 128 bits."""
+    return secrets.token_hex(bits // 8)

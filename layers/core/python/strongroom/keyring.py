@@ -1,0 +1,231 @@
+"""The keyring: every key of a deployment under one root (design.md section 4).
+
+The root is 256 random bits, wrapped by the key provider (KMS); who holds the root holds everything.
+`control/keyring.json` is readable, so that one can see which keys exist, and is protected twice:
+each key is wrapped under a subkey of the root that is bound to (deployment, purpose, key id), and
+a MAC under the root covers the whole file, so that no state can be changed and no key be dropped.
+
+    {"format": 1, "deployment": "...", "generation": 3, "root": "<base64: the provider's message>",
+     "keys": [{"key_id", "purpose", "state", "created_at", "iv", "wrapped"}, ...], "mac":
+     "<base64>"}
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from strongroom import ids
+from strongroom.crypto import aead, mac
+from strongroom.errors import IntegrityError, UnavailableError
+
+FORMAT_VERSION: Final = 1
+
+
+class Purpose(StrEnum):
+    """What a key is for; a key never serves two purposes."""
+
+    DATA = "data"
+    NAMING = "naming"
+    CONFIGURATION = "configuration"
+    CONTROL = "control"
+    CLIENT_SECRET = "client-secret"  # noqa: S105 - the name of a purpose
+    TOKEN_SIGNING = "token-signing"  # noqa: S105 - the name of a purpose
+
+
+WORKER_PURPOSES: Final = frozenset({Purpose.DATA, Purpose.NAMING, Purpose.CONFIGURATION})
+"""The keys that a Processing Worker gets: to read and write entities, and to verify templates."""
+
+
+class State(StrEnum):
+    """What a key may still be used for."""
+
+    ACTIVE = "active"
+    DECRYPT_ONLY = "decrypt-only"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key; `material` is 32 bytes and never shown."""
+
+    key_id: str
+    purpose: Purpose
+    state: State
+    created_at: str
+    material: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """All keys of a deployment, in plaintext, in memory only."""
+
+    deployment: str
+    generation: int
+    keys: tuple[Key, ...]
+
+    def active(self, purpose: Purpose) -> Key:
+        """Return the key in use for a purpose.
+
+        Raises:
+            UnavailableError: There is none.
+        """
+        for key in self.keys:
+            if key.purpose == purpose and key.state == State.ACTIVE:
+                return key
+        raise UnavailableError(f"the keyring has no active key for {purpose}")
+
+    def find(self, key_id: str, purpose: Purpose) -> Key:
+        """Return a key by its id.
+
+        Raises:
+            UnavailableError: There is none of this id and purpose.
+        """
+        for key in self.keys:
+            if key.key_id == key_id and key.purpose == purpose:
+                return key
+        raise UnavailableError(f"the keyring has no key {key_id} for {purpose}")
+
+    def of(self, purposes: frozenset[Purpose]) -> tuple[Key, ...]:
+        """Return the keys of some purposes."""
+        return tuple(key for key in self.keys if key.purpose in purposes)
+
+
+class KeySet:
+    """The keys of one purpose as `blob.DataKeys`."""
+
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        """Take keys of one purpose; one of them is active."""
+        self._material = {key.key_id: key.material for key in keys}
+        self._active = next(key.key_id for key in keys if key.state == State.ACTIVE)
+
+    def active(self) -> tuple[str, bytes]:
+        """Return id and material of the key for new files."""
+        return self._active, self._material[self._active]
+
+    def material(self, key_id: str) -> bytes:
+        """Return a key.
+
+        Raises:
+            UnavailableError: It is not held here.
+        """
+        try:
+            return self._material[key_id]
+        except KeyError:
+            raise UnavailableError(f"key {key_id} is not held here") from None
+
+
+def new(deployment: str, created_at: str) -> Keyring:
+    """Return a keyring with one fresh key for each purpose."""
+    keys = tuple(new_key(purpose, created_at) for purpose in Purpose)
+    return Keyring(deployment=deployment, generation=1, keys=keys)
+
+
+def new_key(purpose: Purpose, created_at: str) -> Key:
+    """Return a fresh active key."""
+    return Key(ids.new_id(64), purpose, State.ACTIVE, created_at, aead.new_key())
+
+
+def with_active(keyring: Keyring, key: Key) -> Keyring:
+    """Return the keyring with a new active key; the former one of its purpose still decrypts."""
+    others = tuple(
+        replace(other, state=State.DECRYPT_ONLY) if other.purpose == key.purpose else other
+        for other in keyring.keys
+    )
+    return replace(keyring, generation=keyring.generation + 1, keys=(*others, key))
+
+
+class _KeyEntry(msgspec.Struct, frozen=True):
+    key_id: str
+    purpose: Purpose
+    state: State
+    created_at: str
+    iv: str
+    wrapped: str
+
+
+class _File(msgspec.Struct, frozen=True):
+    format: int
+    deployment: str
+    generation: int
+    root: str
+    keys: list[_KeyEntry]
+    mac: str = ""
+
+
+def encode(keyring: Keyring, root: bytes, root_message: bytes) -> bytes:
+    """Return the bytes of the keyring's file.
+
+    Args:
+        keyring: The keys.
+        root: The 256-bit root in plaintext.
+        root_message: The root as the key provider wrapped it.
+    """
+    unsigned = _File(
+        format=FORMAT_VERSION,
+        deployment=keyring.deployment,
+        generation=keyring.generation,
+        root=_text(root_message),
+        keys=[_wrap(key, root, keyring.deployment) for key in keyring.keys],
+    )
+    signature = mac.tag(_mac_key(root), _signed_bytes(unsigned))
+    signed = msgspec.structs.replace(unsigned, mac=_text(signature))
+    return msgspec.json.format(msgspec.json.encode(signed), indent=1) + b"\n"
+
+
+def decode(raw: bytes, open_root: Callable[[bytes, str], bytes]) -> tuple[Keyring, bytes, bytes]:
+    """Return (keyring, root, the root's wrapped message) of a keyring's file.
+
+    Args:
+        raw: The file's bytes.
+        open_root: Unwraps (message, deployment); it raises when the message is not of the
+            deployment.
+
+    Raises:
+        IntegrityError: The file was changed, or is not a keyring of this version.
+    """
+    try:
+        file = msgspec.json.decode(raw, type=_File)
+        if file.format != FORMAT_VERSION:
+            raise IntegrityError(f"keyring format {file.format} is not known to this version")
+        message = base64.b64decode(file.root, validate=True)
+        signature = base64.b64decode(file.mac, validate=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+        raise IntegrityError("the keyring's file cannot be read") from error
+    root = open_root(message, file.deployment)
+    mac.verify(_mac_key(root), signature, _signed_bytes(msgspec.structs.replace(file, mac="")))
+    keys = tuple(_unwrap(entry, root, file.deployment) for entry in file.keys)
+    return Keyring(file.deployment, file.generation, keys), root, message
+
+
+def _signed_bytes(file: _File) -> bytes:
+    return msgspec.json.encode(file)
+
+
+def _mac_key(root: bytes) -> bytes:
+    return aead.subkey(root, b"strongroom/keyring-mac/v1", b"")
+
+
+def _wrapping(root: bytes, deployment: str, purpose: str, key_id: str) -> aead.Cipher:
+    context = f"{deployment}\x00{purpose}\x00{key_id}".encode()
+    return aead.Cipher(root, b"strongroom/keyring-wrap/v1", context)
+
+
+def _wrap(key: Key, root: bytes, deployment: str) -> _KeyEntry:
+    iv = aead.new_iv()
+    wrapped = _wrapping(root, deployment, key.purpose, key.key_id).seal(iv, key.material, b"")
+    return _KeyEntry(key.key_id, key.purpose, key.state, key.created_at, _text(iv), _text(wrapped))
+
+
+def _unwrap(entry: _KeyEntry, root: bytes, deployment: str) -> Key:
+    cipher = _wrapping(root, deployment, entry.purpose, entry.key_id)
+    iv, wrapped = base64.b64decode(entry.iv), base64.b64decode(entry.wrapped)
+    material = cipher.open(iv, wrapped, b"")
+    return Key(entry.key_id, entry.purpose, entry.state, entry.created_at, material)
+
+
+def _text(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()

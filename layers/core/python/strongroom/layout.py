@@ -1,0 +1,64 @@
+"""Where things lie below the shared directory (design.md section 3). Paths only, no files.
+
+files/<database>/<2 hex>/<file-id>.json.enc     header and ciphertext
+files/<database>/<2 hex>/<file-id>.meta.json    sidecar
+templates/<schema-id>.json                      templates
+databases/<database>.json                       configuration of databases
+control/keyring.json                            the keyring
+control/{clients,workers}/<id>.sealed           records of the Main Worker
+locks/                                          lock files
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+BLOB_SUFFIX: Final = ".json.enc"
+SIDECAR_SUFFIX: Final = ".meta.json"
+TEMPORARY_PREFIX: Final = ".tmp-"
+RECORD_SUFFIX: Final = ".sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths below one shared directory."""
+
+    root: Path
+
+    def shard(self, database: str, file_id: bytes) -> str:
+        """Return the directory of an entity's two files."""
+        return f"{self.root}/files/{database}/{file_id[:1].hex()}"
+
+    def template(self, schema_id: str) -> Path:
+        """Return the file of a template."""
+        return self.root / "templates" / f"{schema_id}.json"
+
+    def database(self, database: str) -> Path:
+        """Return the file of a database's configuration."""
+        return self.root / "databases" / f"{database}.json"
+
+    def keyring(self) -> Path:
+        """Return the file of the keyring."""
+        return self.root / "control" / "keyring.json"
+
+    def records(self, kind: str) -> Path:
+        """Return the directory of one kind of control records."""
+        return self.root / "control" / kind
+
+    def record(self, kind: str, name: str) -> Path:
+        """Return the file of one control record."""
+        return self.records(kind) / f"{name}{RECORD_SUFFIX}"
+
+    def locks(self) -> Path:
+        """Return the directory of the lock files."""
+        return self.root / "locks"
+
+
+def blob_name(file_id: bytes) -> str:
+    """Return the file name of an entity's blob."""
+    return file_id.hex() + BLOB_SUFFIX
+
+
+def sidecar_name(file_id: bytes) -> str:
+    """Return the file name of an entity's sidecar."""
+    return file_id.hex() + SIDECAR_SUFFIX

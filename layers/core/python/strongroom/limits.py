@@ -1,0 +1,77 @@
+"""Every bound of the system, in one place (design.md section 5, invariant 7).
+
+A name ends in its unit. The relations between the bounds are checked at the end of the module, so
+that a changed bound which contradicts another one fails at import.
+"""
+
+from typing import Final
+
+# What a client may send.
+ENTITY_BYTES_MAX: Final = 4 * 1024 * 1024
+MESSAGE_BYTES_MAX: Final = ENTITY_BYTES_MAX + 64 * 1024
+ENTITY_KEY_BYTES_MAX: Final = 512
+ENTITIES_PER_REQUEST_MAX: Final = 100
+NESTING_DEPTH_MAX: Final = 64
+MEMBERS_MAX: Final = 250_000
+NUMBER_DIGITS_MAX: Final = 1_000
+NUMBER_EXPONENT_MAX: Final = 1_000
+REQUEST_ID_CHARS_MAX: Final = 128
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
+TOKEN_CHARS_MAX: Final = 4_096
+VIOLATIONS_REPORTED_MAX: Final = 50
+TTL_SECONDS_MAX: Final = 10 * 365 * 24 * 3600
+
+# What lies on the disk.
+HEADER_BYTES_MAX: Final = 16 * 1024
+SIDECAR_BYTES_MAX: Final = HEADER_BYTES_MAX + 4 * 1024
+REQUEST_IDS_KEPT: Final = 16
+REQUEST_IDS_KEPT_SECONDS: Final = 24 * 3600
+VERSION_MAX: Final = 2**53 - 1
+CONFIG_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
+TEMPLATE_BYTES_MAX: Final = 1024 * 1024
+PATTERN_BACKTRACKS_MAX: Final = 100_000
+
+# How long anything waits, and how much of it may wait.
+LOCK_WAIT_SECONDS: Final = 5.0
+LOCK_HELD_SECONDS_MAX: Final = 20.0
+REQUEST_SECONDS: Final = 10.0
+READ_ATTEMPT_SECONDS: Final = 2.0
+WRITE_ATTEMPT_SECONDS: Final = 6.0
+REGISTRY_REFRESH_SECONDS: Final = 0.25
+REGISTRY_KEPT_SECONDS: Final = 3600
+WORKER_THREADS: Final = 16
+WORKER_CONCURRENT_REQUESTS_MAX: Final = 256
+MAIN_THREADS: Final = 16
+MAIN_CONCURRENT_REQUESTS_MAX: Final = 1_024
+SUBSCRIPTION_THREADS: Final = 4
+LEASE_SECONDS: Final = 6
+LEASE_RENEWALS_PER_LEASE: Final = 3
+CLOCK_SKEW_MS_MAX: Final = 500
+
+# Tokens.
+ACCESS_TOKEN_SECONDS: Final = 600
+WORKER_TOKEN_SECONDS: Final = 2 * LEASE_SECONDS
+REVOCATION_SECONDS_MAX: Final = 5.0
+CLIENT_RECORD_CACHE_SECONDS: Final = 2.0
+VERIFIED_TOKENS_CACHED: Final = 10_000
+
+# The cache of a Processing Worker.
+CACHE_BYTES: Final = 256 * 1024 * 1024
+CACHE_TTL_SECONDS: Final = 300.0
+DATABASES_REMEMBERED: Final = 10_000
+TEMPLATES_COMPILED: Final = 1_000
+
+
+def _require(relation: bool, sentence: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not relation:
+        raise RuntimeError(f"limits contradict each other: {sentence}")
+
+
+_require(ENTITY_BYTES_MAX < MESSAGE_BYTES_MAX, "a message has to hold an entity")
+_require(ENTITY_KEY_BYTES_MAX < HEADER_BYTES_MAX, "a prelude has to hold an entity key")
+_require(LOCK_WAIT_SECONDS < REQUEST_SECONDS, "a lock's wait has to end within the request")
+_require(READ_ATTEMPT_SECONDS < REQUEST_SECONDS, "a read needs time for a second worker")
+_require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a lock's wait")
+_require(WRITE_ATTEMPT_SECONDS < REQUEST_SECONDS, "a write needs time for a second worker")
+_require(CLIENT_RECORD_CACHE_SECONDS < REVOCATION_SECONDS_MAX, "a revocation would come too late")
+_require(WORKER_TOKEN_SECONDS > LEASE_SECONDS, "a token has to outlive the lease that it renews")

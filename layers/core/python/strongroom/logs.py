@@ -1,0 +1,63 @@
+"""Structured logs, one JSON object a line on standard error, redacted by an allow-list.
+
+Only the fields named here are written; any other one is replaced by its name, so that a document, a
+token or an entity key that somebody passes by mistake does not reach a disk (design.md section 5,
+invariant 4). Of an exception the type and the place are logged, not its text: the text of a
+library's error may quote what it was given.
+"""
+
+import sys
+import traceback
+from collections.abc import MutableMapping
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+Fields = MutableMapping[str, Any]
+_ALLOWED: Final = frozenset(
+    {"event", "level", "timestamp", "process", "request_id", "worker_id", "client_id", "database"}
+    | {"schema_id", "file_id", "key_id", "version", "code", "status", "method", "route", "address"}
+    | {"lease_seconds", "signal", "error", "where", "reason", "deployment", "count", "port", "pid"}
+)
+
+
+def configure(process: str) -> None:
+    """Set logging up for a process, once, from its main module."""
+    structlog.configure(
+        processors=[
+            partial(_name_process, process),
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _describe_exception,
+            _redact,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def logger() -> structlog.typing.FilteringBoundLogger:
+    """Return a logger; it is bound to the configuration at its first use."""
+    bound: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    return bound
+
+
+def _name_process(process: str, _logger: object, _name: str, fields: Fields) -> Fields:
+    fields["process"] = process
+    return fields
+
+
+def _describe_exception(_logger: object, _name: str, fields: Fields) -> Fields:
+    if fields.pop("exc_info", None):
+        kind, _, trace = sys.exc_info()
+        if kind is not None:
+            frames = traceback.extract_tb(trace)
+            fields["error"] = kind.__name__
+            fields["where"] = [f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in frames]
+    return fields
+
+
+def _redact(_logger: object, _name: str, fields: Fields) -> Fields:
+    return {k: v if k in _ALLOWED else "(not on the allow-list)" for k, v in fields.items()}

@@ -1,0 +1,72 @@
+"""What every long-running process of the system does with itself."""
+
+import ctypes
+import os
+import resource
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from strongroom import durable, jsontext
+
+PARENT_VARIABLE: Final = "STRONGROOM_PARENT_PID"
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_JOIN_S: Final = 0.5
+
+
+def die_with_parent() -> None:
+    """End this process when the one that `STRONGROOM_PARENT_PID` names dies (prctl(2)).
+
+    Without the variable nothing is done: outside `strongroom up` a supervisor is in charge.
+    """
+    expected = os.environ.get(PARENT_VARIABLE)
+    if expected is None:
+        return
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(expected):
+        raise SystemExit("the process that started this one is gone")
+
+
+def become_parent() -> None:
+    """Let processes that this one starts die with it, where it dies with its own parent."""
+    if PARENT_VARIABLE in os.environ:
+        os.environ[PARENT_VARIABLE] = str(os.getpid())
+
+
+def keep_memory_private() -> None:
+    """Switch core dumps off, so that no key reaches a disk that way."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def announce(ready_file: str | None, facts: dict[str, Any]) -> None:
+    """Tell whoever waits for it, by a file written atomically, that this process can serve."""
+    if ready_file:
+        data = jsontext.dump(facts)
+        durable.replace_file(durable.LocalFilesystem(), Path(ready_file), data, sync=False)
+
+
+def run_until_signal(work: Callable[[], bool], stop: Callable[[], None]) -> bool:
+    """Run `work` until it returns, and call `stop` at SIGTERM or SIGINT; return its answer.
+
+    `work` gets a thread of its own: a signal's handler runs in the main thread, which then holds no
+    lock that `stop` could want. False when `work` has raised; the traceback went to standard error.
+    """
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(work()), name="work")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop())
+    thread.start()
+    while thread.is_alive():
+        thread.join(_JOIN_S)
+    return bool(answers and answers[0])
+
+
+def _prctl(option: int, value: int) -> None:
+    library = ctypes.CDLL(None, use_errno=True)
+    if library.prctl(option, value, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))

@@ -1,0 +1,1 @@
+"""What both workers need of gRPC: errors as statuses, mutual TLS, channel options."""

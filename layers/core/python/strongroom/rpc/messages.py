@@ -1,0 +1,50 @@
+"""The messages that both workers translate: an entity's condition and metadata."""
+
+from strongroom.entity import Condition, Metadata
+from strongroom_pb.v1 import common_pb2
+
+
+def to_metadata(message: common_pb2.EntityMetadata) -> Metadata:
+    """Return the metadata of a message."""
+    return Metadata(
+        version=message.version,
+        created_at=message.created_at,
+        updated_at=message.updated_at,
+        expires_at=message.expires_at or None,
+        schema_id=message.schema_id,
+        schema_version=message.schema_version,
+    )
+
+
+def from_metadata(metadata: Metadata) -> common_pb2.EntityMetadata:
+    """Return the message of metadata."""
+    return common_pb2.EntityMetadata(
+        version=metadata.version,
+        created_at=metadata.created_at,
+        updated_at=metadata.updated_at,
+        expires_at=metadata.expires_at or "",
+        schema_id=metadata.schema_id,
+        schema_version=metadata.schema_version,
+    )
+
+
+def to_condition(message: common_pb2.Condition) -> Condition:
+    """Return the condition of a message."""
+    kind = message.WhichOneof("kind")
+    if kind == "if_version":
+        return Condition(if_version=message.if_version)
+    return Condition(
+        if_absent=kind == "if_absent" and message.if_absent,
+        if_present=kind == "if_present" and message.if_present,
+    )
+
+
+def from_condition(condition: Condition) -> common_pb2.Condition:
+    """Return the message of a condition."""
+    if condition.if_version is not None:
+        return common_pb2.Condition(if_version=condition.if_version)
+    if condition.if_absent:
+        return common_pb2.Condition(if_absent=True)
+    if condition.if_present:
+        return common_pb2.Condition(if_present=True)
+    return common_pb2.Condition()

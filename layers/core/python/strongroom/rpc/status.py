@@ -1,0 +1,133 @@
+"""Errors as google.rpc.Status and back: the one table between our codes and gRPC's.
+
+The stable code travels as `ErrorInfo.reason` in the domain `strongroom`, violations as
+`BadRequest`, a wait as `RetryInfo`, so that a generic client understands them too (AIP-193).
+"""
+
+from typing import Final, NoReturn
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
+from strongroom import errors
+
+DOMAIN: Final = "strongroom"
+DETAILS_KEY: Final = "grpc-status-details-bin"
+_VERSION: Final = "current_version"
+_ENTITY_KEY: Final = "entity_key"
+
+_GRPC: Final[dict[type[errors.StrongroomError], int]] = {
+    errors.InternalError: code_pb2.INTERNAL,
+    errors.InvalidArgumentError: code_pb2.INVALID_ARGUMENT,
+    errors.InvalidDocumentError: code_pb2.INVALID_ARGUMENT,
+    errors.UnauthenticatedError: code_pb2.UNAUTHENTICATED,
+    errors.ForbiddenError: code_pb2.PERMISSION_DENIED,
+    errors.NotFoundError: code_pb2.NOT_FOUND,
+    errors.MethodNotAllowedError: code_pb2.UNIMPLEMENTED,
+    errors.ConflictError: code_pb2.ALREADY_EXISTS,
+    errors.PreconditionFailedError: code_pb2.ABORTED,
+    errors.TooLargeError: code_pb2.INVALID_ARGUMENT,
+    errors.UnsupportedMediaTypeError: code_pb2.INVALID_ARGUMENT,
+    errors.SchemaViolationError: code_pb2.INVALID_ARGUMENT,
+    errors.IdempotencyMismatchError: code_pb2.INVALID_ARGUMENT,
+    errors.RateLimitedError: code_pb2.RESOURCE_EXHAUSTED,
+    errors.UnavailableError: code_pb2.UNAVAILABLE,
+    errors.BusyError: code_pb2.UNAVAILABLE,
+    errors.OutcomeUnknownError: code_pb2.UNKNOWN,
+    errors.IntegrityError: code_pb2.DATA_LOSS,
+    errors.StaleBindingError: code_pb2.FAILED_PRECONDITION,
+}
+_STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}
+
+
+def to_status(error: errors.StrongroomError) -> status_pb2.Status:
+    """Return an error as the message that crosses the wire."""
+    status = status_pb2.Status(code=_GRPC[type(error)], message=error.detail)
+    info = error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN)
+    if error.current_version is not None:
+        info.metadata[_VERSION] = str(error.current_version)
+    if error.entity_key is not None:
+        info.metadata[_ENTITY_KEY] = error.entity_key
+    _add(status, info)
+    if error.violations:
+        _add(status, _bad_request(error))
+    if error.retry_after_s is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.seconds = error.retry_after_s
+        _add(status, retry)
+    return status
+
+
+def from_status(status: status_pb2.Status) -> errors.StrongroomError:
+    """Return the error that a status tells of; an unknown one is an internal error."""
+    info = error_details_pb2.ErrorInfo()
+    bad_request = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
+    for detail in status.details:
+        for message in (info, bad_request, retry):
+            detail.Unpack(message)
+    if info.domain != DOMAIN or info.reason not in errors.BY_CODE:
+        return errors.InternalError("the other side failed in a way that it did not name")
+    version = info.metadata.get(_VERSION)
+    return errors.BY_CODE[info.reason](
+        status.message,
+        retry_after_s=retry.retry_delay.seconds if retry.HasField("retry_delay") else None,
+        current_version=int(version) if version is not None else None,
+        entity_key=info.metadata.get(_ENTITY_KEY),
+        violations=[
+            errors.Violation(v.field, v.reason, v.description) for v in bad_request.field_violations
+        ],
+    )
+
+
+def from_rpc_error(error: grpc.RpcError) -> errors.StrongroomError:
+    """Return the error of a failed call: the one that the server named, else what gRPC says."""
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    if isinstance(error, grpc.Call):
+        for key, value in error.trailing_metadata() or ():
+            if key == DETAILS_KEY and isinstance(value, bytes):
+                return from_status(status_pb2.Status.FromString(value))
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return errors.RateLimitedError("the server has no room for the request", retry_after_s=1)
+    if code in _TRANSIENT:
+        return errors.UnavailableError("the server cannot be reached in time", retry_after_s=1)
+    return errors.InternalError("the call failed in a way that the other side did not name")
+
+
+_TRANSIENT: Final = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+
+
+def abort(context: grpc.ServicerContext, error: errors.StrongroomError) -> NoReturn:
+    """End a call of a server with an error."""
+    status = to_status(error)
+    context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
+    context.abort(_STATUS_CODES[status.code], status.message)
+    raise AssertionError("abort returned")
+
+
+def _bad_request(error: errors.StrongroomError) -> error_details_pb2.BadRequest:
+    violation = error_details_pb2.BadRequest.FieldViolation
+    return error_details_pb2.BadRequest(
+        field_violations=[
+            violation(field=v.pointer, reason=v.keyword, description=v.detail)
+            for v in error.violations
+        ]
+    )
+
+
+def _add(
+    status: status_pb2.Status,
+    detail: error_details_pb2.ErrorInfo
+    | error_details_pb2.BadRequest
+    | error_details_pb2.RetryInfo,
+) -> None:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    status.details.append(packed)

@@ -1,0 +1,1 @@
+"""The Main Worker: authenticates, authorizes, routes, registers workers, vends keys."""

@@ -1,0 +1,1 @@
+"""KMS, the control store on the shared directory, the way to Processing Workers."""

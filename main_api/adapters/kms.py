@@ -1,0 +1,91 @@
+"""The keyring's root under an AWS KMS key, through aws-encryption-sdk.
+
+The message is the SDK's own format, so that a second master key provider (an offline recovery
+key) can be added without a format of ours. Its encryption context binds it to the deployment: KMS
+itself refuses to open it under another one. Algorithm: AES-256-GCM with HKDF and key commitment,
+without the signature, because whoever may decrypt here may also encrypt.
+"""
+
+from typing import Final
+
+import aws_encryption_sdk
+import botocore.session
+from aws_encryption_sdk import CommitmentPolicy, StrictAwsKmsMasterKeyProvider
+from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
+from aws_encryption_sdk.identifiers import AlgorithmSuite
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from strongroom.errors import IntegrityError, UnavailableError
+
+_PURPOSE: Final = "strongroom-keyring-root"
+_CONNECT_S: Final = 2
+_READ_S: Final = 5
+_ATTEMPTS: Final = 3
+_SUITE: Final = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
+
+
+class KmsKeyProvider:
+    """A `KeyProvider` over one KMS key."""
+
+    def __init__(self, key_arn: str) -> None:
+        """Take the key's ARN; nothing is called yet."""
+        self._key_arn = key_arn
+
+    def wrap(self, root: bytes, deployment: str) -> bytes:
+        """Encrypt the root: one GenerateDataKey."""
+        try:
+            message, _ = _client().encrypt(
+                source=root,
+                key_provider=self._master_keys(),
+                encryption_context=_context(deployment),
+                algorithm=_SUITE,
+            )
+        except (AWSEncryptionSDKClientError, BotoCoreError, ClientError) as error:
+            raise self._unavailable(error) from error
+        return bytes(message)
+
+    def unwrap(self, message: bytes, deployment: str) -> bytes:
+        """Decrypt the root: one Decrypt."""
+        try:
+            root, header = _client().decrypt(source=message, key_provider=self._master_keys())
+        except (AWSEncryptionSDKClientError, BotoCoreError, ClientError) as error:
+            raise self._unavailable(error) from error
+        for name, value in _context(deployment).items():
+            if header.encryption_context.get(name) != value:
+                raise IntegrityError("the keyring's root belongs to another deployment")
+        return bytes(root)
+
+    def _master_keys(self) -> StrictAwsKmsMasterKeyProvider:
+        session = botocore.session.Session()
+        session.set_default_client_config(
+            Config(
+                connect_timeout=_CONNECT_S,
+                read_timeout=_READ_S,
+                retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            )
+        )
+        return StrictAwsKmsMasterKeyProvider(key_ids=[self._key_arn], botocore_session=session)
+
+    def _unavailable(self, error: Exception) -> UnavailableError:
+        cause = error.__cause__ or error.__context__ or error
+        kind = (
+            cause.response.get("Error", {}).get("Code", "ClientError")
+            if isinstance(cause, ClientError)
+            else type(cause).__name__
+        )
+        return UnavailableError(
+            f"KMS does not serve the key {self._key_arn} ({kind}); check that it is enabled, that"
+            " this role may use it and that its endpoint can be reached",
+            retry_after_s=5,
+        )
+
+
+def _client() -> aws_encryption_sdk.EncryptionSDKClient:
+    return aws_encryption_sdk.EncryptionSDKClient(
+        commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
+    )
+
+
+def _context(deployment: str) -> dict[str, str]:
+    return {"deployment": deployment, "purpose": _PURPOSE}

@@ -1,0 +1,152 @@
+"""Calls to Processing Workers over gRPC and mutual TLS, one channel per worker."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import grpc
+
+from main_api.domain.registry import WorkerRecord
+from main_api.service.ports import Found, PutItem, Written
+from strongroom.configuration import Database
+from strongroom.errors import StrongroomError
+from strongroom.rpc import messages, status, tls
+from strongroom_pb.v1 import processing_pb2 as pb
+from strongroom_pb.v1 import processing_pb2_grpc
+
+_CHANNELS_MAX: Final = 1_000
+T = TypeVar("T")
+
+
+class GrpcWorkers:
+    """The `WorkerClient` of a Main Worker. Safe under threads."""
+
+    def __init__(self, identity: tls.Identity) -> None:
+        """Take the Main Worker's certificate; connect at the first call."""
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._channels: dict[str, tuple[str, grpc.Channel]] = {}
+
+    def get(
+        self, worker: WorkerRecord, database: Database, key: str, known: int, timeout_s: float
+    ) -> Found:
+        """Read an entity."""
+        params = pb.Params(if_none_match_version=known)
+        request = _request(database, key, pb.OPERATION_GET, params)
+        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
+        return _raised(_found(key, answer))
+
+    def get_many(
+        self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
+    ) -> list[Found | StrongroomError]:
+        """Read several entities."""
+        request = _batch(database, pb.OPERATION_GET, [pb.BatchItem(entity_key=k) for k in keys])
+        answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
+        return [_found(key, r) for key, r in zip(keys, answer.responses, strict=True)]
+
+    def put(
+        self, worker: WorkerRecord, database: Database, item: PutItem, timeout_s: float
+    ) -> Written:
+        """Create or replace an entity."""
+        request = _request(database, item.key, pb.OPERATION_PUT, _put_params(item))
+        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
+        return _raised(_written(item.key, answer))
+
+    def put_many(
+        self, worker: WorkerRecord, database: Database, items: Sequence[PutItem], timeout_s: float
+    ) -> list[Written | StrongroomError]:
+        """Create or replace several entities."""
+        batch = [pb.BatchItem(entity_key=i.key, params=_put_params(i)) for i in items]
+        request = _batch(database, pb.OPERATION_PUT, batch)
+        answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
+        return [_written(i.key, r) for i, r in zip(items, answer.responses, strict=True)]
+
+    def statistics(self, worker: WorkerRecord, timeout_s: float) -> dict[str, int]:
+        """Return a worker's counters."""
+        request = pb.GetStatisticsRequest()
+        answer = _call(lambda: self._stub(worker).GetStatistics(request, timeout=timeout_s))
+        return dict(answer.counters)
+
+    def close(self) -> None:
+        """Close every channel."""
+        with self._lock:
+            for _, channel in self._channels.values():
+                channel.close()
+            self._channels.clear()
+
+    def _stub(self, worker: WorkerRecord) -> processing_pb2_grpc.ProcessingServiceStub:
+        with self._lock:
+            address, channel = self._channels.get(worker.worker_id, ("", None))
+            if channel is None or address != worker.address:
+                if channel is not None:
+                    channel.close()
+                if len(self._channels) >= _CHANNELS_MAX:
+                    _, (_, oldest) = self._channels.popitem()
+                    oldest.close()
+                channel = tls.mutual_channel(
+                    self._identity, worker.address, tls.worker_name(worker.worker_id)
+                )
+                self._channels[worker.worker_id] = (worker.address, channel)
+        return processing_pb2_grpc.ProcessingServiceStub(channel)
+
+
+def _call(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except grpc.RpcError as error:
+        raise status.from_rpc_error(error) from error
+
+
+def _raised(answer: T | StrongroomError) -> T:
+    if isinstance(answer, StrongroomError):
+        raise answer
+    return answer
+
+
+def _request(
+    database: Database, key: str, operation: pb.Operation.ValueType, params: pb.Params
+) -> pb.ProcessRequest:
+    return pb.ProcessRequest(
+        database_name=database.name,
+        entity_key=key,
+        schema_id=database.schema_id,
+        operation=operation,
+        params=params,
+        incarnation=database.incarnation,
+    )
+
+
+def _batch(
+    database: Database, operation: pb.Operation.ValueType, items: list[pb.BatchItem]
+) -> pb.ProcessBatchRequest:
+    return pb.ProcessBatchRequest(
+        database_name=database.name,
+        schema_id=database.schema_id,
+        operation=operation,
+        incarnation=database.incarnation,
+        items=items,
+    )
+
+
+def _put_params(item: PutItem) -> pb.Params:
+    return pb.Params(
+        document=item.document,
+        condition=messages.from_condition(item.condition),
+        request_id=item.request_id,
+        ttl_seconds=item.ttl_seconds or 0,
+    )
+
+
+def _found(key: str, response: pb.ProcessResponse) -> Found | StrongroomError:
+    if response.HasField("status"):
+        return status.from_status(response.status)
+    result = response.result
+    metadata = messages.to_metadata(result.metadata)
+    return Found(key, result.document, metadata, result.not_modified)
+
+
+def _written(key: str, response: pb.ProcessResponse) -> Written | StrongroomError:
+    if response.HasField("status"):
+        return status.from_status(response.status)
+    result = response.result
+    return Written(key, result.created, messages.to_metadata(result.metadata))

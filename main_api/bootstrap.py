@@ -1,0 +1,90 @@
+"""The composition root of the Main Worker: the one place that puts the parts together."""
+
+import threading
+from dataclasses import dataclass
+
+from main_api import settings
+from main_api.adapters.control_store import ControlFiles, KeyringFile
+from main_api.adapters.kms import KmsKeyProvider
+from main_api.adapters.processing_workers import GrpcWorkers
+from main_api.service import provisioning
+from main_api.service.access import Access
+from main_api.service.dispatch import Dispatcher
+from main_api.service.entities import Entities
+from main_api.service.provisioning import Provisioning
+from main_api.service.subscriptions import Subscriptions
+from main_api.settings import Settings
+from strongroom.clock import SystemClock
+from strongroom.durable import LocalFilesystem
+from strongroom.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Main:
+    """The use cases of a Main Worker, over one opened keyring."""
+
+    access: Access
+    entities: Entities
+    subscriptions: Subscriptions
+    provisioning: Provisioning
+    dispatcher: Dispatcher
+    workers: GrpcWorkers
+
+
+def build(configured: Settings) -> Main:
+    """Open the keyring with one KMS call and put the parts together.
+
+    Raises:
+        UnavailableError: KMS or the disk refuse, or there is no keyring.
+        IntegrityError: The keyring was changed.
+    """
+    clock, filesystem = SystemClock(), LocalFilesystem()
+    layout = Layout(configured.shared_dir)
+    provider = KmsKeyProvider(configured.kms_key_arn)
+    keyring = provisioning.open_keyring(KeyringFile(filesystem, layout), provider)
+    store = ControlFiles(filesystem, layout, keyring, clock)
+    access = Access(keyring, store, clock)
+    dispatcher = Dispatcher(store, clock)
+    workers = GrpcWorkers(configured.identity)
+    return Main(
+        access=access,
+        entities=Entities(access, store, dispatcher, workers),
+        subscriptions=Subscriptions(keyring, store, clock),
+        provisioning=Provisioning(access, store, clock),
+        dispatcher=dispatcher,
+        workers=workers,
+    )
+
+
+def create_deployment(configured: Settings) -> None:
+    """Make the keyring of a new deployment.
+
+    Raises:
+        ConflictError: There is one.
+        UnavailableError: KMS or the disk refuse.
+    """
+    store = KeyringFile(LocalFilesystem(), Layout(configured.shared_dir))
+    provisioning.create_keyring(store, KmsKeyProvider(configured.kms_key_arn), SystemClock())
+
+
+class Current:
+    """The Main of this process, built at the first request (a Lambda is imported, not started).
+
+    A failure is not kept: the next request tries anew.
+    """
+
+    def __init__(self) -> None:
+        """Build nothing yet."""
+        self._lock = threading.Lock()
+        self._main: Main | None = None
+
+    def get(self) -> Main:
+        """Return it; raises as `build`."""
+        main = self._main
+        if main is None:
+            with self._lock:
+                main = self._main
+                if main is None:
+                    main = build(settings.from_environment())
+                    self._main = main
+        return main

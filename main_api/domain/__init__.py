@@ -1,0 +1,1 @@
+"""Pure rules: grants, placement, the registry of workers."""

@@ -1,0 +1,55 @@
+"""Who may do what: grants name databases, actions and a prefix of keys."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import msgspec
+
+
+class Action(StrEnum):
+    """What a grant allows; none implies another one."""
+
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    ADMIN = "admin"
+
+
+ALL_ACTIONS = frozenset(Action)
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """One permission.
+
+    Attributes:
+        database: A database's name, or a prefix of names followed by `*`.
+        actions: What may be done.
+        key_prefix: Entity keys begin with it.
+    """
+
+    database: str
+    actions: frozenset[Action]
+    key_prefix: str = ""
+
+    def allows(self, database: str, entity_key: str, action: Action) -> bool:
+        """Tell whether this grant covers one action on one entity."""
+        return (
+            action in self.actions
+            and self._names(database)
+            and entity_key.startswith(self.key_prefix)
+        )
+
+    def _names(self, database: str) -> bool:
+        if self.database.endswith("*"):
+            return database.startswith(self.database[:-1])
+        return database == self.database
+
+
+def allowed(grants: Iterable[Grant], database: str, entity_key: str, action: Action) -> bool:
+    """Tell whether any grant covers one action on one entity."""
+    return any(grant.allows(database, entity_key, action) for grant in grants)
+
+
+def actions_of(grants: Iterable[Grant]) -> frozenset[Action]:
+    """Return every action that some grant names."""
+    return frozenset(action for grant in grants for action in grant.actions)

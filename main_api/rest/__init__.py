@@ -1,0 +1,1 @@
+"""The REST face: a Chalice app, on Lambda and behind granian alike."""

@@ -1,0 +1,84 @@
+"""`python -m main_api.rest`: the REST face behind granian, configured by its environment."""
+
+import socket
+import sys
+
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server import Server
+
+from main_api import settings
+from main_api.rest.app import app, current
+from main_api.rest.wsgi import WsgiAdapter
+from strongroom import limits, logs, process
+from strongroom.errors import StrongroomError, UnavailableError
+
+_BACKLOG = 1024
+
+
+def application() -> WsgiAdapter:
+    """Build the application in granian's worker process; called by granian."""
+    process.die_with_parent()
+    process.keep_memory_private()
+    logs.configure("main-worker-rest")
+    try:
+        current.get()
+    except StrongroomError as error:
+        sys.stderr.write(f"main_api.rest: {error.detail}\n")
+        raise SystemExit(1) from error
+    return WsgiAdapter(app)
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT."""
+    process.die_with_parent()
+    process.keep_memory_private()
+    try:
+        configured = settings.rest_from_environment()
+        reserved = _reserve(configured.host, configured.port)
+    except StrongroomError as error:
+        sys.stderr.write(f"main_api.rest: {error.detail}\n")
+        return 1
+    port = reserved.getsockname()[1]
+    server = Server(
+        "main_api.rest.__main__:application",
+        factory=True,
+        address=configured.host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=1,
+        blocking_threads=limits.MAIN_THREADS,
+        backlog=_BACKLOG,
+        ssl_cert=configured.certificate_file,
+        ssl_key=configured.key_file,
+        log_level=LogLevels.warning,
+    )
+    process.become_parent()
+    process.announce(configured.ready_file, {"port": port})
+    server.serve()
+    return 0
+
+
+def _reserve(host: str, port: int) -> socket.socket:
+    """Bind the port without listening, so that granian (SO_REUSEPORT) finds it free.
+
+    Raises:
+        UnavailableError: Somebody else has it.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # Without SO_REUSEPORT: a second deployment must not share the first one's port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            port = probe.getsockname()[1]
+        reserved = socket.socket(family, socket.SOCK_STREAM)
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind((host, port))
+    except OSError as error:
+        raise UnavailableError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return reserved
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""Chalice, made safe under threads and closed by default.
+
+Chalice keeps the current request on the app object, so that two threads would see each other's;
+here it is kept per thread. And every request passes `__call__`: there the bearer token is
+verified, for every path that is not listed as public, before any view runs. So no route can miss
+it (docs/adr/0003-token-verified-in-the-app.md).
+"""
+
+import threading
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+from chalice.app import Chalice, Request, Response
+
+from main_api.bootstrap import Current, Main
+from main_api.rest import problems
+from main_api.service.access import Caller
+from strongroom import ids, logs
+from strongroom.errors import (
+    InternalError,
+    InvalidArgumentError,
+    MethodNotAllowedError,
+    NotFoundError,
+    StrongroomError,
+)
+
+REQUEST_ID_HEADER: Final = "X-Request-ID"
+_NO_STORE: Final = {"Cache-Control": "no-store"}
+_log = logs.logger()
+Event = dict[str, Any]
+T = TypeVar("T")
+
+
+class _PerThread(threading.local):
+    request: Request | None = None
+    lambda_context: Any = None
+    caller: Caller | None = None
+    request_id: str = ""
+
+
+class StrongroomApp(Chalice):
+    """The REST face's application object: `app(event, context)`, as Lambda calls it."""
+
+    def __init__(self, app_name: str, public: frozenset[str], current: Current) -> None:
+        """Take the paths that need no token, and the way to the use cases."""
+        self._per_thread = _PerThread()
+        super().__init__(app_name, configure_logs=False)
+        self._public = public
+        self._current = current
+
+    @property
+    def current_request(self) -> Request | None:
+        """The request that this thread is serving."""
+        return self._per_thread.request
+
+    @current_request.setter
+    def current_request(self, request: Request | None) -> None:
+        self._per_thread.request = request
+
+    @property
+    def lambda_context(self) -> Any:  # noqa: ANN401 - Chalice's own type
+        """The context that this thread was called with."""
+        return self._per_thread.lambda_context
+
+    @lambda_context.setter
+    def lambda_context(self, context: Any) -> None:  # noqa: ANN401 - as above
+        self._per_thread.lambda_context = context
+
+    @property
+    def request(self) -> Request:
+        """The request that this thread is serving; only for views."""
+        request = self._per_thread.request
+        if request is None:
+            raise InternalError("there is no request")
+        return request
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request that this thread is serving."""
+        return self._per_thread.request_id
+
+    @property
+    def caller(self) -> Caller:
+        """Who has proven to be calling; only for views of paths that are not public."""
+        caller = self._per_thread.caller
+        if caller is None:
+            raise InternalError("the caller was not authenticated")
+        return caller
+
+    @property
+    def main(self) -> Main:
+        """The use cases."""
+        return self._current.get()
+
+    def route(self, path: str, **kwargs: Any) -> Callable[..., Any]:  # noqa: ANN401 - Chalice's
+        """Register a view; its errors become problem details."""
+        register = super().route(path, content_types=[], **kwargs)
+
+        def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
+            @wraps(view)
+            def translated(*args: str, **values: str) -> Response:
+                return self._answer(lambda: view(*args, **values))
+
+            register(translated)
+            return translated
+
+        return decorate
+
+    def __call__(self, event: Event, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Chalice's
+        """Serve one API Gateway proxy event (v1)."""
+        mine = self._per_thread
+        mine.request_id = _request_id(event)
+        mine.caller = None
+        try:
+            refusal = self._answer(lambda: self._admit(event))
+            answer = (
+                super().__call__(event, context)
+                if refusal is None
+                else refusal.to_dict(self.api.binary_types)
+            )
+        finally:
+            mine.request, mine.caller = None, None
+        headers = answer.setdefault("headers", {})
+        headers[REQUEST_ID_HEADER] = mine.request_id
+        return answer
+
+    def _admit(self, event: Event) -> None:
+        """Check path, method and token, in this order, before Chalice sees the request."""
+        resource = event["requestContext"]["resourcePath"]
+        methods = self.routes.get(resource)
+        if methods is None:
+            raise NotFoundError("no such path")
+        if event["requestContext"]["httpMethod"] not in methods:
+            raise MethodNotAllowedError("allowed here: " + ", ".join(sorted(methods)))
+        if resource not in self._public:
+            headers = {k.lower(): v for k, v in (event.get("headers") or {}).items()}
+            self._per_thread.caller = self.main.access.authenticate(headers.get("authorization"))
+
+    def _answer(self, work: Callable[[], T]) -> T | Response:
+        try:
+            return work()
+        except MethodNotAllowedError as error:
+            allow = {"Allow": error.detail.partition(": ")[2]}
+            return problems.response(error, self.request_id, allow)
+        except StrongroomError as error:
+            return problems.response(error, self.request_id)
+        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+            _log.exception("request-failed", request_id=self.request_id)
+            defect = InternalError("an internal error; quote the request id when you report it")
+            return problems.response(defect, self.request_id)
+
+
+def json_response(
+    body: bytes, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """Return an answer of JSON text; nobody on the way may keep it (RFC 9111 section 5.2.2.5)."""
+    all_headers: dict[str, str | list[str]] = {
+        "Content-Type": "application/json",
+        **_NO_STORE,
+        **(headers or {}),
+    }
+    return Response(body.decode(), all_headers, status)
+
+
+def body_of(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        InvalidArgumentError: Its encoding is broken.
+    """
+    try:
+        raw = request.raw_body
+    except ValueError as error:
+        raise InvalidArgumentError("the body cannot be read") from error
+    return raw if isinstance(raw, bytes) else raw.encode()
+
+
+def _request_id(event: Event) -> str:
+    for name, value in (event.get("headers") or {}).items():
+        if name.lower() == REQUEST_ID_HEADER.lower() and ids.is_request_id(value):
+            return str(value)
+    return ids.new_id()

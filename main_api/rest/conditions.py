@@ -1,0 +1,48 @@
+"""Conditional requests, RFC 9110 section 13: `If-Match` and `If-None-Match` over our versions."""
+
+import re
+from typing import Final
+
+from strongroom.entity import UNCONDITIONAL, Condition
+from strongroom.errors import InvalidArgumentError
+
+_ETAG: Final = re.compile(r'\s*"([1-9][0-9]{0,15})"\s*')
+
+
+def etag(version: int) -> str:
+    """Return the entity tag of a version."""
+    return f'"{version}"'
+
+
+def for_write(if_match: str | None, if_none_match: str | None) -> Condition:
+    """Return what the headers of a write demand.
+
+    Raises:
+        InvalidArgumentError: Not one entity tag of ours, or both headers at once.
+    """
+    if if_match is not None and if_none_match is not None:
+        raise InvalidArgumentError("send If-Match or If-None-Match, not both")
+    if if_match is not None:
+        if if_match.strip() == "*":
+            return Condition(if_present=True)
+        return Condition(if_version=_version("If-Match", if_match))
+    if if_none_match is not None:
+        if if_none_match.strip() != "*":
+            raise InvalidArgumentError("If-None-Match of a write is *")
+        return Condition(if_absent=True)
+    return UNCONDITIONAL
+
+
+def known_version(if_none_match: str | None) -> int:
+    """Return the version that a reader has, 0 for none or one that cannot be ours."""
+    if if_none_match is None:
+        return 0
+    match = _ETAG.fullmatch(if_none_match.replace("W/", "", 1))
+    return int(match[1]) if match else 0
+
+
+def _version(header: str, value: str) -> int:
+    match = _ETAG.fullmatch(value)
+    if match is None:
+        raise InvalidArgumentError(f'{header} is * or one entity tag such as "3"')
+    return int(match[1])

@@ -1,0 +1,105 @@
+"""WSGI (PEP 3333) in front of the Chalice app: a request becomes an API Gateway proxy event (v1).
+
+So the handlers that run here are the ones that Lambda runs. The body travels in base64, as API
+Gateway sends it for binary media types `*/*`; in text mode it would mangle what is not UTF-8.
+"""
+
+import base64
+import re
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from main_api.rest.application import Event, StrongroomApp
+from strongroom import limits
+
+Environ = dict[str, Any]
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+_READ_BYTES: Final = 256 * 1024
+_PARAMETERS_MAX: Final = 1_000
+
+
+class WsgiAdapter:
+    """Serves an application object to a WSGI server."""
+
+    def __init__(self, app: StrongroomApp) -> None:
+        """Compile the paths of the application's routes."""
+        self._app = app
+        self._patterns = [
+            (re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))), path)
+            for path in app.routes
+        ]
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        answer = self._app(self._event(environ), None)
+        body = answer.get("body") or ""
+        data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
+        headers = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
+        headers.append(("Content-Length", str(len(data))))
+        status = HTTPStatus(answer["statusCode"])
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [data]
+
+    def _event(self, environ: Environ) -> Event:
+        path = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
+        resource, parameters = self._match(path)
+        method = environ["REQUEST_METHOD"]
+        query = _query(environ.get("QUERY_STRING", ""))
+        body = _body(environ)
+        return {
+            "resource": resource,
+            "path": path,
+            "httpMethod": method,
+            "headers": _headers(environ),
+            "multiValueQueryStringParameters": query or None,
+            "pathParameters": parameters,
+            "stageVariables": None,
+            "requestContext": {
+                "resourcePath": resource,
+                "httpMethod": method,
+                "path": path,
+                "identity": {"sourceIp": environ.get("REMOTE_ADDR", "")},
+            },
+            "body": base64.b64encode(body).decode(),
+            "isBase64Encoded": True,
+        }
+
+    def _match(self, path: str) -> tuple[str, dict[str, str]]:
+        for pattern, resource in self._patterns:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                return resource, match.groupdict()
+        return path, {}
+
+
+def _headers(environ: Environ) -> dict[str, str]:
+    headers = {
+        name[len("HTTP_") :].replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_")
+    }
+    if environ.get("CONTENT_TYPE"):
+        headers["content-type"] = environ["CONTENT_TYPE"]
+    return headers
+
+
+def _query(text: str) -> dict[str, list[str]]:
+    query: dict[str, list[str]] = {}
+    pairs = parse_qsl(
+        text, keep_blank_values=True, errors="surrogateescape", max_num_fields=_PARAMETERS_MAX
+    )
+    for name, value in pairs:
+        query.setdefault(name, []).append(value)
+    return query
+
+
+def _body(environ: Environ) -> bytes:
+    """Read the body, one byte past the bound at most: the application refuses what is larger."""
+    stream, left = environ["wsgi.input"], limits.MESSAGE_BYTES_MAX + 1
+    chunks = []
+    while left > 0 and (chunk := stream.read(min(left, _READ_BYTES))):
+        chunks.append(chunk)
+        left -= len(chunk)
+    return b"".join(chunks)

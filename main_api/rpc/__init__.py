@@ -1,0 +1,1 @@
+"""The gRPC face: the client API and the subscription API."""

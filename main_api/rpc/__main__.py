@@ -1,0 +1,45 @@
+"""`python -m main_api.rpc`: the gRPC face, configured by its environment."""
+
+import asyncio
+import signal
+import sys
+
+from main_api import bootstrap, settings
+from main_api.rpc import server
+from strongroom import logs, process
+from strongroom.errors import StrongroomError
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT."""
+    process.die_with_parent()
+    process.keep_memory_private()
+    logs.configure("main-worker-rpc")
+    try:
+        asyncio.run(_serve())
+    except (StrongroomError, OSError) as error:
+        detail = error.detail if isinstance(error, StrongroomError) else str(error)
+        sys.stderr.write(f"main_api.rpc: {detail}\n")
+        return 1
+    return 0
+
+
+async def _serve() -> None:
+    common = settings.from_environment()
+    configured = settings.rpc_from_environment()
+    main_worker = bootstrap.build(common)
+    running = await server.start(main_worker, configured, common.identity)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    process.announce(
+        configured.ready_file,
+        {"client_port": running.client_port, "subscription_port": running.subscription_port},
+    )
+    await stopping.wait()
+    await running.stop()
+    main_worker.workers.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

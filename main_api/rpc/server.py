@@ -1,0 +1,91 @@
+"""The gRPC face: two servers on one event loop, one for clients, one for workers.
+
+They are apart because they prove identity in different ways: clients by a token over TLS, workers
+by a certificate. So no service of the one can be reached through the port of the other.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from main_api.bootstrap import Main
+from main_api.rpc.client_services import AuthService, EntityService
+from main_api.rpc.subscription_service import SubscriptionService
+from main_api.settings import RpcSettings
+from strongroom import limits
+from strongroom.errors import UnavailableError
+from strongroom.rpc import tls
+from strongroom_pb.v1 import (
+    auth_pb2,
+    auth_pb2_grpc,
+    entity_pb2,
+    entity_pb2_grpc,
+    subscription_pb2_grpc,
+)
+
+_DRAIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServers:
+    """Both servers, and the ports that they listen on."""
+
+    clients: grpc.aio.Server
+    subscriptions: grpc.aio.Server
+    client_port: int
+    subscription_port: int
+
+    async def stop(self) -> None:
+        """Finish what is running, within five seconds."""
+        await self.clients.stop(_DRAIN_S)
+        await self.subscriptions.stop(_DRAIN_S)
+
+
+async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> RunningServers:
+    """Serve.
+
+    Raises:
+        UnavailableError: An address cannot be had.
+    """
+    clients = _server(limits.MAIN_THREADS, "client")
+    auth_pb2_grpc.add_AuthServiceServicer_to_server(AuthService(main), clients)
+    entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(main), clients)
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), clients)
+    names = [
+        auth_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
+        entity_pb2.DESCRIPTOR.services_by_name["EntityService"].full_name,
+        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+        reflection.SERVICE_NAME,
+    ]
+    reflection.enable_server_reflection(names, clients)
+    subscriptions = _server(limits.SUBSCRIPTION_THREADS, "subscription")
+    subscription_pb2_grpc.add_SubscriptionServiceServicer_to_server(
+        SubscriptionService(main), subscriptions
+    )
+    client_port = _bind(
+        clients, configured.client_listen, tls.server_credentials(configured.server_identity)
+    )
+    subscription_port = _bind(
+        subscriptions, configured.subscription_listen, tls.mutual_server_credentials(identity)
+    )
+    await clients.start()
+    await subscriptions.start()
+    return RunningServers(clients, subscriptions, client_port, subscription_port)
+
+
+def _server(threads: int, name: str) -> grpc.aio.Server:
+    return grpc.aio.server(
+        ThreadPoolExecutor(threads, thread_name_prefix=name),
+        options=tls.SERVER_OPTIONS,
+        maximum_concurrent_rpcs=limits.MAIN_CONCURRENT_REQUESTS_MAX,
+    )
+
+
+def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:
+    try:
+        return server.add_secure_port(listen, credentials)
+    except RuntimeError as error:
+        raise UnavailableError(f"cannot listen on {listen}; is the port taken?") from error

@@ -1,0 +1,1 @@
+"""Use cases of the Main Worker and the ports that they need."""

@@ -1,0 +1,158 @@
+"""What clients do with entities; both faces call this."""
+
+from collections.abc import Mapping, Sequence
+
+from main_api.domain.grants import Action
+from main_api.service.access import Access, Caller
+from main_api.service.dispatch import Dispatcher
+from main_api.service.ports import ControlStore, Found, PutItem, WorkerClient, Written
+from strongroom import ids, limits
+from strongroom.configuration import Database
+from strongroom.entity import UNCONDITIONAL, Condition
+from strongroom.errors import (
+    InvalidArgumentError,
+    NotFoundError,
+    OutcomeUnknownError,
+    StrongroomError,
+    TooLargeError,
+)
+
+
+class PartlyWrittenError(OutcomeUnknownError):
+    """A write of several entities that failed midway; `outcomes` has one answer per key."""
+
+    def __init__(self, outcomes: Mapping[str, Written | StrongroomError]) -> None:
+        """Keep the answers."""
+        super().__init__("not all entities were written; see the outcome of each", retry_after_s=1)
+        self.outcomes = outcomes
+
+
+class Entities:
+    """Get and put, authorized and routed."""
+
+    def __init__(
+        self, access: Access, store: ControlStore, dispatcher: Dispatcher, workers: WorkerClient
+    ) -> None:
+        """Take the parts."""
+        self._access = access
+        self._store = store
+        self._dispatcher = dispatcher
+        self._workers = workers
+
+    def get(self, caller: Caller, database_name: str, key: str, known: int = 0) -> Found:
+        """Read an entity; its document is left out when its version is the `known` one.
+
+        Raises:
+            InvalidArgumentError, ForbiddenError, NotFoundError, IntegrityError, UnavailableError
+        """
+        ids.entity_key(key)
+        database = self._authorized(caller, database_name, [key], Action.READ)
+        return self._dispatcher.read(
+            database_name,
+            key,
+            lambda worker, timeout_s: self._workers.get(worker, database, key, known, timeout_s),
+        )
+
+    def get_many(self, caller: Caller, database_name: str, keys: Sequence[str]) -> list[Found]:
+        """Read several entities; those that are not there are left out.
+
+        Raises:
+            TooLargeError: The answer would be larger than a message may be; else as `get`.
+        """
+        wanted = _unique_keys(keys)
+        database = self._authorized(caller, database_name, wanted, Action.READ)
+        answers = self._dispatcher.read(
+            database_name,
+            wanted[0],
+            lambda worker, timeout_s: self._workers.get_many(worker, database, wanted, timeout_s),
+        )
+        found = [answer for answer in answers if isinstance(answer, Found)]
+        for answer in answers:
+            if isinstance(answer, StrongroomError) and not isinstance(answer, NotFoundError):
+                raise answer
+        if sum(len(entity.document) for entity in found) > limits.MESSAGE_BYTES_MAX:
+            raise TooLargeError("the entities together are too large; ask for fewer at once")
+        return found
+
+    def put(
+        self,
+        caller: Caller,
+        database_name: str,
+        documents: Mapping[str, bytes],
+        *,
+        condition: Condition = UNCONDITIONAL,
+        idempotency_key: str = "",
+        ttl_seconds: int | None = None,
+    ) -> list[Written]:
+        """Create or replace entities; all are validated before any is written.
+
+        Args:
+            caller: Who.
+            database_name: Where.
+            documents: JSON text by entity key.
+            condition: What has to hold; for a single entity only.
+            idempotency_key: The client's own; a repetition with it is applied once.
+            ttl_seconds: Lifetime; None for the database's own.
+
+        Raises:
+            InvalidArgumentError, InvalidDocumentError, SchemaViolationError, TooLargeError,
+            ForbiddenError, NotFoundError, PreconditionFailedError, IdempotencyMismatchError,
+            IntegrityError, UnavailableError: Nothing was written.
+            PartlyWrittenError: Some may have been.
+            OutcomeUnknownError: It may have been.
+        """
+        keys = _unique_keys(documents)
+        if condition != UNCONDITIONAL and len(keys) > 1:
+            raise InvalidArgumentError("a condition is for a single entity")
+        if ttl_seconds is not None and not 1 <= ttl_seconds <= limits.TTL_SECONDS_MAX:
+            raise InvalidArgumentError(f"ttl_seconds is 1 to {limits.TTL_SECONDS_MAX}")
+        database = self._authorized(caller, database_name, keys, Action.WRITE)
+        # Without a key of the client's own, an id of ours keeps a second attempt from applying
+        # twice.
+        request_id = (
+            f"{caller.client_id}/{ids.idempotency_key(idempotency_key)}"
+            if idempotency_key
+            else f"/{ids.new_id()}"
+        )
+        items = [PutItem(key, documents[key], condition, request_id, ttl_seconds) for key in keys]
+        if len(items) == 1:
+            return [self._put_one(database, items[0])]
+        return self._put_many(database, items)
+
+    def _put_one(self, database: Database, item: PutItem) -> Written:
+        return self._dispatcher.write(
+            database.name,
+            item.key,
+            lambda worker, timeout_s: self._workers.put(worker, database, item, timeout_s),
+        )
+
+    def _put_many(self, database: Database, items: list[PutItem]) -> list[Written]:
+        answers = self._dispatcher.write(
+            database.name,
+            items[0].key,
+            lambda worker, timeout_s: self._workers.put_many(worker, database, items, timeout_s),
+        )
+        written = [answer for answer in answers if isinstance(answer, Written)]
+        if len(written) < len(answers):
+            raise PartlyWrittenError(dict(zip((i.key for i in items), answers, strict=True)))
+        return written
+
+    def _authorized(
+        self, caller: Caller, database_name: str, keys: list[str], action: Action
+    ) -> Database:
+        """Ask the grants before the disk: who may not see a database does not learn of it."""
+        ids.database_name(database_name)
+        self._access.authorize(caller, database_name, keys, action)
+        database = self._store.database(database_name)
+        if database is None:
+            raise NotFoundError(f"no such database: {database_name}")
+        return database
+
+
+def _unique_keys(keys: Sequence[str] | Mapping[str, bytes]) -> list[str]:
+    unique = list(dict.fromkeys(keys))
+    if not 1 <= len(unique) <= limits.ENTITIES_PER_REQUEST_MAX:
+        raise InvalidArgumentError(
+            f"name 1 to {limits.ENTITIES_PER_REQUEST_MAX} entities in one request"
+        )
+    return [ids.entity_key(key) for key in unique]

@@ -1,0 +1,174 @@
+"""What the use cases need of the world."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from main_api.domain.grants import Grant
+from main_api.domain.registry import WorkerRecord
+from strongroom.configuration import Database, Template
+from strongroom.entity import Condition, Metadata
+from strongroom.errors import StrongroomError
+
+
+class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A client.
+
+    Attributes:
+        client_id: Its id.
+        secret_mac: HMAC-SHA256 of its secret under the client-secret key, base64.
+        secret_key_id: Which key that is.
+        grants: What it may do.
+        created_at: RFC 3339.
+    """
+
+    client_id: str
+    secret_mac: str
+    secret_key_id: str
+    grants: tuple[Grant, ...]
+    created_at: str
+
+
+class KeyProvider(Protocol):
+    """Wraps the keyring's root under a master key that never leaves its home."""
+
+    def wrap(self, root: bytes, deployment: str) -> bytes:
+        """Return the root as a message bound to the deployment.
+
+        Raises:
+            UnavailableError: The provider does not answer, or refuses.
+        """
+        ...
+
+    def unwrap(self, message: bytes, deployment: str) -> bytes:
+        """Return the root.
+
+        Raises:
+            IntegrityError: The message is not one of this deployment.
+            UnavailableError: The provider does not answer, or refuses.
+        """
+        ...
+
+
+class KeyringStore(Protocol):
+    """Where the keyring's file lies. Raises UnavailableError when the disk refuses."""
+
+    def read(self) -> bytes | None:
+        """Return the file, None where there is none."""
+        ...
+
+    def write(self, raw: bytes) -> None:
+        """Replace the file, durably."""
+        ...
+
+
+class ControlStore(Protocol):
+    """The Main Worker's own state under the shared directory, and the configuration it writes.
+
+    Every method raises IntegrityError for a file that somebody without the key has changed, and
+    UnavailableError when the disk refuses.
+    """
+
+    def database(self, name: str) -> Database | None:
+        """Return a database's configuration."""
+        ...
+
+    def put_database(self, database: Database) -> None:
+        """Write a database's configuration."""
+        ...
+
+    def template(self, schema_id: str) -> Template | None:
+        """Return a template."""
+        ...
+
+    def put_template(self, template: Template) -> None:
+        """Write a template."""
+        ...
+
+    def client(self, client_id: str) -> ClientRecord | None:
+        """Return a client."""
+        ...
+
+    def put_client(self, client: ClientRecord) -> None:
+        """Write a client."""
+        ...
+
+    def workers(self) -> list[WorkerRecord]:
+        """Return every record of the registry; one that cannot be read is left out and logged."""
+        ...
+
+    def worker(self, worker_id: str) -> WorkerRecord | None:
+        """Return a worker's record."""
+        ...
+
+    def put_worker(self, worker: WorkerRecord) -> None:
+        """Write a worker's record; it need not survive a power cut."""
+        ...
+
+    def remove_worker(self, worker_id: str) -> None:
+        """Remove a worker's record."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PutItem:
+    """One entity to be created or replaced; `request_id` tells a repetition from a new write."""
+
+    key: str
+    document: bytes
+    condition: Condition
+    request_id: str
+    ttl_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An entity as a worker read it; `document` is empty where `not_modified`."""
+
+    key: str
+    document: bytes
+    metadata: Metadata
+    not_modified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a worker answers to a put."""
+
+    key: str
+    created: bool
+    metadata: Metadata
+
+
+class WorkerClient(Protocol):
+    """Calls to a Processing Worker.
+
+    Every method raises what the worker answers, UnavailableError when it cannot be reached within
+    `timeout_s`, and RateLimitedError when it has no room.
+    """
+
+    def get(
+        self, worker: WorkerRecord, database: Database, key: str, known: int, timeout_s: float
+    ) -> Found:
+        """Read an entity; `known` is the version that the caller has, 0 for none."""
+        ...
+
+    def get_many(
+        self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
+    ) -> list[Found | StrongroomError]:
+        """Read several entities, each with its own answer."""
+        ...
+
+    def put(
+        self, worker: WorkerRecord, database: Database, item: PutItem, timeout_s: float
+    ) -> Written:
+        """Create or replace an entity."""
+        ...
+
+    def put_many(
+        self, worker: WorkerRecord, database: Database, items: Sequence[PutItem], timeout_s: float
+    ) -> list[Written | StrongroomError]:
+        """Create or replace several; raised is what refuses all, returned what concerns one."""
+        ...

@@ -1,0 +1,178 @@
+"""Processing Workers coming into service: Subscribe, Register, Renew, Leave (design.md section 4).
+
+The faces pass on whom a certificate has proven the caller to be. A worker acts in its own name
+only; from Register on it also presents the token of its subscription, and a later subscription of
+the same worker supersedes an earlier one.
+"""
+
+from dataclasses import dataclass
+
+from main_api.domain.registry import WorkerRecord
+from main_api.service.ports import ControlStore
+from strongroom import ids, limits, tokens
+from strongroom.clock import Clock, rfc3339
+from strongroom.crypto import seal
+from strongroom.errors import InvalidArgumentError, UnauthenticatedError
+from strongroom.keyring import WORKER_PURPOSES, Key, Keyring, Purpose, State
+
+_ADDRESS_CHARS_MAX = 260
+
+
+@dataclass(frozen=True, slots=True)
+class SealedKey:
+    """A key that only the subscribed worker can open."""
+
+    key_id: str
+    purpose: str
+    active: bool
+    created_at: str
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What Subscribe answers."""
+
+    deployment: str
+    token: str
+    key_id: str
+    lease_s: int
+    keys: tuple[SealedKey, ...]
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """What Register and Renew answer."""
+
+    token: str
+    lease_s: int
+    wall_ms: int
+
+
+class Subscriptions:
+    """Vends keys and keeps the registry."""
+
+    def __init__(self, keyring: Keyring, store: ControlStore, clock: Clock) -> None:
+        """Take the parts."""
+        self._keyring = keyring
+        self._store = store
+        self._clock = clock
+
+    def subscribe(self, proven_id: str, worker_id: str, public_key: bytes) -> Grant:
+        """Seal the worker's keys to its public key.
+
+        Raises:
+            UnauthenticatedError: The certificate names another worker.
+            InvalidArgumentError: `public_key` is not one.
+        """
+        _require_own_name(proven_id, worker_id)
+        keys = tuple(
+            self._seal(key, worker_id, public_key) for key in self._keyring.of(WORKER_PURPOSES)
+        )
+        return Grant(
+            deployment=self._keyring.deployment,
+            token=self._token(worker_id, ids.new_id()),
+            key_id=self._keyring.active(Purpose.DATA).key_id,
+            lease_s=limits.LEASE_SECONDS,
+            keys=keys,
+            wall_ms=self._clock.wall_ms(),
+        )
+
+    def register(self, proven_id: str, worker_id: str, token: str, address: str) -> Lease:
+        """List the worker as available at an address.
+
+        Raises:
+            UnauthenticatedError: The token or the certificate is not this worker's.
+            InvalidArgumentError: The address is not host:port.
+        """
+        subscription_id = self._verify(proven_id, worker_id, token)
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal() or len(address) > _ADDRESS_CHARS_MAX:
+            raise InvalidArgumentError("the address is host:port")
+        self._remove_the_long_gone()
+        return self._list(
+            WorkerRecord(
+                worker_id=worker_id,
+                address=address,
+                subscription_id=subscription_id,
+                registered_at=rfc3339(self._clock.wall_ms()),
+                lease_until_ms=0,
+            )
+        )
+
+    def renew(self, proven_id: str, worker_id: str, token: str) -> Lease:
+        """Extend a lease that still runs.
+
+        Raises:
+            UnauthenticatedError: The token or the certificate is not this worker's, the lease has
+                ended, or a later subscription has taken its place.
+        """
+        return self._list(self._own_record(proven_id, worker_id, token))
+
+    def leave(self, proven_id: str, worker_id: str, token: str) -> None:
+        """List the worker no longer; raises as `renew`."""
+        self._own_record(proven_id, worker_id, token)
+        self._store.remove_worker(worker_id)
+
+    def _own_record(self, proven_id: str, worker_id: str, token: str) -> WorkerRecord:
+        subscription_id = self._verify(proven_id, worker_id, token)
+        record = self._store.worker(worker_id)
+        if record is None or not record.is_live(self._clock.wall_ms()):
+            raise UnauthenticatedError("the lease has ended; subscribe anew")
+        if record.subscription_id != subscription_id:
+            raise UnauthenticatedError("a later subscription has taken the place of this one")
+        return record
+
+    def _list(self, record: WorkerRecord) -> Lease:
+        now_ms = self._clock.wall_ms()
+        self._store.put_worker(
+            WorkerRecord(
+                worker_id=record.worker_id,
+                address=record.address,
+                subscription_id=record.subscription_id,
+                registered_at=record.registered_at,
+                lease_until_ms=now_ms + limits.LEASE_SECONDS * 1000,
+            )
+        )
+        token = self._token(record.worker_id, record.subscription_id)
+        return Lease(token, limits.LEASE_SECONDS, now_ms)
+
+    def _remove_the_long_gone(self) -> None:
+        long_ago_ms = self._clock.wall_ms() - limits.REGISTRY_KEPT_SECONDS * 1000
+        for record in self._store.workers():
+            if record.lease_until_ms < long_ago_ms:
+                self._store.remove_worker(record.worker_id)
+
+    def _seal(self, key: Key, worker_id: str, public_key: bytes) -> SealedKey:
+        binding = seal.info(self._keyring.deployment, worker_id, key.purpose, key.key_id)
+        return SealedKey(
+            key_id=key.key_id,
+            purpose=key.purpose,
+            active=key.state == State.ACTIVE,
+            created_at=key.created_at,
+            sealed=seal.seal(public_key, key.material, binding),
+        )
+
+    def _token(self, worker_id: str, subscription_id: str) -> str:
+        return tokens.issue(
+            self._keyring,
+            self._clock,
+            audience=tokens.WORKER_AUDIENCE,
+            subject=worker_id,
+            scope=frozenset({subscription_id}),
+            lifetime_s=limits.WORKER_TOKEN_SECONDS,
+        )
+
+    def _verify(self, proven_id: str, worker_id: str, token: str) -> str:
+        """Return the subscription's id."""
+        _require_own_name(proven_id, worker_id)
+        claims = tokens.verify(self._keyring, self._clock, token, audience=tokens.WORKER_AUDIENCE)
+        if claims.subject != worker_id or len(claims.scope) != 1:
+            raise UnauthenticatedError("the token is another worker's")
+        return next(iter(claims.scope))
+
+
+def _require_own_name(proven_id: str, worker_id: str) -> None:
+    if proven_id != ids.worker_id(worker_id):
+        raise UnauthenticatedError("the certificate names another worker")

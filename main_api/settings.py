@@ -1,0 +1,120 @@
+"""What a Main Worker is told by its environment, read once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from strongroom.errors import InvalidArgumentError
+from strongroom.rpc.tls import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings that both faces need.
+
+    Attributes:
+        shared_dir: The shared directory (design.md section 3).
+        kms_key_arn: The master key. Its endpoint is botocore's to find (AWS_ENDPOINT_URL_KMS).
+        identity: The deployment's CA, the Main Worker's certificate and key.
+    """
+
+    shared_dir: Path
+    kms_key_arn: str
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class RestSettings:
+    """Settings of the REST face outside Lambda.
+
+    Attributes:
+        host: Where to listen.
+        port: On which port; 0 picks a free one.
+        certificate_file: PEM for HTTPS; None serves plain HTTP.
+        key_file: Its key.
+        ready_file: Written once the port is bound; empty for none.
+    """
+
+    host: str
+    port: int
+    certificate_file: Path | None
+    key_file: Path | None
+    ready_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class RpcSettings:
+    """Settings of the gRPC face.
+
+    Attributes:
+        client_listen: host:port of the client API.
+        subscription_listen: host:port of the subscription API.
+        server_identity: The certificate that clients see.
+        ready_file: Written once both ports are bound; empty for none.
+    """
+
+    client_listen: str
+    subscription_listen: str
+    server_identity: Identity
+    ready_file: str
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings that `STRONGROOM_...` variables give.
+
+    Raises:
+        InvalidArgumentError: One is missing; the detail names it.
+    """
+    return Settings(
+        shared_dir=Path(_required(environment, "SHARED_DIR")),
+        kms_key_arn=_required(environment, "KMS_KEY_ARN"),
+        identity=Identity(
+            ca_file=Path(_required(environment, "CA_FILE")),
+            certificate_file=Path(_required(environment, "CERTIFICATE_FILE")),
+            key_file=Path(_required(environment, "KEY_FILE")),
+        ),
+    )
+
+
+def rest_from_environment(environment: Mapping[str, str] = os.environ) -> RestSettings:
+    """Return the REST face's settings; raises as `from_environment`."""
+    host, port = _address(environment, "HTTP_LISTEN", "127.0.0.1:8080")
+    certificate = environment.get("STRONGROOM_SERVER_CERTIFICATE_FILE")
+    return RestSettings(
+        host=host,
+        port=port,
+        certificate_file=Path(certificate) if certificate else None,
+        key_file=Path(_required(environment, "SERVER_KEY_FILE")) if certificate else None,
+        ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+    )
+
+
+def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSettings:
+    """Return the gRPC face's settings; raises as `from_environment`."""
+    client = _address(environment, "GRPC_LISTEN", "127.0.0.1:50051")
+    subscription = _address(environment, "SUBSCRIPTION_LISTEN", "127.0.0.1:50052")
+    return RpcSettings(
+        client_listen="{}:{}".format(*client),
+        subscription_listen="{}:{}".format(*subscription),
+        server_identity=Identity(
+            ca_file=Path(_required(environment, "CA_FILE")),
+            certificate_file=Path(_required(environment, "SERVER_CERTIFICATE_FILE")),
+            key_file=Path(_required(environment, "SERVER_KEY_FILE")),
+        ),
+        ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(f"STRONGROOM_{name}", "")
+    if not value:
+        raise InvalidArgumentError(f"set STRONGROOM_{name}")
+    return value
+
+
+def _address(environment: Mapping[str, str], name: str, default: str) -> tuple[str, int]:
+    host, _, port = environment.get(f"STRONGROOM_{name}", default).rpartition(":")
+    if not host or not port.isdecimal():
+        raise InvalidArgumentError(f"STRONGROOM_{name} is host:port")
+    return host, int(port)

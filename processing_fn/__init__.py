@@ -1,0 +1,1 @@
+"""The Processing Worker: a gRPC server that keeps encrypted JSON on the shared directory."""

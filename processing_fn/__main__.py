@@ -1,0 +1,58 @@
+"""`python -m processing_fn`: a Processing Worker, configured by its environment."""
+
+import sys
+import threading
+
+from processing_fn import bootstrap, settings
+from processing_fn.rpc import server
+from processing_fn.rpc.processing_service import ProcessingService
+from strongroom import logs, process
+from strongroom.errors import StrongroomError
+
+_DRAIN_S = 5.0
+_EXPIRE_EVERY_S = 1.0
+
+
+def main() -> int:
+    """Serve until SIGTERM or SIGINT; 1 after a failure that a restart may cure."""
+    process.die_with_parent()
+    process.keep_memory_private()
+    logs.configure("processing-worker")
+    try:
+        return _serve(settings.from_environment())
+    except (StrongroomError, OSError) as error:
+        detail = error.detail if isinstance(error, StrongroomError) else str(error)
+        sys.stderr.write(f"processing_fn: {detail}\n")
+        return 1
+
+
+def _serve(configured: settings.Settings) -> int:
+    worker = bootstrap.build(configured)
+    service = ProcessingService(worker.membership.engine, worker.cache.statistics)
+    listen = f"{configured.listen_host}:{configured.listen_port}"
+    grpc_server, port = server.start(service, configured.identity, listen)
+    stopped = threading.Event()
+    threading.Thread(target=_sweep, args=(worker, stopped), daemon=True).start()
+    address = f"{configured.advertise_host}:{port}"
+
+    def work() -> bool:
+        return worker.membership.run(
+            address,
+            on_registered=lambda: process.announce(configured.ready_file, {"address": address}),
+            drain=lambda: grpc_server.stop(_DRAIN_S).wait(),
+        )
+
+    healthy = process.run_until_signal(work, worker.membership.stop)
+    grpc_server.stop(None).wait()
+    stopped.set()
+    worker.main.close()
+    return 0 if healthy else 1
+
+
+def _sweep(worker: bootstrap.Worker, stopped: threading.Event) -> None:
+    while not stopped.wait(_EXPIRE_EVERY_S):
+        worker.cache.expire()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""The subscription API of the Main Worker over gRPC and mutual TLS."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import grpc
+
+from processing_fn.service.ports import Renewal, Subscription
+from strongroom.crypto import seal
+from strongroom.errors import IntegrityError, UnauthenticatedError
+from strongroom.keyring import Key, Purpose, State
+from strongroom.rpc import status, tls
+from strongroom_pb.v1 import subscription_pb2 as pb
+from strongroom_pb.v1 import subscription_pb2_grpc
+
+_CALL_S = 2.0
+T = TypeVar("T")
+
+
+class GrpcMainWorker:
+    """The `MainWorker` at one address."""
+
+    def __init__(self, worker_id: str, address: str, identity: tls.Identity) -> None:
+        """Connect lazily, as gRPC does."""
+        self._worker_id = worker_id
+        self._channel = tls.mutual_channel(identity, address, tls.MAIN_NAME)
+        self._stub = subscription_pb2_grpc.SubscriptionServiceStub(self._channel)
+
+    def subscribe(self) -> Subscription:
+        """Get the keys, sealed to a key pair that lives as long as this call."""
+        private_key = seal.new_private_key()
+        request = pb.SubscribeRequest(
+            worker_id=self._worker_id, pubkey=seal.public_bytes(private_key)
+        )
+        answer = _call(lambda: self._stub.Subscribe(request, timeout=_CALL_S))
+
+        def opened(sealed: pb.SealedKey) -> Key:
+            binding = seal.info(answer.deployment, self._worker_id, sealed.purpose, sealed.key_id)
+            return Key(
+                key_id=sealed.key_id,
+                purpose=Purpose(sealed.purpose),
+                state=State.ACTIVE if sealed.active else State.DECRYPT_ONLY,
+                created_at=sealed.created_at,
+                material=seal.unseal(private_key, sealed.sealed, binding),
+            )
+
+        try:
+            keys = tuple(opened(sealed) for sealed in answer.keys)
+        except (IntegrityError, ValueError) as error:
+            raise UnauthenticatedError("the Main Worker's keys are not for this worker") from error
+        return Subscription(
+            answer.deployment, answer.token, answer.lease_seconds, keys, answer.wall_ms
+        )
+
+    def register(self, token: str, address: str) -> Renewal:
+        """Be listed."""
+        request = pb.RegisterRequest(worker_id=self._worker_id, address=address)
+        return _renewal(
+            _call(lambda: self._stub.Register(request, timeout=_CALL_S, metadata=_bearer(token)))
+        )
+
+    def renew(self, token: str) -> Renewal:
+        """Extend the lease."""
+        request = pb.RenewRequest(worker_id=self._worker_id)
+        return _renewal(
+            _call(lambda: self._stub.Renew(request, timeout=_CALL_S, metadata=_bearer(token)))
+        )
+
+    def leave(self, token: str) -> None:
+        """Be listed no longer."""
+        request = pb.LeaveRequest(worker_id=self._worker_id)
+        _call(lambda: self._stub.Leave(request, timeout=_CALL_S, metadata=_bearer(token)))
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+
+def _call(call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except grpc.RpcError as error:
+        raise status.from_rpc_error(error) from error
+
+
+def _bearer(token: str) -> tuple[tuple[str, str]]:
+    return (("authorization", f"Bearer {token}"),)
+
+
+def _renewal(lease: pb.Lease) -> Renewal:
+    return Renewal(lease.token, lease.lease_seconds, lease.wall_ms)

@@ -1,0 +1,42 @@
+"""The composition root of the Processing Worker: the one place that puts the parts together."""
+
+from dataclasses import dataclass
+
+from processing_fn.adapters.main_worker import GrpcMainWorker
+from processing_fn.cache.document_cache import DocumentCache
+from processing_fn.service.engine import Engine
+from processing_fn.service.membership import Membership
+from processing_fn.service.session import Session
+from processing_fn.settings import Settings
+from processing_fn.storage.entity_files import EntityFiles
+from processing_fn.storage.locks import EntityLocks
+from strongroom.clock import SystemClock
+from strongroom.configuration_files import ConfigurationFiles
+from strongroom.durable import LocalFilesystem
+from strongroom.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """The parts that a running worker consists of."""
+
+    membership: Membership
+    cache: DocumentCache
+    main: GrpcMainWorker
+
+
+def build(settings: Settings) -> Worker:
+    """Put a worker together; nothing is opened or called yet."""
+    clock, filesystem = SystemClock(), LocalFilesystem()
+    layout = Layout(settings.shared_dir)
+    locks = EntityLocks(filesystem, layout, clock)
+    cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
+    main = GrpcMainWorker(settings.worker_id, settings.main_address, settings.identity)
+
+    def make_engine(session: Session) -> Engine:
+        storage = EntityFiles(filesystem, layout, locks, clock, membership.leave_service)
+        configurations = ConfigurationFiles(filesystem, layout, session.configuration_keys)
+        return Engine(session, storage, configurations, cache, clock)
+
+    membership = Membership(settings.worker_id, main, make_engine, clock)
+    return Worker(membership, cache, main)

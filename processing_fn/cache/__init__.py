@@ -1,0 +1,1 @@
+"""Decrypted documents kept in memory."""

@@ -1,0 +1,1 @@
+"""The gRPC face: translate, call the engine, translate back."""

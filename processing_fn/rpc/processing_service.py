@@ -1,0 +1,97 @@
+"""ProcessingService: what a Main Worker calls.
+
+What the engine answers, refusals included, is in the response. A gRPC status is left to what
+concerns the call itself: no proof of being a Main Worker, no room, a defect of ours.
+"""
+
+from collections.abc import Callable
+
+import grpc
+
+from processing_fn.rpc import translation
+from processing_fn.service.engine import Engine
+from strongroom import limits, logs
+from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
+from strongroom.rpc import status, tls
+from strongroom_pb.v1 import processing_pb2 as pb
+from strongroom_pb.v1 import processing_pb2_grpc as services
+
+_log = logs.logger()
+
+
+class ProcessingService(services.ProcessingServiceServicer):
+    """Translates, asks the engine, translates back."""
+
+    def __init__(
+        self, engine: Callable[[], Engine], statistics: Callable[[], dict[str, int]]
+    ) -> None:
+        """Take the way to the engine in force; it raises UnavailableError while there is none."""
+        self._engine = engine
+        self._statistics = statistics
+
+    def Process(  # noqa: N802 - named by gRPC
+        self, request: pb.ProcessRequest, context: grpc.ServicerContext
+    ) -> pb.ProcessResponse:
+        """Answer one operation on one entity."""
+        _require_main(context)
+        try:
+            return self._process(request)
+        except StrongroomError as error:
+            return translation.response(error)
+        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+            _log.exception("process-failed", database=request.database_name)
+            return translation.response(InternalError("an internal error; the log has more"))
+
+    def ProcessBatch(  # noqa: N802 - named by gRPC
+        self, request: pb.ProcessBatchRequest, context: grpc.ServicerContext
+    ) -> pb.ProcessBatchResponse:
+        """Answer one operation on several entities."""
+        _require_main(context)
+        try:
+            responses = self._process_batch(request)
+        except StrongroomError as error:
+            status.abort(context, error)
+        return pb.ProcessBatchResponse(responses=responses)
+
+    def GetStatistics(  # noqa: N802 - named by gRPC
+        self, request: pb.GetStatisticsRequest, context: grpc.ServicerContext
+    ) -> pb.GetStatisticsResponse:
+        """Answer the counters."""
+        del request
+        _require_main(context)
+        return pb.GetStatisticsResponse(counters=self._statistics())
+
+    def _process(self, request: pb.ProcessRequest) -> pb.ProcessResponse:
+        engine, params = self._engine(), request.params
+        binding = translation.binding(request)
+        if request.operation == pb.OPERATION_GET:
+            snapshot = engine.get(binding, request.entity_key)
+            return translation.response(snapshot, params.if_none_match_version)
+        if request.operation == pb.OPERATION_PUT:
+            return translation.response(
+                engine.put(binding, translation.put(request.entity_key, params))
+            )
+        raise _unknown_operation()
+
+    def _process_batch(self, request: pb.ProcessBatchRequest) -> list[pb.ProcessResponse]:
+        if len(request.items) > limits.ENTITIES_PER_REQUEST_MAX:
+            raise InvalidArgumentError(f"at most {limits.ENTITIES_PER_REQUEST_MAX} entities")
+        engine, binding = self._engine(), translation.binding(request)
+        if request.operation == pb.OPERATION_GET:
+            keys = [item.entity_key for item in request.items]
+            return [translation.response(found) for found in engine.get_many(binding, keys)]
+        if request.operation == pb.OPERATION_PUT:
+            puts = [translation.put(item.entity_key, item.params) for item in request.items]
+            return [translation.response(done) for done in engine.put_many(binding, puts)]
+        raise _unknown_operation()
+
+
+def _require_main(context: grpc.ServicerContext) -> None:
+    try:
+        tls.require_main(context.auth_context())
+    except StrongroomError as error:
+        status.abort(context, error)
+
+
+def _unknown_operation() -> InvalidArgumentError:
+    return InvalidArgumentError("this worker does not know the operation")

@@ -1,0 +1,52 @@
+"""Between protobuf messages and the engine's own types."""
+
+from processing_fn.domain.entity import Outcome
+from processing_fn.service.engine import Binding, Put, Snapshot
+from strongroom import limits
+from strongroom.errors import InvalidArgumentError, StrongroomError
+from strongroom.rpc import messages, status
+from strongroom_pb.v1 import processing_pb2
+
+
+def binding(
+    request: processing_pb2.ProcessRequest | processing_pb2.ProcessBatchRequest,
+) -> Binding:
+    """Return the database that a request means."""
+    return Binding(request.database_name, request.incarnation, request.schema_id)
+
+
+def put(entity_key: str, params: processing_pb2.Params) -> Put:
+    """Return a put.
+
+    Raises:
+        InvalidArgumentError: A parameter is out of its bounds.
+    """
+    if not 0 <= params.ttl_seconds <= limits.TTL_SECONDS_MAX:
+        raise InvalidArgumentError(f"ttl_seconds is 1 to {limits.TTL_SECONDS_MAX}")
+    return Put(
+        entity_key=entity_key,
+        document=params.document,
+        condition=messages.to_condition(params.condition),
+        request_id=params.request_id,
+        ttl_seconds=params.ttl_seconds or None,
+    )
+
+
+def response(
+    answer: Snapshot | Outcome | StrongroomError, if_none_match: int = 0
+) -> processing_pb2.ProcessResponse:
+    """Return the message of an answer."""
+    if isinstance(answer, StrongroomError):
+        return processing_pb2.ProcessResponse(status=status.to_status(answer))
+    if isinstance(answer, Outcome):
+        result = processing_pb2.Result(
+            metadata=messages.from_metadata(answer.metadata), created=answer.created
+        )
+        return processing_pb2.ProcessResponse(result=result)
+    known = answer.metadata.version == if_none_match
+    result = processing_pb2.Result(
+        document=b"" if known else answer.document,
+        metadata=messages.from_metadata(answer.metadata),
+        not_modified=known,
+    )
+    return processing_pb2.ProcessResponse(result=result)

@@ -1,0 +1,1 @@
+"""Use cases of the Processing Worker and the ports that they need."""

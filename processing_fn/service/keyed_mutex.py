@@ -1,0 +1,44 @@
+"""A mutex per key, which exists as long as somebody holds it or waits for it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from strongroom.errors import BusyError
+
+
+class KeyedMutex:
+    """Mutual exclusion between threads, key by key."""
+
+    def __init__(self) -> None:
+        """Start with no key held."""
+        self._guard = threading.Lock()
+        self._held: dict[bytes, tuple[threading.Lock, int]] = {}
+
+    @contextmanager
+    def exclusive(self, key: bytes, wait_s: float) -> Iterator[None]:
+        """Hold a key.
+
+        Raises:
+            BusyError: Others hold it for longer than `wait_s`.
+        """
+        with self._guard:
+            mutex, users = self._held.get(key) or (threading.Lock(), 0)
+            self._held[key] = (mutex, users + 1)
+        try:
+            if not mutex.acquire(timeout=wait_s):
+                raise BusyError("the entity is busy", retry_after_s=1)
+            try:
+                yield
+            finally:
+                mutex.release()
+        finally:
+            self._leave(key, mutex)
+
+    def _leave(self, key: bytes, mutex: threading.Lock) -> None:
+        with self._guard:
+            _, users = self._held[key]
+            if users == 1:
+                del self._held[key]
+            else:
+                self._held[key] = (mutex, users - 1)

@@ -1,0 +1,139 @@
+"""How a worker comes into service and stays in it: subscribe, register, renew, or forget.
+
+A lease counts from the moment that its request was sent, so the worker never believes in it for
+longer than the Main Worker does. When it ends without a renewal, keys and documents are dropped and
+the worker starts anew with a subscription (design.md section 4).
+"""
+
+import threading
+from collections.abc import Callable
+
+from processing_fn.service.engine import Engine
+from processing_fn.service.ports import MainWorker, Renewal, Subscription
+from processing_fn.service.session import Lease, Session, open_session
+from strongroom import limits, logs
+from strongroom.clock import Clock
+from strongroom.errors import StrongroomError, UnauthenticatedError, UnavailableError
+
+_RETRY_FIRST_S = 0.1
+_RETRY_LONGEST_S = 2.0
+_log = logs.logger()
+
+
+class Membership:
+    """Holds the engine in force; `run` is the worker's main loop."""
+
+    def __init__(
+        self,
+        worker_id: str,
+        main: MainWorker,
+        make_engine: Callable[[Session], Engine],
+        clock: Clock,
+    ) -> None:
+        """Start without an engine."""
+        self._worker_id = worker_id
+        self._main = main
+        self._make_engine = make_engine
+        self._clock = clock
+        self._engine: Engine | None = None
+        self._stopping = threading.Event()
+        self._broken = False
+
+    def engine(self) -> Engine:
+        """Return the engine in force.
+
+        Raises:
+            UnavailableError: The worker has no subscription now, or has left service.
+        """
+        engine = self._engine
+        if engine is None:
+            raise UnavailableError("this worker has no subscription", retry_after_s=1)
+        return engine
+
+    def stop(self) -> None:
+        """Leave at the next opportunity; `run` returns."""
+        self._stopping.set()
+
+    def leave_service(self) -> None:
+        """Serve nothing any more: the disk has failed in the middle of a write."""
+        self._broken = True
+        self._drop()
+        self._stopping.set()
+
+    def run(
+        self, address: str, on_registered: Callable[[], None], drain: Callable[[], object]
+    ) -> bool:
+        """Keep the worker in service until `stop`; tell whether it ended in good health.
+
+        Args:
+            address: Where Main Workers reach it.
+            on_registered: Called each time that it has come into service.
+            drain: Finishes the requests at hand; called after it is no longer listed, and before
+                its keys are dropped.
+        """
+        pause = _RETRY_FIRST_S
+        while not self._stopping.is_set():
+            try:
+                self._serve_one_subscription(address, on_registered)
+                drain()
+                pause = _RETRY_FIRST_S
+            except StrongroomError as error:
+                _log.warning("subscription-failed", code=error.code, reason=error.detail)
+                self._stopping.wait(pause)
+                pause = min(2 * pause, _RETRY_LONGEST_S)
+            finally:
+                self._drop()
+        return not self._broken
+
+    def _serve_one_subscription(self, address: str, on_registered: Callable[[], None]) -> None:
+        asked_at_s = self._clock.boot_s()
+        subscription = self._main.subscribe()
+        lease = Lease(self._clock, asked_at_s + subscription.lease_s)
+        session = open_session(subscription.deployment, self._worker_id, lease, subscription.keys)
+        self._check_clock(subscription, asked_at_s)
+        self._engine = self._make_engine(session)
+        renewal = self._main.register(subscription.token, address)
+        _log.info("registered", worker_id=self._worker_id, address=address)
+        on_registered()
+        token = self._renew_until_the_end(renewal, lease)
+        if not self._broken:
+            self._main.leave(token)
+
+    def _renew_until_the_end(self, renewal: Renewal, lease: Lease) -> str:
+        """Renew until `stop`; return the last token.
+
+        Raises:
+            UnauthenticatedError, UnavailableError: The lease has ended, or is refused.
+        """
+        pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE
+        while not self._stopping.wait(pause):
+            asked_at_s = self._clock.boot_s()
+            try:
+                renewal = self._main.renew(renewal.token)
+                self._check_clock(renewal, asked_at_s)
+                lease.extend(asked_at_s + renewal.lease_s)
+                pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE
+            except UnauthenticatedError:
+                raise
+            except StrongroomError as error:
+                _log.warning("renewal-failed", code=error.code, reason=error.detail)
+                lease.require()
+                pause = _RETRY_FIRST_S
+        return renewal.token
+
+    def _check_clock(self, answer: Subscription | Renewal, asked_at_s: float) -> None:
+        """Leave service with a clock that is off: expiry follows it (design.md section 3).
+
+        Raises:
+            UnavailableError: More than `limits.CLOCK_SKEW_MS_MAX` off the Main Worker's.
+        """
+        travelled_ms = (self._clock.boot_s() - asked_at_s) * 1000
+        skew_ms = abs(self._clock.wall_ms() - answer.wall_ms)
+        if skew_ms > limits.CLOCK_SKEW_MS_MAX + travelled_ms:
+            self._drop()
+            raise UnavailableError(f"this machine's clock is {skew_ms} ms off the Main Worker's")
+
+    def _drop(self) -> None:
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.forget()

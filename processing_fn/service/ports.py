@@ -1,0 +1,198 @@
+"""What the engine needs of the world."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from strongroom import blob
+from strongroom.configuration import Database, Template
+from strongroom.entity import Metadata
+from strongroom.keyring import Key
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an entity lies: its database and its 32-byte file-id."""
+
+    database: str
+    file_id: bytes
+
+
+class Transaction(Protocol):
+    """One entity, held under its exclusive lock."""
+
+    def current(self) -> blob.Parsed | None:
+        """Return what lies there.
+
+        Raises:
+            IntegrityError: Its sidecar is ahead of it, or it cannot be read as a blob.
+            UnavailableError: The disk refuses.
+        """
+        ...
+
+    def commit(self, raw: bytes, guard: Callable[[], None]) -> bytes:
+        """Put a blob in the place of what `current` returned; return its sidecar's bytes.
+
+        `guard` is called at the last moment before the commit point and may raise.
+
+        Raises:
+            UnavailableError: Nothing was changed.
+            OutcomeUnknownError: The commit point may have been passed.
+        """
+        ...
+
+
+class EntityStorage(Protocol):
+    """Entity files on the shared directory."""
+
+    def is_current(self, place: Place, sidecar: bytes) -> bool:
+        """Tell whether the sidecar on the disk still has exactly these bytes.
+
+        Raises:
+            UnavailableError: The disk refuses.
+        """
+        ...
+
+    def load(
+        self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]
+    ) -> tuple[blob.Parsed, blob.Body, bytes] | None:
+        """Return (blob, its body, its sidecar's bytes), or None where nothing lies.
+
+        A sidecar that does not belong to its blob is renewed first, under the lock and after
+        `authenticate` has opened the blob, so that no two readers see versions in different orders.
+
+        Raises:
+            IntegrityError: A file does not verify, or the sidecar is ahead of its blob.
+            UnavailableError: The disk refuses, or the lock cannot be had in time.
+        """
+        ...
+
+    def exclusive(self, place: Place) -> AbstractContextManager[Transaction]:
+        """Hold the entity's lock.
+
+        Raises:
+            UnavailableError: It cannot be had within `limits.LOCK_WAIT_SECONDS`.
+        """
+        ...
+
+
+class Configurations(Protocol):
+    """Templates and database configuration, as the disk has them now.
+
+    Every method raises IntegrityError for a file that somebody without the key has changed, and
+    UnavailableError when the disk refuses.
+    """
+
+    def database(self, name: str) -> Database | None:
+        """Return a database's configuration, None where there is none."""
+        ...
+
+    def template(self, schema_id: str) -> Template | None:
+        """Return a template, None where there is none; the same object while it is current."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CachedEntity:
+    """A decrypted entity in memory.
+
+    Attributes:
+        entity_key: The client's key.
+        database_name: Its database.
+        metadata: Version, schema id, last update and so on.
+        document: Decrypted JSON text.
+        expiry_ms: When the entity expires, milliseconds since 1970, None for never.
+        sidecar: The sidecar's bytes that vouch for it.
+    """
+
+    entity_key: str
+    database_name: str
+    metadata: Metadata
+    document: bytes
+    expiry_ms: int | None
+    sidecar: bytes
+
+    def size_bytes(self) -> int:
+        """Return what the entry occupies, the objects around the bytes included."""
+        return len(self.document) + len(self.sidecar) + len(self.entity_key) + _OVERHEAD_BYTES
+
+
+_OVERHEAD_BYTES = 1_000
+"""Entry, metadata, strings and the cache's own links: measured with tracemalloc, rounded up."""
+
+
+class EntityCache(Protocol):
+    """Decrypted entities by file-id; bounded in bytes and in time."""
+
+    def get(self, file_id: bytes) -> CachedEntity | None:
+        """Return an entry; it is up to the caller to ask whether it is current."""
+        ...
+
+    def put(self, file_id: bytes, entity: CachedEntity) -> None:
+        """Keep an entry; the least recently used ones make room."""
+        ...
+
+    def drop(self, file_id: bytes) -> None:
+        """Forget an entry."""
+        ...
+
+    def count(self, event: str) -> None:
+        """Count an event of `EVENTS`."""
+        ...
+
+    def clear(self) -> None:
+        """Forget everything."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What Subscribe answers, the keys already opened.
+
+    Attributes:
+        deployment: The deployment's id.
+        token: Proves the subscription to Register, Renew and Leave.
+        lease_s: How long the worker may serve from the moment that the request was *sent*.
+        keys: The keys of this worker.
+        wall_ms: The Main Worker's wall clock.
+    """
+
+    deployment: str
+    token: str
+    lease_s: float
+    keys: tuple[Key, ...]
+    wall_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What Register and Renew answer; fields as in `Subscription`."""
+
+    token: str
+    lease_s: float
+    wall_ms: int
+
+
+class MainWorker(Protocol):
+    """The subscription API of the Main Worker.
+
+    Every method raises UnauthenticatedError where the worker is refused (a new subscription is
+    needed) and UnavailableError where nobody answers (the same call may work later).
+    """
+
+    def subscribe(self) -> Subscription:
+        """Make a key pair, prove the worker's identity and get its keys."""
+        ...
+
+    def register(self, token: str, address: str) -> Renewal:
+        """Be listed as available."""
+        ...
+
+    def renew(self, token: str) -> Renewal:
+        """Extend the lease."""
+        ...
+
+    def leave(self, token: str) -> None:
+        """Be listed no longer."""
+        ...

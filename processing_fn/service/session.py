@@ -1,0 +1,87 @@
+"""What a subscription gives a worker: its keys, and how long it may use them."""
+
+from dataclasses import dataclass, field
+
+from strongroom.clock import Clock
+from strongroom.crypto import mac
+from strongroom.errors import UnavailableError
+from strongroom.keyring import Key, KeySet, Purpose
+
+_FILE_ID_LABEL = b"strongroom/file-id/v1"
+_REQUEST_ID_LABEL = b"strongroom/request-id/v1"
+_DIGEST_LABEL = b"strongroom/request-digest/v1"
+_REQUEST_ID_BYTES = 12
+_DIGEST_BYTES = 8
+
+
+@dataclass(slots=True)
+class Lease:
+    """Until when the worker may serve, on CLOCK_BOOTTIME."""
+
+    clock: Clock
+    ends_at_boot_s: float
+
+    def require(self) -> None:
+        """Refuse to work without a lease.
+
+        Raises:
+            UnavailableError: It has ended, or was given up.
+        """
+        if self.clock.boot_s() >= self.ends_at_boot_s:
+            raise UnavailableError("this worker's lease has ended", retry_after_s=1)
+
+    def extend(self, ends_at_boot_s: float) -> None:
+        """Take a renewal over."""
+        self.ends_at_boot_s = ends_at_boot_s
+
+    def end(self) -> None:
+        """Give it up."""
+        self.ends_at_boot_s = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One subscription: keys in memory only, usable until the lease ends."""
+
+    deployment: str
+    worker_id: str
+    lease: Lease
+    data_keys: KeySet = field(repr=False)
+    configuration_keys: KeySet = field(repr=False)
+    naming_key: bytes = field(repr=False)
+
+    def file_id(self, database: str, incarnation: str, entity_key: str) -> bytes:
+        """Return the 32 bytes that name an entity's files (design.md section 3)."""
+        return mac.tag(
+            self.naming_key,
+            _FILE_ID_LABEL,
+            database.encode(),
+            bytes.fromhex(incarnation),
+            entity_key.encode(),
+        )
+
+    def request_hash(self, file_id: bytes, request_id: str) -> bytes:
+        """Return the keyed hash under which a request id is remembered in an entity."""
+        tag = mac.tag(self.naming_key, _REQUEST_ID_LABEL, file_id, request_id.encode())
+        return tag[:_REQUEST_ID_BYTES]
+
+    def request_digest(self, *parts: bytes) -> bytes:
+        """Return the keyed hash that tells one request from another under the same id."""
+        return mac.tag(self.naming_key, _DIGEST_LABEL, *parts)[:_DIGEST_BYTES]
+
+
+def open_session(deployment: str, worker_id: str, lease: Lease, keys: tuple[Key, ...]) -> Session:
+    """Return the session of the keys that a subscription brought."""
+
+    def of(purpose: Purpose) -> tuple[Key, ...]:
+        return tuple(key for key in keys if key.purpose == purpose)
+
+    _, naming_key = KeySet(of(Purpose.NAMING)).active()
+    return Session(
+        deployment=deployment,
+        worker_id=worker_id,
+        lease=lease,
+        data_keys=KeySet(of(Purpose.DATA)),
+        configuration_keys=KeySet(of(Purpose.CONFIGURATION)),
+        naming_key=naming_key,
+    )

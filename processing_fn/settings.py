@@ -1,0 +1,78 @@
+"""What a Processing Worker is told by its environment, read once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from strongroom import ids, limits
+from strongroom.errors import InvalidArgumentError
+from strongroom.rpc.tls import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of a Processing Worker.
+
+    Attributes:
+        worker_id: Its id; the certificate has to name it.
+        shared_dir: The shared directory (design.md section 3).
+        main_address: host:port of the Main Worker's subscription API.
+        identity: The deployment's CA, the worker's certificate and key.
+        listen_host: Where to listen.
+        listen_port: On which port; 0 picks a free one.
+        advertise_host: The host under which Main Workers reach this worker.
+        cache_bytes: Bound of the cache.
+        cache_ttl_s: How long a document stays in it.
+        ready_file: Written once the worker is registered; empty for none.
+    """
+
+    worker_id: str
+    shared_dir: Path
+    main_address: str
+    identity: Identity
+    listen_host: str
+    listen_port: int
+    advertise_host: str
+    cache_bytes: int
+    cache_ttl_s: float
+    ready_file: str
+
+
+def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Return the settings that `STRONGROOM_...` variables give.
+
+    Raises:
+        InvalidArgumentError: One is missing or not of its form; the detail names it.
+    """
+
+    def required(name: str) -> str:
+        value = environment.get(f"STRONGROOM_{name}", "")
+        if not value:
+            raise InvalidArgumentError(f"set STRONGROOM_{name}")
+        return value
+
+    def number(name: str, default: float) -> float:
+        value = environment.get(f"STRONGROOM_{name}", "")
+        try:
+            return float(value) if value else default
+        except ValueError as error:
+            raise InvalidArgumentError(f"STRONGROOM_{name} is a number") from error
+
+    listen_host = environment.get("STRONGROOM_LISTEN_HOST", "127.0.0.1")
+    return Settings(
+        worker_id=ids.worker_id(required("WORKER_ID")),
+        shared_dir=Path(required("SHARED_DIR")),
+        main_address=required("MAIN_ADDRESS"),
+        identity=Identity(
+            ca_file=Path(required("CA_FILE")),
+            certificate_file=Path(required("CERTIFICATE_FILE")),
+            key_file=Path(required("KEY_FILE")),
+        ),
+        listen_host=listen_host,
+        listen_port=int(number("LISTEN_PORT", 0)),
+        advertise_host=environment.get("STRONGROOM_ADVERTISE_HOST", listen_host),
+        cache_bytes=int(number("CACHE_BYTES", limits.CACHE_BYTES)),
+        cache_ttl_s=number("CACHE_TTL_SECONDS", limits.CACHE_TTL_SECONDS),
+        ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+    )

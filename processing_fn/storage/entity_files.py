@@ -1,0 +1,210 @@
+"""Entity files: the commit, the read and the repair of design.md section 3.
+
+A blob is the truth; its sidecar follows it. The order of a commit is: both temporary files, fsync
+of the blob's, one more look at what lies there, rename of the blob (the commit point), fsync of
+the directory, rename of the sidecar. So a crash can leave a sidecar behind its blob, never ahead
+of it.
+"""
+
+import errno
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from processing_fn.service.ports import Place
+from processing_fn.storage.locks import EntityLocks
+from strongroom import blob, durable, limits
+from strongroom.clock import Clock
+from strongroom.errors import BusyError, IntegrityError, OutcomeUnknownError, UnavailableError
+from strongroom.layout import Layout, blob_name, sidecar_name
+
+_BLOB_BYTES_MAX: Final = limits.MESSAGE_BYTES_MAX + limits.HEADER_BYTES_MAX
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+Loaded = tuple[blob.Parsed, blob.Body, bytes]
+
+
+class EntityFiles:
+    """The `EntityStorage` of the shared directory. Safe under threads."""
+
+    def __init__(
+        self,
+        filesystem: durable.Filesystem,
+        layout: Layout,
+        locks: EntityLocks,
+        clock: Clock,
+        out_of_service: Callable[[], None],
+    ) -> None:
+        """Take the parts; `out_of_service` is called when a write's outcome is unknown."""
+        self._filesystem = filesystem
+        self._layout = layout
+        self._locks = locks
+        self._clock = clock
+        self._out_of_service = out_of_service
+
+    def is_current(self, place: Place, sidecar: bytes) -> bool:
+        """Read the sidecar and compare its bytes: three calls."""
+        with _disk():
+            directory = self._open_shard(place)
+            if directory is None:
+                return False
+            with durable.opened(self._filesystem, directory):
+                return self._read(sidecar_name(place.file_id), directory) == sidecar
+
+    def load(self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]) -> Loaded | None:
+        """Read sidecar and blob; where they differ, repair and only then answer."""
+        with _disk():
+            directory = self._open_shard(place)
+            if directory is None:
+                return None
+            with durable.opened(self._filesystem, directory):
+                sidecar = self._read(sidecar_name(place.file_id), directory)
+                raw = self._read(blob_name(place.file_id), directory)
+                if raw is None and sidecar is None:
+                    return None
+                if raw is not None:
+                    parsed = blob.parse(raw)
+                    if blob.sidecar(parsed) == sidecar:
+                        return parsed, authenticate(parsed), sidecar
+                return self._repair(place, directory, authenticate)
+
+    @contextmanager
+    def exclusive(self, place: Place) -> Iterator["FileTransaction"]:
+        """Hold the entity's lock and its directory."""
+        with _disk(), self._locks.exclusive(place.file_id) as locked_at:
+            shard = self._layout.shard(place.database, place.file_id)
+            descriptor = durable.open_or_make_directory(self._filesystem, shard)
+            with durable.opened(self._filesystem, descriptor) as directory:
+                yield FileTransaction(self, place.file_id, directory, locked_at)
+
+    def _open_shard(self, place: Place) -> int | None:
+        try:
+            return self._filesystem.open_directory(
+                self._layout.shard(place.database, place.file_id)
+            )
+        except FileNotFoundError:
+            return None
+
+    def _read(self, name: str, directory: int) -> bytes | None:
+        return durable.read_file(self._filesystem, name, _BLOB_BYTES_MAX, directory)
+
+    def _repair(
+        self, place: Place, directory: int, authenticate: Callable[[blob.Parsed], blob.Body]
+    ) -> Loaded | None:
+        """Renew a sidecar from its blob, under the lock and after reading both once more.
+
+        Blob and directory are synced first: the blob may stem from a writer that was killed between
+        its rename and its sync, and nobody may see its version before a power cut cannot undo it.
+        """
+        with self._locks.exclusive(place.file_id) as locked_at:
+            transaction = FileTransaction(self, place.file_id, directory, locked_at)
+            parsed = transaction.current()
+            if parsed is None:
+                return None
+            body = authenticate(parsed)
+            sidecar = blob.sidecar(parsed)
+            if transaction.sidecar != sidecar:
+                transaction.renew_sidecar(sidecar)
+            return parsed, body, sidecar
+
+
+class FileTransaction:
+    """One entity's two files, under its lock."""
+
+    def __init__(
+        self, files: EntityFiles, file_id: bytes, directory: int, locked_at_s: float
+    ) -> None:
+        """Take the open directory and the boot time at which the lock was had."""
+        self._files = files
+        self._filesystem = files._filesystem  # noqa: SLF001 - the transaction is part of the storage
+        self._file_id = file_id
+        self._directory = directory
+        self._locked_at_s = locked_at_s
+        self._identity: tuple[int, str, str] | None = None
+        self.sidecar: bytes | None = None
+
+    def current(self) -> blob.Parsed | None:
+        """Read both files."""
+        self.sidecar = self._read(sidecar_name(self._file_id))
+        raw = self._read(blob_name(self._file_id))
+        if raw is None:
+            if self.sidecar is not None:
+                raise IntegrityError("the entity's blob is missing")
+            return None
+        parsed = blob.parse(raw)
+        ahead = blob.sidecar_version(self.sidecar) if self.sidecar is not None else None
+        if ahead is not None and ahead > parsed.header.version:
+            raise IntegrityError("the entity's blob is older than its sidecar")
+        self._identity = parsed.identity()
+        return parsed
+
+    def commit(self, raw: bytes, guard: Callable[[], None]) -> bytes:
+        """Replace the blob, then the sidecar."""
+        sidecar = blob.sidecar(blob.parse(raw))
+        temporaries: list[str] = []
+        try:
+            temporaries.append(self._stage(raw, sync=True))
+            temporaries.append(self._stage(sidecar, sync=False))
+            self._check_unchanged()
+            self._check_time()
+            guard()
+        except BaseException:
+            for name in temporaries:
+                durable.discard(self._filesystem, self._directory, name)
+            raise
+        self._publish(*temporaries)
+        return sidecar
+
+    def renew_sidecar(self, sidecar: bytes) -> None:
+        """Make blob and directory durable, then the sidecar follow the blob."""
+        blob_file = self._filesystem.open(blob_name(self._file_id), self._directory)
+        with durable.opened(self._filesystem, blob_file):
+            self._filesystem.fsync(blob_file)
+        self._filesystem.fsync(self._directory)
+        temporary = self._stage(sidecar, sync=False)
+        try:
+            self._filesystem.rename(temporary, sidecar_name(self._file_id), self._directory)
+        except OSError:
+            durable.discard(self._filesystem, self._directory, temporary)
+            raise
+
+    def _publish(self, blob_temporary: str, sidecar_temporary: str) -> None:
+        try:
+            self._filesystem.rename(blob_temporary, blob_name(self._file_id), self._directory)
+            self._filesystem.fsync(self._directory)
+            self._filesystem.rename(sidecar_temporary, sidecar_name(self._file_id), self._directory)
+        except OSError as error:
+            self._files._out_of_service()  # noqa: SLF001 - as above
+            raise OutcomeUnknownError(
+                "the write may or may not have taken place; read the entity to find out"
+            ) from error
+
+    def _check_unchanged(self) -> None:
+        """Compare with what lies there once more: the lock may have been lost and given away."""
+        raw = self._read(blob_name(self._file_id))
+        identity = None if raw is None else blob.parse(raw).identity()
+        if identity != self._identity:
+            raise BusyError("another worker has written meanwhile", retry_after_s=1)
+
+    def _check_time(self) -> None:
+        held_s = self._files._clock.boot_s() - self._locked_at_s  # noqa: SLF001 - as above
+        if held_s > limits.LOCK_HELD_SECONDS_MAX:
+            raise UnavailableError("the entity's lock was held for too long", retry_after_s=1)
+
+    def _stage(self, data: bytes, *, sync: bool) -> str:
+        return durable.stage(self._filesystem, self._directory, data, sync=sync)
+
+    def _read(self, name: str) -> bytes | None:
+        return durable.read_file(self._filesystem, name, _BLOB_BYTES_MAX, self._directory)
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    """Translate what the kernel says; a path of the server is not for clients."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise UnavailableError("the storage is full", retry_after_s=30) from error
+        if error.errno in {errno.EFBIG, errno.ELOOP}:
+            raise IntegrityError("a stored file is not one of ours") from error
+        raise UnavailableError("the storage does not answer", retry_after_s=1) from error

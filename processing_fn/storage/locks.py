@@ -1,0 +1,80 @@
+"""One exclusive lock per entity, between threads and between processes.
+
+Between processes it is an open file description lock on one byte of one of 256 lock files: the
+file by the first byte of the file-id, the byte by the next ones. So there are no lock files to
+sweep, and on EFS (at most 512 locks per file) 256 times that many entities can be locked at once.
+A process keeps the lock files open: one call locks, one unlocks. An open file description does
+not exclude itself, so a mutex per entity comes first.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from processing_fn.service.keyed_mutex import KeyedMutex
+from strongroom import durable, limits
+from strongroom.clock import Clock
+from strongroom.errors import BusyError
+from strongroom.layout import Layout
+
+_POLL_FIRST_S = 0.001
+_POLL_LONGEST_S = 0.05
+
+
+class EntityLocks:
+    """The locks of one process over one shared directory."""
+
+    def __init__(self, filesystem: durable.Filesystem, layout: Layout, clock: Clock) -> None:
+        """Open nothing yet."""
+        self._filesystem = filesystem
+        self._directory = layout.locks()
+        self._clock = clock
+        self._threads = KeyedMutex()
+        self._opening = threading.Lock()
+        self._files: dict[int, int] = {}
+        self._pause = threading.Event()
+
+    @contextmanager
+    def exclusive(self, file_id: bytes) -> Iterator[float]:
+        """Hold an entity's lock; the value is the boot time at which it was had.
+
+        Raises:
+            BusyError: Others hold it for longer than `limits.LOCK_WAIT_SECONDS`.
+            OSError: The filesystem refuses.
+        """
+        deadline = self._clock.boot_s() + limits.LOCK_WAIT_SECONDS
+        with self._threads.exclusive(file_id, limits.LOCK_WAIT_SECONDS):
+            descriptor = self._file(file_id[0])
+            offset = int.from_bytes(file_id[1:9], "big") >> 2
+            self._wait(descriptor, offset, deadline)
+            try:
+                yield self._clock.boot_s()
+            finally:
+                self._filesystem.unlock(descriptor, offset)
+
+    def _wait(self, descriptor: int, offset: int, deadline: float) -> None:
+        pause = _POLL_FIRST_S
+        while not self._filesystem.try_lock(descriptor, offset):
+            if self._clock.boot_s() + pause > deadline:
+                raise BusyError("the entity is locked by another worker", retry_after_s=1)
+            self._pause.wait(pause)
+            pause = min(2 * pause, _POLL_LONGEST_S)
+
+    def _file(self, number: int) -> int:
+        descriptor = self._files.get(number)
+        if descriptor is None:
+            with self._opening:
+                descriptor = self._files.get(number)
+                if descriptor is None:
+                    descriptor = self._open(number)
+                    self._files[number] = descriptor
+        return descriptor
+
+    def _open(self, number: int) -> int:
+        path = f"{self._directory}/{number:02x}.lock"
+        try:
+            return self._filesystem.open_lock_file(path)
+        except FileNotFoundError:
+            made = durable.open_or_make_directory(self._filesystem, str(self._directory))
+            self._filesystem.close(made)
+            return self._filesystem.open_lock_file(path)
