@@ -91,7 +91,7 @@ def metadata(header: blob.Header) -> Metadata:
     )
 
 
-def replay(current: State | None, request: Request) -> Outcome | None:
+def replay(current: State | None, request: Request, now_ms: int) -> Outcome | None:
     """Return the first answer to a request that was applied before, None for a new one.
 
     Raises:
@@ -99,7 +99,7 @@ def replay(current: State | None, request: Request) -> Outcome | None:
     """
     if current is None or request.keyed_hash is None:
         return None
-    for record in current.body.requests:
+    for record in blob.recent(current.body.requests, now_ms // 1000):
         if record.keyed_hash == request.keyed_hash:
             if record.digest != request.digest:
                 raise IdempotencyMismatchError("this key was used before, for another request")

@@ -234,7 +234,7 @@ class Engine:
         request = self._request(file_id, put, database)
         with self._storage.exclusive(place) as transaction:
             current = self._state(transaction, place, put.entity_key)
-            repeated = entity.replay(current, request)
+            repeated = entity.replay(current, request, self._clock.wall_ms())
             if repeated is not None:
                 return repeated
             key_id, key = session.data_keys.active()

@@ -173,6 +173,8 @@ class FileTransaction:
             self._filesystem.fsync(self._directory)
             self._filesystem.rename(sidecar_temporary, sidecar_name(self._file_id), self._directory)
         except OSError as error:
+            for name in (blob_temporary, sidecar_temporary):
+                durable.discard(self._filesystem, self._directory, name)
             self._files._out_of_service()  # noqa: SLF001 - as above
             raise OutcomeUnknownError(
                 "the write may or may not have taken place; read the entity to find out"

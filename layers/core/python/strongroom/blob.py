@@ -51,7 +51,7 @@ class DataKeys(Protocol):
         """Return a key.
 
         Raises:
-            UnavailableError: It is not held here.
+            IntegrityError: It is not known.
         """
         ...
 
@@ -192,8 +192,7 @@ def decrypt(parsed: Parsed, file_id: bytes, keys: DataKeys) -> Body:
     """Return what lies inside.
 
     Raises:
-        IntegrityError: The blob was not sealed as it stands, for this file-id.
-        UnavailableError: Its key is not held here.
+        IntegrityError: The blob was not sealed as it stands, for this file-id, under a known key.
     """
     return decrypt_with(cipher(keys.material(parsed.header.key_id), file_id), parsed, file_id)
 
@@ -269,9 +268,13 @@ class _SidecarVersion(msgspec.Struct, frozen=True):
     version: int
 
 
+def recent(requests: Iterable[RequestRecord], now_s: int) -> list[RequestRecord]:
+    """Return the request records of the last 24 hours."""
+    return [r for r in requests if now_s - r.at_s < limits.REQUEST_IDS_KEPT_SECONDS]
+
+
 def remember(
     requests: Iterable[RequestRecord], new: RequestRecord, now_s: int
 ) -> tuple[RequestRecord, ...]:
     """Return the request records to keep: the last 16 within 24 hours, the new one last."""
-    recent = [r for r in requests if now_s - r.at_s < limits.REQUEST_IDS_KEPT_SECONDS]
-    return (*recent[-(limits.REQUEST_IDS_KEPT - 1) :], new)
+    return (*recent(requests, now_s)[-(limits.REQUEST_IDS_KEPT - 1) :], new)

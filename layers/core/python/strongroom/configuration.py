@@ -30,7 +30,7 @@ class MacKeys(Protocol):
         ...
 
     def material(self, key_id: str) -> bytes:
-        """Return a key, or raise UnavailableError."""
+        """Return a key, or raise IntegrityError."""
         ...
 
 

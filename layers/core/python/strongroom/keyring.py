@@ -110,12 +110,12 @@ class KeySet:
         """Return a key.
 
         Raises:
-            UnavailableError: It is not held here.
+            IntegrityError: The deployment has no such key; a changed header may name one.
         """
         try:
             return self._material[key_id]
         except KeyError:
-            raise UnavailableError(f"key {key_id} is not held here") from None
+            raise IntegrityError(f"a key {key_id} is not known") from None
 
 
 def new(deployment: str, created_at: str) -> Keyring:

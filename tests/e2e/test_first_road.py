@@ -1,0 +1,33 @@
+"""The main job, end to end, on real processes: what a newcomer tries first."""
+
+import pytest
+
+from strongroom_pb.v1 import entity_pb2
+from tests.support.deployment import CHAT, Deployment
+
+pytestmark = pytest.mark.xdist_group("deployment")
+
+
+def test_put_then_get_over_rest(deployment: Deployment) -> None:
+    """A newcomer's first two requests do not answer as the README says."""
+    with deployment.http() as http:
+        created = http.put("/entity/chatdb", json={"Chat_id": CHAT})
+        found = http.get("/entity/chatdb", params={"key": "Chat_id"})
+    assert created.status_code == 201
+    assert created.json()["Chat_id"]["version"] == 1
+    assert found.status_code == 200
+    assert found.json() == {"Chat_id": CHAT}
+    assert found.headers["ETag"] == '"1"'
+    assert found.headers["Cache-Control"] == "no-store"
+
+
+def test_what_rest_wrote_grpc_reads(deployment: Deployment) -> None:
+    """The two faces show two databases."""
+    document = b'{"chat": [], "n": 1.50}'
+    with deployment.http() as http:
+        http.put("/entity/chatdb", content=b'{"shared": %s}' % document)
+    stub, metadata = deployment.grpc()
+    found = stub.GetEntity(
+        entity_pb2.GetEntityRequest(database="chatdb", key="shared"), metadata=metadata
+    )
+    assert found.document == document

@@ -1,0 +1,367 @@
+"""The commit, the read and the repair: what a crash, a bad disk or a thief can do to two files."""
+
+import errno
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from strongroom import blob, limits
+from strongroom.errors import (
+    BusyError,
+    IntegrityError,
+    NotFoundError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from tests.support.engines import Rig, Worker
+from tests.support.filesystems import CountingFilesystem, FailingFilesystem, ObservedFilesystem
+
+OLD, NEW = b'{"n": 1}', b'{"n": 2}'
+
+
+def test_a_put_leaves_two_files_and_nothing_else(rig: Rig) -> None:
+    """Temporary files pile up, or the sidecar is missing."""
+    worker = rig.worker()
+    worker.put("a", OLD)
+    blob_file, sidecar_file = worker.files("a")
+    assert sorted(blob_file.parent.iterdir()) == [blob_file, sidecar_file]
+    assert {path.stat().st_mode & 0o777 for path in (blob_file, sidecar_file)} == {0o600}
+
+
+def test_the_sidecar_shows_the_header_and_no_secret(rig: Rig) -> None:
+    """An auditor cannot see under which key a file lies, or anybody sees too much."""
+    worker = rig.worker()
+    worker.put("entity-key", b'{"text": "hush"}')
+    blob_file, sidecar_file = worker.files("entity-key")
+    sidecar = json.loads(sidecar_file.read_text())
+    header = blob.parse(blob_file.read_bytes()).header
+    assert set(sidecar) == {
+        *("schema_id", "schema_version", "version", "created_at", "updated_at", "writer_id"),
+        *("key_id", "alg", "iv", "tag", "format"),
+    }
+    assert (sidecar["iv"], sidecar["key_id"]) == (header.iv, header.key_id)
+    everything = blob_file.read_bytes() + sidecar_file.read_bytes()
+    assert b"hush" not in everything
+    assert b"entity-key" not in everything
+
+
+def test_calls_of_a_warm_read_a_cold_read_and_a_put(rig: Rig) -> None:
+    """On a network filesystem an operation takes more round trips than designed (section 6)."""
+    counted = CountingFilesystem()
+    worker = rig.worker(filesystem=counted)
+    worker.put("a", OLD)
+    counted.calls.clear()
+    worker.get("a")
+    assert counted.calls == ["open_directory", "open", "read"]
+    worker.cache.clear()
+    counted.calls.clear()
+    worker.get("a")
+    assert counted.calls == ["open_directory", "open", "read", "open", "read"]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_any_changed_bit_is_an_integrity_error_or_harmless(rig: Rig, which: int) -> None:
+    """A flipped bit on the disk ends in wrong data."""
+    writer = rig.worker()
+    writer.put("a", OLD)
+    path = writer.files("a")[which]
+    intact = path.read_bytes()
+    for position in range(len(intact)):
+        for bit in (0, 7):
+            changed = bytearray(intact)
+            changed[position] ^= 1 << bit
+            path.write_bytes(changed)
+            if which == 0:
+                with pytest.raises(IntegrityError):
+                    rig.worker("reader").get("a")
+            else:
+                _right_answer_or_integrity_error(rig)
+            path.write_bytes(intact)
+
+
+def test_truncation_at_every_length(rig: Rig) -> None:
+    """A file that was cut short is served."""
+    writer = rig.worker()
+    writer.put("a", OLD)
+    blob_file, sidecar_file = writer.files("a")
+    for path in (blob_file, sidecar_file):
+        intact = path.read_bytes()
+        for length in range(len(intact)):
+            path.write_bytes(intact[:length])
+            if path == blob_file:
+                with pytest.raises(IntegrityError):
+                    rig.worker("reader").get("a")
+            else:
+                assert rig.worker("reader").get("a") == (1, OLD)
+        path.write_bytes(intact)
+
+
+def _right_answer_or_integrity_error(rig: Rig) -> None:
+    try:
+        assert rig.worker("reader").get("a") == (1, OLD)
+    except IntegrityError:
+        return
+
+
+def test_a_blob_of_another_entity_does_not_open(rig: Rig) -> None:
+    """Whoever can write the disk gives one person's record to another one."""
+    worker = rig.worker()
+    worker.put("mine", OLD)
+    worker.put("yours", NEW)
+    for mine, yours in zip(worker.files("mine"), worker.files("yours"), strict=True):
+        mine.write_bytes(yours.read_bytes())
+    with pytest.raises(IntegrityError):
+        rig.worker("reader").get("mine")
+    assert rig.worker("reader").get("yours") == (1, NEW)
+
+
+def test_an_older_blob_put_back_is_detected_by_its_sidecar(rig: Rig) -> None:
+    """An old state comes back by copying one file."""
+    worker = rig.worker()
+    worker.put("a", OLD)
+    old_blob = worker.files("a")[0].read_bytes()
+    worker.put("a", NEW)
+    worker.files("a")[0].write_bytes(old_blob)
+    with pytest.raises(IntegrityError):
+        rig.worker("reader").get("a")
+    with pytest.raises(IntegrityError):
+        rig.worker("writer").put("a", b'{"n": 3}')
+
+
+def test_a_missing_blob_is_an_integrity_error(rig: Rig) -> None:
+    """A removed file looks like an entity that never was."""
+    worker = rig.worker()
+    worker.put("a", OLD)
+    worker.files("a")[0].unlink()
+    with pytest.raises(IntegrityError):
+        rig.worker("reader").get("a")
+    with pytest.raises(IntegrityError):
+        rig.worker("writer").put("a", NEW)
+
+
+@pytest.mark.parametrize("left_behind", ["missing", "old", "empty", "garbage"])
+def test_a_sidecar_that_a_crash_left_behind_is_renewed_by_the_next_reader(
+    rig: Rig, left_behind: str
+) -> None:
+    """After a crash between the two renames, two readers see versions in different orders."""
+    worker = rig.worker()
+    worker.put("a", OLD)
+    old_sidecar = worker.files("a")[1].read_bytes()
+    cached = rig.worker("cached")
+    cached.get("a")
+    worker.put("a", NEW)
+    sidecar_file = worker.files("a")[1]
+    intact = sidecar_file.read_bytes()
+    if left_behind == "missing":
+        sidecar_file.unlink()
+    else:
+        content = {"old": old_sidecar, "empty": b"", "garbage": b"\x00" * 300}
+        sidecar_file.write_bytes(content[left_behind])
+    assert rig.worker("cold").get("a") == (2, NEW)
+    assert sidecar_file.read_bytes() == intact
+    assert cached.get("a") == (2, NEW)
+
+
+def test_a_kill_before_the_sidecar_is_renamed(rig: Rig) -> None:
+    """A write that reached its commit point is half there."""
+    crashing = _dies_at(rig, "rename", 1)
+    rig.worker().put("a", OLD)
+    with pytest.raises(_Killed):
+        crashing.put("a", NEW)
+    assert rig.worker("reader").get("a") == (2, NEW)
+    assert rig.worker("writer").put("a", OLD) == 3
+
+
+@pytest.mark.parametrize(("call", "nth"), [("fsync", 0), ("rename", 0), ("write", 1)])
+def test_a_kill_before_the_commit_point_leaves_the_old_state(rig: Rig, call: str, nth: int) -> None:
+    """A write that was never acknowledged replaces what was there."""
+    rig.worker().put("a", OLD)
+    with pytest.raises(_Killed):
+        _dies_at(rig, call, nth).put("a", NEW)
+    assert rig.worker("reader").get("a") == (1, OLD)
+    assert rig.worker("writer").put("a", NEW) == 2
+
+
+class _Killed(BaseException):
+    """Stands for SIGKILL: nothing of the worker runs after it."""
+
+
+def _dies_at(rig: Rig, call: str, nth: int) -> Worker:
+    """Return a worker that dies at the n-th call of a kind, and makes no call after it."""
+    left = nth
+    dead = False
+
+    def before(name: str, _: tuple[object, ...]) -> None:
+        nonlocal left, dead
+        if dead and name not in {"close", "unlock"}:
+            raise _Killed
+        if name == call:
+            left -= 1
+            if left < 0:
+                dead = True
+                raise _Killed
+
+    return rig.worker("dying", filesystem=ObservedFilesystem(before))
+
+
+@pytest.mark.parametrize(
+    "code", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.ESTALE]
+)
+def test_an_error_at_every_call_of_a_put(rig: Rig, code: int) -> None:
+    """A disk that fails somewhere in a write leaves a half state, or a wrong answer."""
+    failing = FailingFilesystem()
+    rig.worker().put("a", OLD)
+    expected = 1
+    for nth in range(100):
+        worker = rig.worker("failing", filesystem=failing)
+        failing.arm(nth, OSError(code, os.strerror(code)))
+        document = b'{"n": %d}' % (nth + 10)
+        try:
+            worker.put("a", document)
+        except OutcomeUnknownError:
+            failing.disarm()
+            version, found = rig.worker("reader").get("a")
+            assert (version, found) == (expected + 1, document) or version == expected
+            expected = version
+            assert rig.broken.pop() == "failing"
+        except UnavailableError:
+            assert rig.worker("reader").get("a")[0] == expected
+        else:
+            break
+        failing.disarm()
+    assert failing.failed == ""
+    assert nth > 10
+    assert not list(worker.files("a")[0].parent.glob(".tmp-*"))
+
+
+def test_an_error_at_every_call_of_a_read(rig: Rig) -> None:
+    """A disk that fails somewhere in a read ends in a wrong answer, or in "not found"."""
+    failing = FailingFilesystem()
+    rig.worker().put("a", OLD)
+    for nth in range(20):
+        worker = rig.worker("failing", filesystem=failing)
+        failing.arm(nth, OSError(errno.EIO, os.strerror(errno.EIO)))
+        try:
+            found = worker.get("a")
+        except NotFoundError:
+            pytest.fail(f"{failing.failed} failed, and the entity was said not to be there")
+        except UnavailableError:
+            continue
+        else:
+            assert found == (1, OLD)
+            break
+    assert nth > 3
+
+
+def test_a_failed_fsync_is_never_tried_again(rig: Rig) -> None:
+    """A second fsync succeeds although the first one's pages are lost."""
+    calls: list[str] = []
+
+    def before(name: str, _: tuple[object, ...]) -> None:
+        calls.append(name)
+        if name == "fsync":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    worker = rig.worker(filesystem=ObservedFilesystem(before))
+    shard = worker.files("a")[0].parent
+    shard.mkdir(parents=True)
+    with pytest.raises(UnavailableError):
+        worker.put("a", OLD)
+    assert calls.count("fsync") == 1
+    assert list(shard.iterdir()) == []
+
+
+def test_a_short_write_is_continued(rig: Rig) -> None:
+    """A disk that takes fewer bytes at a time cuts a document short."""
+
+    class Slow(ObservedFilesystem):
+        def __init__(self) -> None:
+            super().__init__(lambda _name, _arguments: None)
+            self.write = lambda descriptor, data: os.write(descriptor, data[:7])  # type: ignore[method-assign]
+
+    rig.worker(filesystem=Slow()).put("a", OLD)
+    assert rig.worker("reader").get("a") == (1, OLD)
+
+
+def test_a_writer_that_lost_its_lock_is_refused_before_the_rename(rig: Rig) -> None:
+    """Of two writers that both believe to hold the lock, one overwrites the other unnoticed."""
+
+    class Generous(CountingFilesystem):
+        """Grants every lock, as an NFS server may do after a lease."""
+
+        def __init__(self, between: object) -> None:
+            super().__init__()
+            self.try_lock = lambda descriptor, offset: True  # type: ignore[method-assign]  # noqa: ARG005
+            self._between = between
+
+        def _count(self, name: str, arguments: tuple[object, ...]) -> None:
+            if name == "create" and callable(self._between):
+                between, self._between = self._between, None
+                between()
+            super()._count(name, arguments)
+
+    rig.worker().put("a", OLD)
+    other = rig.worker("other")
+    paused = rig.worker("paused", filesystem=Generous(lambda: other.put("a", NEW)))
+    # The other one takes the lock in between as if it had been given away.
+    with pytest.raises(BusyError):
+        paused.put("a", b'{"n": 3}')
+    assert rig.worker("reader").get("a") == (2, NEW)
+
+
+def test_a_lock_that_another_process_holds_is_waited_for_and_given_up(rig: Rig) -> None:
+    """A stuck worker blocks every other one for ever."""
+    holder, waiter = rig.worker("holder"), rig.worker("waiter")
+    holder.put("a", OLD)
+    released, held = threading.Event(), threading.Event()
+
+    def slowly(name: str, _: tuple[object, ...]) -> None:
+        if name == "create" and not held.is_set():
+            held.set()
+            released.wait(30)
+
+    slow = rig.worker("slow", filesystem=ObservedFilesystem(slowly))
+    refusals: list[str] = []
+
+    def write_slowly() -> None:
+        try:
+            slow.put("a", NEW)
+        except UnavailableError as error:
+            refusals.append(error.detail)
+
+    thread = threading.Thread(target=write_slowly)
+    thread.start()
+    held.wait(30)
+    timer = threading.Timer(0.05, rig.clock.advance, [limits.LOCK_HELD_SECONDS_MAX + 1])  # type: ignore[attr-defined]
+    timer.start()
+    with pytest.raises(BusyError):
+        waiter.put("a", b'{"n": 3}')
+    released.set()
+    thread.join(30)
+    assert refusals == ["the entity's lock was held for too long"]
+    assert waiter.get("a") == (1, OLD)
+
+
+def test_entities_that_share_a_lock_file_do_not_wait_for_each_other(
+    rig: Rig, tmp_path: Path
+) -> None:
+    """One locked entity stalls a 256th of the database."""
+    del tmp_path
+    worker = rig.worker()
+    first = next(f"k{n}" for n in range(10_000))
+    shard = worker.files(first)[0].parent.name
+    second = next(
+        f"k{n}" for n in range(1, 10_000) if worker.files(f"k{n}")[0].parent.name == shard
+    )
+    done: list[int] = []
+
+    def during(name: str, _: tuple[object, ...]) -> None:
+        if name == "create" and not done:
+            done.append(0)
+            done.append(worker.put(second, NEW))
+
+    rig.worker("slow", filesystem=ObservedFilesystem(during)).put(first, OLD)
+    assert done == [0, 1]

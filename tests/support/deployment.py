@@ -1,0 +1,162 @@
+"""A real deployment, started with `strongroom up` as a user would, and clients of it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+
+from strongroom_pb.v1 import auth_pb2, auth_pb2_grpc, entity_pb2_grpc
+
+READY_S = 40.0
+Metadata = tuple[tuple[str, str | bytes], ...]
+CHAT: dict[str, Any] = {"chat": [{"type": "assistant", "text": "HERE TEXT"}]}
+
+
+@dataclass
+class Deployment:
+    """One `strongroom up` process and what it says of itself."""
+
+    directory: Path
+    arguments: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def root(self) -> Path:
+        """The directory given as --root."""
+        return self.directory / "root"
+
+    @property
+    def ready_file(self) -> Path:
+        """The file given as --ready-file."""
+        return self.directory / "ready.json"
+
+    @property
+    def shared_dir(self) -> Path:
+        """The shared directory."""
+        return Path(self.facts["shared_dir"])
+
+    def start(self) -> "Deployment":
+        """Start it and wait until it serves."""
+        command = [str(Path(sys.executable).parent / "strongroom"), "up"]
+        options = ["--root", self.root, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+        with (self.directory / "up.out").open("ab") as out:
+            self.process = subprocess.Popen(  # noqa: S603 - the project's own command
+                [
+                    *command,
+                    *map(str, options),
+                    "--ready-file",
+                    str(self.ready_file),
+                    *self.arguments,
+                ],
+                stdout=out,
+                stderr=out,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        wait_until(lambda: self.ready_file.exists() or self.process_ended(), READY_S)
+        assert self.ready_file.exists(), (self.directory / "up.out").read_text()
+        self.reload()
+        return self
+
+    def process_ended(self) -> bool:
+        """Tell whether `up` has ended."""
+        return self.process is not None and self.process.poll() is not None
+
+    def reload(self) -> dict[str, Any]:
+        """Read the ready file again."""
+        self.facts = json.loads(self.ready_file.read_text())
+        return self.facts
+
+    def stop(self, with_signal: int = signal.SIGTERM) -> int:
+        """End it and return its exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            self.process.send_signal(with_signal)
+        code = self.process.wait(READY_S)
+        assert not [pid for pid in self.all_pids() if is_alive(pid)], "a process was left behind"
+        return code
+
+    def all_pids(self) -> list[int]:
+        """Return the pids of every process, `up` first."""
+        pids = self.facts["pids"]
+        return [pids["up"], pids["rest"], pids["grpc"], *pids["workers"].values()]
+
+    def credentials(self) -> tuple[str, str]:
+        """Return the administrator's."""
+        return self.facts["client_id"], self.facts["client_secret"]
+
+    def token(self) -> str:
+        """Return a fresh access token of the administrator."""
+        answer = httpx.post(
+            f"{self.facts['http_url']}/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=self.credentials(),
+        )
+        assert answer.status_code == httpx.codes.OK, answer.text
+        return str(answer.json()["access_token"])
+
+    def http(self) -> httpx.Client:
+        """Return an authorized client of the REST face."""
+        return httpx.Client(
+            base_url=self.facts["http_url"],
+            headers={"Authorization": f"Bearer {self.token()}"},
+            timeout=30.0,
+        )
+
+    def channel(self) -> grpc.Channel:
+        """Return a channel to the gRPC face."""
+        roots = Path(self.facts["grpc_ca_file"]).read_bytes()
+        return grpc.secure_channel(
+            self.facts["grpc_address"], grpc.ssl_channel_credentials(root_certificates=roots)
+        )
+
+    def grpc(self) -> tuple[entity_pb2_grpc.EntityServiceStub, Metadata]:
+        """Return a stub of the client API and the metadata that authorizes its calls."""
+        channel = self.channel()
+        client_id, client_secret = self.credentials()
+        request = auth_pb2.IssueTokenRequest(client_id=client_id, client_secret=client_secret)
+        issued = auth_pb2_grpc.AuthServiceStub(channel).IssueToken(request)
+        metadata = (("authorization", f"Bearer {issued.access_token}"),)
+        return entity_pb2_grpc.EntityServiceStub(channel), metadata
+
+    def every_stored_byte(self) -> bytes:
+        """Return all files of the shared directory and all logs, one after the other."""
+        folders = (self.shared_dir, self.root / "run")
+        files = [p for folder in folders for p in folder.rglob("*") if p.is_file()]
+        return b"\n".join(p.read_bytes() + str(p).encode() for p in files)
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Wait for a condition; the answer is whether it came."""
+    ends_at = time.monotonic() + timeout_s
+    pause = threading.Event()
+    while time.monotonic() < ends_at:
+        if condition():
+            return True
+        pause.wait(0.02)
+    return False
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def kill(pid: int) -> None:
+    """End a process that the test has started, at once."""
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,141 @@
+"""Engines over a real directory, without any process or network around them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from processing_fn.cache.document_cache import DocumentCache
+from processing_fn.service.engine import Binding, Engine, Put
+from processing_fn.service.session import Lease, open_session
+from processing_fn.storage.entity_files import EntityFiles
+from processing_fn.storage.locks import EntityLocks
+from strongroom import configuration, durable, keyring
+from strongroom.clock import Clock
+from strongroom.configuration import Database, Template
+from strongroom.configuration_files import ConfigurationFiles
+from strongroom.entity import UNCONDITIONAL, Condition
+from strongroom.keyring import WORKER_PURPOSES, Keyring, KeySet, Purpose
+from strongroom.layout import Layout
+from tests.support.clocks import ManualClock
+
+AT = "2026-01-01T00:00:00.000Z"
+SCHEMA = b'{"type": "object", "properties": {"n": {"type": "number"}}}'
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass
+class Rig:
+    """One shared directory and what several workers over it have in common."""
+
+    root: Path
+    clock: Clock = field(default_factory=ManualClock)
+    keys: Keyring = field(default_factory=lambda: keyring.new("test-deployment", AT))
+    broken: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Bind a database to a template."""
+        self.put_template(SCHEMA)
+        self.binding = self.put_database("people", "00" * 16)
+
+    @property
+    def layout(self) -> Layout:
+        """The paths."""
+        return Layout(self.root)
+
+    def put_template(self, schema: bytes, version: int = 1) -> None:
+        """Write the template `person.v1`, as the Main Worker would."""
+        template = Template(
+            schema_id="person.v1",
+            schema_version=version,
+            created_at=AT,
+            updated_at=AT,
+            schema=msgspec.Raw(schema),
+        )
+        self._write(self.layout.template("person.v1"), configuration.encode(template, self._macs()))
+
+    def put_database(
+        self, name: str, incarnation: str, ttl_seconds: int | None = None, floor: int = 0
+    ) -> Binding:
+        """Write a database bound to `person.v1`, as the Main Worker would."""
+        database = Database(
+            name=name,
+            incarnation=incarnation,
+            schema_id="person.v1",
+            created_at=AT,
+            ttl_seconds=ttl_seconds,
+            version_floor=floor,
+        )
+        self._write(self.layout.database(name), configuration.encode(database, self._macs()))
+        return Binding(name, incarnation, "person.v1")
+
+    def worker(
+        self,
+        worker_id: str = "worker-1",
+        *,
+        filesystem: durable.Filesystem | None = None,
+        cache_bytes: int = MEBIBYTE,
+        cache_ttl_s: float = 300.0,
+    ) -> "Worker":
+        """Return a worker with a cache and locks of its own."""
+        disk = filesystem or durable.LocalFilesystem()
+        lease = Lease(self.clock, self.clock.boot_s() + 1_000_000)
+        session = open_session(
+            self.keys.deployment, worker_id, lease, self.keys.of(WORKER_PURPOSES)
+        )
+        cache = DocumentCache(self.clock, cache_bytes, cache_ttl_s)
+        storage = EntityFiles(
+            disk,
+            self.layout,
+            EntityLocks(disk, self.layout, self.clock),
+            self.clock,
+            lambda: self.broken.append(worker_id),
+        )
+        configurations = ConfigurationFiles(disk, self.layout, session.configuration_keys)
+        engine = Engine(session, storage, configurations, cache, self.clock)
+        return Worker(self, engine, cache, lease, session.file_id)
+
+    def _macs(self) -> KeySet:
+        return KeySet(self.keys.of(frozenset({Purpose.CONFIGURATION})))
+
+    def _write(self, path: Path, raw: bytes) -> None:
+        durable.replace_file(durable.LocalFilesystem(), path, raw)
+
+
+@dataclass
+class Worker:
+    """An engine with the parts that a test wants to look at."""
+
+    rig: Rig
+    engine: Engine
+    cache: DocumentCache
+    lease: Lease
+    file_id: Callable[[str, str, str], bytes]
+
+    def put(
+        self,
+        key: str,
+        document: bytes,
+        condition: Condition = UNCONDITIONAL,
+        request_id: str = "",
+    ) -> int:
+        """Put and return the version."""
+        put = Put(key, document, condition, request_id)
+        return self.engine.put(self.rig.binding, put).metadata.version
+
+    def get(self, key: str) -> tuple[int, bytes]:
+        """Return (version, document)."""
+        snapshot = self.engine.get(self.rig.binding, key)
+        return snapshot.metadata.version, snapshot.document
+
+    def files(self, key: str) -> tuple[Path, Path]:
+        """Return the paths of an entity's blob and sidecar."""
+        binding = self.rig.binding
+        file_id = self.file_id(binding.database, binding.incarnation, key)
+        shard = Path(self.rig.layout.shard(binding.database, file_id))
+        return shard / f"{file_id.hex()}.json.enc", shard / f"{file_id.hex()}.meta.json"
+
+    def counters(self) -> dict[str, int]:
+        """Return the cache's counters."""
+        return self.cache.statistics()
