@@ -9,6 +9,7 @@ from main_api.adapters.kms import KmsKeyProvider
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.service import provisioning
 from main_api.service.access import Access
+from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.provisioning import Provisioning
@@ -27,6 +28,7 @@ class Main:
     entities: Entities
     subscriptions: Subscriptions
     provisioning: Provisioning
+    administration: Administration
     dispatcher: Dispatcher
     workers: GrpcWorkers
 
@@ -45,12 +47,14 @@ def build(configured: Settings) -> Main:
     store = ControlFiles(filesystem, layout, keyring, clock)
     access = Access(keyring, store, clock)
     dispatcher = Dispatcher(store, clock)
+    provisioner = Provisioning(access, store, clock)
     workers = GrpcWorkers(configured.identity)
     return Main(
         access=access,
         entities=Entities(access, store, dispatcher, workers),
         subscriptions=Subscriptions(keyring, store, clock),
-        provisioning=Provisioning(access, store, clock),
+        provisioning=provisioner,
+        administration=Administration(access, store, provisioner),
         dispatcher=dispatcher,
         workers=workers,
     )

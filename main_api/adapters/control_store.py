@@ -85,6 +85,11 @@ class ControlFiles:
         """Write a client."""
         self._put_record(_CLIENTS, client.client_id, client, sync=True)
 
+    def remove_client(self, client_id: str) -> None:
+        """Remove a client."""
+        with _disk():
+            durable.remove_file(self._filesystem, self._layout.record(_CLIENTS, client_id))
+
     def workers(self) -> list[WorkerRecord]:
         """Return every record that can be read."""
         try:

@@ -2,8 +2,13 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from typing import Annotated, Final
 
 import msgspec
+
+from strongroom import limits
+
+_DATABASE_PATTERN: Final = r"\A(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}\*?)\Z"
 
 
 class Action(StrEnum):
@@ -27,9 +32,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         key_prefix: Entity keys begin with it.
     """
 
-    database: str
+    database: Annotated[str, msgspec.Meta(pattern=_DATABASE_PATTERN)]
     actions: frozenset[Action]
-    key_prefix: str = ""
+    key_prefix: Annotated[str, msgspec.Meta(max_length=limits.ENTITY_KEY_BYTES_MAX)] = ""
 
     def allows(self, database: str, entity_key: str, action: Action) -> bool:
         """Tell whether this grant covers one action on one entity."""

@@ -19,7 +19,6 @@ from main_api.service.access import Caller
 from strongroom import ids, logs
 from strongroom.errors import (
     InternalError,
-    InvalidArgumentError,
     MethodNotAllowedError,
     NotFoundError,
     StrongroomError,
@@ -161,19 +160,6 @@ def json_response(
         **(headers or {}),
     }
     return Response(body.decode(), all_headers, status)
-
-
-def body_of(request: Request) -> bytes:
-    """Return the body of a request.
-
-    Raises:
-        InvalidArgumentError: Its encoding is broken.
-    """
-    try:
-        raw = request.raw_body
-    except ValueError as error:
-        raise InvalidArgumentError("the body cannot be read") from error
-    return raw if isinstance(raw, bytes) else raw.encode()
 
 
 def _request_id(event: Event) -> str:

@@ -1,31 +1,19 @@
 """The paths of the REST face: translate, call a use case, translate back."""
 
-import base64
-import binascii
 from typing import Final
-from urllib.parse import parse_qs, unquote_plus
 
-from chalice.app import Request, Response
+from chalice.app import Response
 
 from main_api.bootstrap import Current
-from main_api.rest import conditions, problems
-from main_api.rest.application import StrongroomApp, body_of, json_response
+from main_api.rest import admin_routes, conditions, problems
+from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.requests import basic_credentials, form, json_body, parameters, ttl_seconds
 from main_api.service.ports import Written
-from strongroom import jsontext, limits
-from strongroom.errors import (
-    InvalidArgumentError,
-    TooLargeError,
-    UnauthenticatedError,
-    UnavailableError,
-    UnsupportedMediaTypeError,
-)
+from strongroom import jsontext
+from strongroom.errors import InvalidArgumentError, UnauthenticatedError, UnavailableError
 
 PUBLIC: Final = frozenset({"/oauth/token", "/healthz", "/readyz"})
-_JSON: Final = "application/json"
-_FORM: Final = "application/x-www-form-urlencoded"
-_TOKEN_BODY_BYTES_MAX: Final = 16 * 1024
 _WAYS_TO_READ: Final = frozenset({"key"})
-_WAYS_TO_PUT: Final = frozenset({"ttl_seconds"})
 
 
 def build(current: Current) -> StrongroomApp:
@@ -34,6 +22,7 @@ def build(current: Current) -> StrongroomApp:
     _add_service_routes(app)
     _add_token_route(app)
     _add_entity_routes(app)
+    admin_routes.add(app)
     return app
 
 
@@ -56,15 +45,15 @@ def _add_token_route(app: StrongroomApp) -> None:
     @app.route("/oauth/token", methods=["POST"])
     def token() -> Response:
         """Issue an access token for client credentials (RFC 6749 section 4.4)."""
-        form = _form(app.request)
-        if form.get("grant_type") != "client_credentials":
+        fields = form(app.request)
+        if fields.get("grant_type") != "client_credentials":
             error = InvalidArgumentError("grant_type is client_credentials")
             return problems.response(
                 error, app.request_id, members={"error": "unsupported_grant_type"}
             )
         try:
-            client_id, secret = _basic(app.request.headers.get("authorization"))
-            issued = app.main.access.issue_token(client_id, secret, form.get("scope", ""))
+            client_id, secret = basic_credentials(app.request.headers.get("authorization"))
+            issued = app.main.access.issue_token(client_id, secret, fields.get("scope", ""))
         except UnauthenticatedError as error:
             challenge = {"WWW-Authenticate": 'Basic realm="strongroom", charset="UTF-8"'}
             return problems.response(error, app.request_id, challenge, {"error": "invalid_client"})
@@ -83,7 +72,7 @@ def _add_entity_routes(app: StrongroomApp) -> None:
     @app.route("/entity/{database}", methods=["GET"])
     def get_entities(database: str) -> Response:
         """Answer the entities of the `key` parameters, as a mapping."""
-        keys = _parameters(app.request, _WAYS_TO_READ).get("key", [])
+        keys = parameters(app.request, _WAYS_TO_READ).get("key", [])
         if not keys:
             raise InvalidArgumentError("name an entity: ?key=...")
         entities = app.main.entities
@@ -101,16 +90,15 @@ def _add_entity_routes(app: StrongroomApp) -> None:
     def put_entities(database: str) -> Response:
         """Create or replace the entities of the body, a mapping."""
         request = app.request
-        _require_media_type(request, _JSON)
         written = app.main.entities.put(
             app.caller,
             database,
-            jsontext.split(_bounded_body(request, limits.MESSAGE_BYTES_MAX)),
+            jsontext.split(json_body(request)),
             condition=conditions.for_write(
                 request.headers.get("if-match"), request.headers.get("if-none-match")
             ),
             idempotency_key=request.headers.get("idempotency-key", ""),
-            ttl_seconds=_ttl_seconds(request),
+            ttl_seconds=ttl_seconds(request),
         )
         status = 201 if all(one.created for one in written) else 200
         headers = (
@@ -136,64 +124,3 @@ def _written(one: Written) -> bytes:
         }
         | ({"expires_at": one.metadata.expires_at} if one.metadata.expires_at else {})
     )
-
-
-def _parameters(request: Request, known: frozenset[str]) -> dict[str, list[str]]:
-    """Return the query parameters; one that is not known is refused, not passed over."""
-    query = request.query_params
-    parameters = {name: query.getlist(name) for name in query} if query is not None else {}
-    for name in parameters:
-        if name not in known:
-            raise InvalidArgumentError("known parameters here: " + ", ".join(sorted(known)))
-    return parameters
-
-
-def _ttl_seconds(request: Request) -> int | None:
-    values = _parameters(request, _WAYS_TO_PUT).get("ttl_seconds")
-    if values is None:
-        return None
-    text = values[0]
-    if len(values) > 1 or not (text.isascii() and text.isdecimal() and len(text) <= len("9" * 10)):
-        raise InvalidArgumentError("ttl_seconds is one whole number")
-    return int(text)
-
-
-def _require_media_type(request: Request, wanted: str) -> None:
-    given = request.headers.get("content-type", wanted).partition(";")[0].strip().lower()
-    if given != wanted:
-        raise UnsupportedMediaTypeError(f"send {wanted}")
-
-
-def _bounded_body(request: Request, bytes_max: int) -> bytes:
-    body = body_of(request)
-    if len(body) > bytes_max:
-        raise TooLargeError(f"a request has at most {bytes_max} bytes")
-    return body
-
-
-def _form(request: Request) -> dict[str, str]:
-    _require_media_type(request, _FORM)
-    body = _bounded_body(request, _TOKEN_BODY_BYTES_MAX)
-    try:
-        fields = parse_qs(
-            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20
-        )
-    except ValueError as error:
-        raise InvalidArgumentError("the form cannot be read") from error
-    if any(len(values) > 1 for values in fields.values()):
-        raise InvalidArgumentError("a parameter is repeated")
-    return {name: values[0] for name, values in fields.items()}
-
-
-def _basic(authorization: str | None) -> tuple[str, str]:
-    """Return (client id, secret) of an `Authorization: Basic` header (RFC 6749 section 2.3.1)."""
-    scheme, _, encoded = (authorization or "").partition(" ")
-    try:
-        client_id, colon, secret = (
-            base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
-        )
-    except (binascii.Error, ValueError) as error:
-        raise UnauthenticatedError("the Basic credentials cannot be read") from error
-    if scheme.lower() != "basic" or not colon:
-        raise UnauthenticatedError("send the client's credentials: HTTP Basic client_id:secret")
-    return unquote_plus(client_id), unquote_plus(secret)

@@ -95,6 +95,10 @@ class ControlStore(Protocol):
         """Write a client."""
         ...
 
+    def remove_client(self, client_id: str) -> None:
+        """Remove a client."""
+        ...
+
     def workers(self) -> list[WorkerRecord]:
         """Return every record of the registry; one that cannot be read is left out and logged."""
         ...

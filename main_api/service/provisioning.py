@@ -83,29 +83,31 @@ class Provisioning:
             self.put_template(schema_id, schema)
 
     def ensure_database(self, name: str, schema_id: str) -> None:
-        """Make a database where it is missing; raises as `create_database`."""
+        """Make a database where it is missing; raises as `put_database`."""
         if self._store.database(ids.database_name(name)) is None:
-            self.create_database(name, schema_id)
+            self.put_database(name, schema_id)
 
-    def create_database(self, name: str, schema_id: str) -> Database:
-        """Make a database.
+    def put_database(
+        self, name: str, schema_id: str, ttl_seconds: int | None = None
+    ) -> tuple[Database, bool]:
+        """Make a database, or change its template and lifetime; tell whether it is new.
 
         Raises:
-            ConflictError: There is one of this name.
             NotFoundError: There is no such template.
         """
-        if self._store.database(ids.database_name(name)) is not None:
-            raise ConflictError(f"there is a database {name} already")
         if self._store.template(ids.schema_id(schema_id)) is None:
             raise NotFoundError(f"no such schema: {schema_id}")
+        current = self._store.database(ids.database_name(name))
         database = Database(
             name=name,
-            incarnation=ids.new_id(),
+            incarnation=current.incarnation if current else ids.new_id(),
             schema_id=schema_id,
-            created_at=rfc3339(self._clock.wall_ms()),
+            created_at=current.created_at if current else rfc3339(self._clock.wall_ms()),
+            version_floor=current.version_floor if current else 0,
+            ttl_seconds=ttl_seconds,
         )
         self._store.put_database(database)
-        return database
+        return database, current is None
 
     def put_administrator(self, client_id: str) -> str:
         """Make a client with all actions on every database; raises as `put_client`."""
@@ -125,3 +127,16 @@ class Provisioning:
             )
         )
         return secret
+
+    def change_grants(self, client_id: str, grants: tuple[Grant, ...]) -> ClientRecord:
+        """Give a client other grants; its secret stays.
+
+        Raises:
+            NotFoundError: There is no such client.
+        """
+        client = self._store.client(ids.client_id(client_id))
+        if client is None:
+            raise NotFoundError(f"no such client: {client_id}")
+        changed = msgspec.structs.replace(client, grants=grants)
+        self._store.put_client(changed)
+        return changed

@@ -1,0 +1,122 @@
+"""The paths of administrators: templates, databases, clients."""
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from chalice.app import Response
+
+from main_api.domain.grants import Grant
+from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.requests import json_body, parameters
+from main_api.service.ports import ClientRecord
+from strongroom import jsontext, limits
+from strongroom.configuration import Database, Template
+from strongroom.errors import InvalidArgumentError
+
+T = TypeVar("T")
+
+
+class _DatabaseBody(msgspec.Struct, forbid_unknown_fields=True):
+    schema_id: str
+    ttl_seconds: int | None = None
+
+
+class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
+    grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=limits.GRANTS_MAX)]
+
+
+def add(app: StrongroomApp) -> None:
+    """Register the paths."""
+    _add_templates(app)
+    _add_databases(app)
+    _add_clients(app)
+
+
+def _add_templates(app: StrongroomApp) -> None:
+    @app.route("/schemas/{schema_id}", methods=["PUT"])
+    def put_schema(schema_id: str) -> Response:
+        """Admit a JSON Schema template; the body is the schema."""
+        parameters(app.request, frozenset())
+        administration = app.main.administration
+        template = administration.put_template(app.caller, schema_id, json_body(app.request))
+        status = 201 if template.schema_version == 1 else 200
+        return json_response(jsontext.dump(_template(template)), status)
+
+    @app.route("/schemas/{schema_id}", methods=["GET"])
+    def get_schema(schema_id: str) -> Response:
+        """Answer a template."""
+        template = app.main.administration.template(app.caller, schema_id)
+        return json_response(jsontext.dump({**_template(template), "schema": template.schema}))
+
+
+def _add_databases(app: StrongroomApp) -> None:
+    @app.route("/databases/{database}", methods=["PUT"])
+    def put_database(database: str) -> Response:
+        """Make a database, or change it."""
+        body = _decoded(json_body(app.request), _DatabaseBody)
+        made, is_new = app.main.administration.put_database(
+            app.caller, database, body.schema_id, body.ttl_seconds
+        )
+        return json_response(jsontext.dump(_database(made)), 201 if is_new else 200)
+
+    @app.route("/databases/{database}", methods=["GET"])
+    def get_database(database: str) -> Response:
+        """Answer a database's configuration."""
+        found = app.main.administration.database(app.caller, database)
+        return json_response(jsontext.dump(_database(found)))
+
+
+def _add_clients(app: StrongroomApp) -> None:
+    @app.route("/clients/{client_id}", methods=["PUT"])
+    def put_client(client_id: str) -> Response:
+        """Make a client, its secret shown this once; or change a client's grants."""
+        body = _decoded(json_body(app.request), _ClientBody)
+        client, secret = app.main.administration.put_client(app.caller, client_id, body.grants)
+        answer = _client(client) | ({"client_secret": secret} if secret else {})
+        return json_response(jsontext.dump(answer), 201 if secret else 200)
+
+    @app.route("/clients/{client_id}", methods=["GET"])
+    def get_client(client_id: str) -> Response:
+        """Answer a client, without its secret."""
+        client = app.main.administration.client(app.caller, client_id)
+        return json_response(jsontext.dump(_client(client)))
+
+    @app.route("/clients/{client_id}", methods=["DELETE"])
+    def delete_client(client_id: str) -> Response:
+        """Remove a client."""
+        app.main.administration.delete_client(app.caller, client_id)
+        return Response("", {}, 204)
+
+
+def _decoded(body: bytes, kind: type[T]) -> T:
+    jsontext.parse(body)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(str(error)) from error
+
+
+def _template(template: Template) -> dict[str, Any]:
+    return {
+        "schema_id": template.schema_id,
+        "schema_version": template.schema_version,
+        "created_at": template.created_at,
+        "updated_at": template.updated_at,
+    }
+
+
+def _database(database: Database) -> dict[str, Any]:
+    return {
+        "name": database.name,
+        "schema_id": database.schema_id,
+        "created_at": database.created_at,
+        **({"ttl_seconds": database.ttl_seconds} if database.ttl_seconds else {}),
+    }
+
+
+def _client(client: ClientRecord) -> dict[str, Any]:
+    return {
+        "client_id": client.client_id,
+        "grants": client.grants,
+        "created_at": client.created_at,
+    }

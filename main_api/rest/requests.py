@@ -1,0 +1,138 @@
+"""What the views read of a request: parameters, bodies, credentials. All of it is hostile."""
+
+import base64
+import binascii
+from typing import Final
+from urllib.parse import parse_qs, unquote_plus
+
+from chalice.app import Request
+
+from strongroom import limits
+from strongroom.errors import (
+    InvalidArgumentError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnsupportedMediaTypeError,
+)
+
+_JSON: Final = "application/json"
+_FORM: Final = "application/x-www-form-urlencoded"
+_TOKEN_BODY_BYTES_MAX: Final = 16 * 1024
+_TTL_DIGITS_MAX: Final = 10
+
+
+def json_body(request: Request) -> bytes:
+    """Return the body of a request that carries JSON.
+
+    Raises:
+        UnsupportedMediaTypeError: It says that it is something else.
+        TooLargeError: It is larger than a message may be.
+    """
+    require_media_type(request, _JSON)
+    return bounded_body(request, limits.MESSAGE_BYTES_MAX)
+
+
+def body_of(request: Request) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        InvalidArgumentError: Its encoding is broken.
+    """
+    try:
+        raw = request.raw_body
+    except ValueError as error:
+        raise InvalidArgumentError("the body cannot be read") from error
+    return raw if isinstance(raw, bytes) else raw.encode()
+
+
+def parameters(request: Request, known: frozenset[str]) -> dict[str, list[str]]:
+    """Return the query parameters.
+
+    Raises:
+        InvalidArgumentError: One is not known; it is not passed over.
+    """
+    query = request.query_params
+    parameters = {name: query.getlist(name) for name in query} if query is not None else {}
+    for name in parameters:
+        if name not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise InvalidArgumentError(f"known parameters here: {names}")
+    return parameters
+
+
+def ttl_seconds(request: Request) -> int | None:
+    """Return the lifetime that a put asks for, None for none.
+
+    Raises:
+        InvalidArgumentError: It is not one whole number.
+    """
+    values = parameters(request, frozenset({"ttl_seconds"})).get("ttl_seconds")
+    if values is None:
+        return None
+    text = values[0]
+    if len(values) > 1 or not (
+        text.isascii() and text.isdecimal() and len(text) <= _TTL_DIGITS_MAX
+    ):
+        raise InvalidArgumentError("ttl_seconds is one whole number")
+    return int(text)
+
+
+def require_media_type(request: Request, wanted: str) -> None:
+    """Refuse a body that says it is something else.
+
+    Raises:
+        UnsupportedMediaTypeError: Its media type is not the wanted one.
+    """
+    given = request.headers.get("content-type", wanted).partition(";")[0].strip().lower()
+    if given != wanted:
+        raise UnsupportedMediaTypeError(f"send {wanted}")
+
+
+def bounded_body(request: Request, bytes_max: int) -> bytes:
+    """Return the body.
+
+    Raises:
+        TooLargeError: It is larger than that.
+    """
+    body = body_of(request)
+    if len(body) > bytes_max:
+        raise TooLargeError(f"a request has at most {bytes_max} bytes")
+    return body
+
+
+def form(request: Request) -> dict[str, str]:
+    """Return the fields of a form.
+
+    Raises:
+        InvalidArgumentError: It cannot be read, or repeats a field (RFC 6749 section 3.2).
+        UnsupportedMediaTypeError, TooLargeError: As they say.
+    """
+    require_media_type(request, _FORM)
+    body = bounded_body(request, _TOKEN_BODY_BYTES_MAX)
+    try:
+        fields = parse_qs(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=20
+        )
+    except ValueError as error:
+        raise InvalidArgumentError("the form cannot be read") from error
+    if any(len(values) > 1 for values in fields.values()):
+        raise InvalidArgumentError("a parameter is repeated")
+    return {name: values[0] for name, values in fields.items()}
+
+
+def basic_credentials(authorization: str | None) -> tuple[str, str]:
+    """Return (client id, secret) of an `Authorization: Basic` header (RFC 6749 section 2.3.1).
+
+    Raises:
+        UnauthenticatedError: There is none, or it cannot be read.
+    """
+    scheme, _, encoded = (authorization or "").partition(" ")
+    try:
+        client_id, colon, secret = (
+            base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
+        )
+    except (binascii.Error, ValueError) as error:
+        raise UnauthenticatedError("the Basic credentials cannot be read") from error
+    if scheme.lower() != "basic" or not colon:
+        raise UnauthenticatedError("send the client's credentials: HTTP Basic client_id:secret")
+    return unquote_plus(client_id), unquote_plus(secret)
