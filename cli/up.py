@@ -35,6 +35,7 @@ def run(options: Options, ready_file: Path | None) -> None:
         StrongroomError: A part does not start.
         OSError: The disk refuses.
     """
+    process.keep_memory_private()
     deployment = LocalDeployment(options)
     stopping = threading.Event()
     _stop_at_signals(stopping)

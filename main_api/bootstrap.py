@@ -54,7 +54,7 @@ def build(configured: Settings) -> Main:
         entities=Entities(access, store, dispatcher, workers),
         subscriptions=Subscriptions(keyring, store, clock),
         provisioning=provisioner,
-        administration=Administration(access, store, provisioner),
+        administration=Administration(access, store, provisioner, clock),
         dispatcher=dispatcher,
         workers=workers,
     )

@@ -6,10 +6,12 @@ import msgspec
 from chalice.app import Response
 
 from main_api.domain.grants import Grant
+from main_api.domain.registry import WorkerRecord
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import json_body, parameters
 from main_api.service.ports import ClientRecord
 from strongroom import jsontext, limits
+from strongroom.clock import rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.errors import InvalidArgumentError
 
@@ -30,6 +32,7 @@ def add(app: StrongroomApp) -> None:
     _add_templates(app)
     _add_databases(app)
     _add_clients(app)
+    _add_workers(app)
 
 
 def _add_templates(app: StrongroomApp) -> None:
@@ -88,6 +91,14 @@ def _add_clients(app: StrongroomApp) -> None:
         return Response("", {}, 204)
 
 
+def _add_workers(app: StrongroomApp) -> None:
+    @app.route("/workers", methods=["GET"])
+    def get_workers() -> Response:
+        """Answer the registry: the Processing Workers whose lease runs."""
+        workers = [_worker(one) for one in app.main.administration.workers(app.caller)]
+        return json_response(jsontext.dump({"workers": workers}))
+
+
 def _decoded(body: bytes, kind: type[T]) -> T:
     jsontext.parse(body)
     try:
@@ -111,6 +122,15 @@ def _database(database: Database) -> dict[str, Any]:
         "schema_id": database.schema_id,
         "created_at": database.created_at,
         **({"ttl_seconds": database.ttl_seconds} if database.ttl_seconds else {}),
+    }
+
+
+def _worker(worker: WorkerRecord) -> dict[str, Any]:
+    return {
+        "worker_id": worker.worker_id,
+        "address": worker.address,
+        "registered_at": worker.registered_at,
+        "lease_until": rfc3339(worker.lease_until_ms),
     }
 
 

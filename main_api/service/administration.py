@@ -1,10 +1,13 @@
 """What administrators do with templates, databases and clients, once their rights are proven."""
 
+from main_api.domain import registry
 from main_api.domain.grants import Action, Grant
+from main_api.domain.registry import WorkerRecord
 from main_api.service.access import Access, Caller
 from main_api.service.ports import ClientRecord, ControlStore
 from main_api.service.provisioning import Provisioning
 from strongroom import ids, limits
+from strongroom.clock import Clock
 from strongroom.configuration import Database, Template
 from strongroom.errors import ForbiddenError, InvalidArgumentError, NotFoundError
 
@@ -17,8 +20,11 @@ class Administration:
     ForbiddenError where it is missing, whether what it asks for exists or not.
     """
 
-    def __init__(self, access: Access, store: ControlStore, provisioning: Provisioning) -> None:
+    def __init__(
+        self, access: Access, store: ControlStore, provisioning: Provisioning, clock: Clock
+    ) -> None:
         """Take the parts."""
+        self._clock = clock
         self._access = access
         self._store = store
         self._provisioning = provisioning
@@ -100,6 +106,11 @@ class Administration:
         """
         self.client(caller, client_id)
         self._store.remove_client(client_id)
+
+    def workers(self, caller: Caller) -> list[WorkerRecord]:
+        """Return the Processing Workers that are available now."""
+        self._require_everywhere(caller)
+        return list(registry.live(self._store.workers(), self._clock.wall_ms()))
 
     def _require_everywhere(self, caller: Caller) -> None:
         everywhere = any(

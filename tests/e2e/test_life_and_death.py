@@ -1,6 +1,7 @@
 """A deployment stopped, started, killed and crowded: what it keeps, and who goes with it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -185,6 +186,21 @@ def test_rest_over_tls(tmp_path: Path) -> None:
             httpx.get(f"{url}/readyz")
     finally:
         assert secure.stop() == 0
+
+
+def test_a_worker_is_listed_while_its_lease_runs(own: Deployment) -> None:
+    """The registry lists a worker that has been dead for longer than its lease."""
+    with own.http() as http:
+
+        def listed() -> set[str]:
+            return {one["worker_id"] for one in http.get("/workers").json()["workers"]}
+
+        assert listed() == {"worker-1", "worker-2"}
+        stopped = own.facts["pids"]["workers"]["worker-2"]
+        os.kill(stopped, signal.SIGSTOP)
+        assert wait_until(lambda: listed() == {"worker-1"}, 20)
+        os.kill(stopped, signal.SIGCONT)
+        assert wait_until(lambda: listed() == {"worker-1", "worker-2"}, 20)
 
 
 def test_what_one_worker_wrote_the_others_serve(own: Deployment) -> None:
