@@ -50,6 +50,19 @@ def up(
     command.run(Options(root, http, grpc, workers, https), ready_file)
 
 
+@app.command()
+def demo(
+    *,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the observations as one JSON array.")
+    ] = False,
+) -> None:
+    """Show subscription, processing and caching at work, on a deployment of its own."""
+    from cli.demo import command  # noqa: PLC0415 - as above
+
+    command.run(json=json)
+
+
 def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - TCP's

@@ -64,6 +64,7 @@ class LocalDeployment:
         self._children: dict[str, Child] = {}
         self._http_port = 0
         self._grpc_port = 0
+        self._subscription_port = 0
         self._lock: Any = None
         self.credentials = Credentials("", "")
 
@@ -87,6 +88,11 @@ class LocalDeployment:
     def grpc_address(self) -> str:
         """Where gRPC is served to clients."""
         return f"{self._options.grpc.rpartition(':')[0]}:{self._grpc_port}"
+
+    @property
+    def subscription_address(self) -> str:
+        """Where Processing Workers subscribe."""
+        return f"127.0.0.1:{self._subscription_port}"
 
     @property
     def ca_file(self) -> Path:
@@ -167,9 +173,12 @@ class LocalDeployment:
 
     def main_settings(self) -> Settings:
         """Return the settings of a Main Worker of this deployment."""
+        return Settings(self.shared_dir, self._kms.key_arn, self.identity("main"))
+
+    def identity(self, name: str) -> Identity:
+        """Return what a process of this deployment presents; `name` is "main" or a worker's id."""
         pki = self._root / "pki"
-        identity = Identity(self.ca_file, pki / "main.pem", pki / "main.key")
-        return Settings(self.shared_dir, self._kms.key_arn, identity)
+        return Identity(self.ca_file, pki / f"{name}.pem", pki / f"{name}.key")
 
     def _claim_root(self) -> None:
         for directory in (self._root, self.shared_dir, self._root / "run"):
@@ -227,7 +236,7 @@ class LocalDeployment:
         self._http_port = rest.wait_until_ready(_READY_S)["port"]
         # A restarted process has to be found where the first one was.
         grpc.environment["STRONGROOM_GRPC_LISTEN"] = self.grpc_address
-        grpc.environment["STRONGROOM_SUBSCRIPTION_LISTEN"] = f"127.0.0.1:{self._subscription_port}"
+        grpc.environment["STRONGROOM_SUBSCRIPTION_LISTEN"] = self.subscription_address
         http_host = self._options.http.rpartition(":")[0]
         rest.environment["STRONGROOM_HTTP_LISTEN"] = f"{http_host}:{self._http_port}"
 
@@ -235,7 +244,7 @@ class LocalDeployment:
         return {
             **self._environment(identity),
             "STRONGROOM_WORKER_ID": name,
-            "STRONGROOM_MAIN_ADDRESS": f"127.0.0.1:{self._subscription_port}",
+            "STRONGROOM_MAIN_ADDRESS": self.subscription_address,
             **self._options.worker_environment,
         }
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import grpc
@@ -14,7 +15,7 @@ from strongroom.rpc import messages, status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc
 
-_CHANNELS_MAX: Final = 1_000
+_CONNECTIONS_MAX: Final = 1_000
 T = TypeVar("T")
 
 
@@ -25,7 +26,7 @@ class GrpcWorkers:
         """Take the Main Worker's certificate; connect at the first call."""
         self._identity = identity
         self._lock = threading.Lock()
-        self._channels: dict[str, tuple[str, grpc.Channel]] = {}
+        self._connections: dict[str, _Connection] = {}
 
     def get(
         self, worker: WorkerRecord, database: Database, key: str, known: int, timeout_s: float
@@ -70,24 +71,37 @@ class GrpcWorkers:
     def close(self) -> None:
         """Close every channel."""
         with self._lock:
-            for _, channel in self._channels.values():
-                channel.close()
-            self._channels.clear()
+            for connection in self._connections.values():
+                connection.channel.close()
+            self._connections.clear()
 
     def _stub(self, worker: WorkerRecord) -> processing_pb2_grpc.ProcessingServiceStub:
+        connection = self._connections.get(worker.worker_id)
+        if connection is None or connection.address != worker.address:
+            connection = self._connect(worker)
+        return connection.stub
+
+    def _connect(self, worker: WorkerRecord) -> "_Connection":
         with self._lock:
-            address, channel = self._channels.get(worker.worker_id, ("", None))
-            if channel is None or address != worker.address:
-                if channel is not None:
-                    channel.close()
-                if len(self._channels) >= _CHANNELS_MAX:
-                    _, (_, oldest) = self._channels.popitem()
-                    oldest.close()
-                channel = tls.mutual_channel(
-                    self._identity, worker.address, tls.worker_name(worker.worker_id)
-                )
-                self._channels[worker.worker_id] = (worker.address, channel)
-        return processing_pb2_grpc.ProcessingServiceStub(channel)
+            known = self._connections.get(worker.worker_id)
+            if known is not None and known.address == worker.address:
+                return known
+            if known is None and len(self._connections) >= _CONNECTIONS_MAX:
+                _, known = self._connections.popitem()
+            if known is not None:
+                known.channel.close()
+            name = tls.worker_name(worker.worker_id)
+            channel = tls.mutual_channel(self._identity, worker.address, name)
+            stub = processing_pb2_grpc.ProcessingServiceStub(channel)
+            self._connections[worker.worker_id] = _Connection(worker.address, channel, stub)
+            return self._connections[worker.worker_id]
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    address: str
+    channel: grpc.Channel
+    stub: processing_pb2_grpc.ProcessingServiceStub
 
 
 def _call(call: Callable[[], T]) -> T:
