@@ -51,7 +51,7 @@ def main() -> int:
         backlog=_BACKLOG,
         ssl_cert=configured.certificate_file,
         ssl_key=configured.key_file,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
     )
     process.become_parent()
     process.announce(configured.ready_file, {"port": port})

@@ -14,7 +14,6 @@ from strongroom.errors import (
     NotFoundError,
     OutcomeUnknownError,
     StrongroomError,
-    TooLargeError,
 )
 
 
@@ -70,8 +69,6 @@ class Entities:
         for answer in answers:
             if isinstance(answer, StrongroomError) and not isinstance(answer, NotFoundError):
                 raise answer
-        if sum(len(entity.document) for entity in found) > limits.MESSAGE_BYTES_MAX:
-            raise TooLargeError("the entities together are too large; ask for fewer at once")
         return found
 
     def put(
@@ -95,7 +92,7 @@ class Entities:
             ttl_seconds: Lifetime; None for the database's own.
 
         Raises:
-            InvalidArgumentError, InvalidDocumentError, SchemaViolationError, TooLargeError,
+            InvalidArgumentError, InvalidDocumentError, SchemaViolationError,
             ForbiddenError, NotFoundError, PreconditionFailedError, IdempotencyMismatchError,
             IntegrityError, UnavailableError: Nothing was written.
             PartlyWrittenError: Some may have been.

@@ -104,8 +104,20 @@ class Engine:
     def get_many(
         self, binding: Binding, entity_keys: Sequence[str]
     ) -> list[Snapshot | StrongroomError]:
-        """Read several entities; each has its own answer, in order."""
-        return [self._attempt_get(binding, key) for key in entity_keys]
+        """Read several entities; each has its own answer, in order.
+
+        Raises:
+            TooLargeError: Together they are larger than a message may be.
+        """
+        answers: list[Snapshot | StrongroomError] = []
+        left = limits.MESSAGE_BYTES_MAX
+        for key in entity_keys:
+            answer = self._attempt_get(binding, key)
+            left -= len(answer.document) if isinstance(answer, Snapshot) else 0
+            if left < 0:
+                raise TooLargeError("the entities together are too large; ask for fewer at once")
+            answers.append(answer)
+        return answers
 
     def put(self, binding: Binding, put: Put) -> Outcome:
         """Create or replace an entity.

@@ -96,8 +96,14 @@ class Membership:
         _log.info("registered", worker_id=self._worker_id, address=address)
         on_registered()
         token = self._renew_until_the_end(renewal, lease)
-        if not self._broken:
+        self._leave(token)
+
+    def _leave(self, token: str) -> None:
+        try:
             self._main.leave(token)
+        except StrongroomError as error:
+            # The lease ends by itself soon; what is at hand can be finished all the same.
+            _log.warning("leave-failed", code=error.code, reason=error.detail)
 
     def _renew_until_the_end(self, renewal: Renewal, lease: Lease) -> str:
         """Renew until `stop`; return the last token.

@@ -212,6 +212,18 @@ def test_many_are_answered_in_order(rig: Rig) -> None:
     assert isinstance(answers[1], NotFoundError)
 
 
+def test_many_that_are_too_large_together_are_refused(rig: Rig) -> None:
+    """A multi-key read ends in a failure of the transport, or in ever more memory."""
+    worker = rig.worker(cache_bytes=64 * 1024 * 1024)
+    document = b'"' + b"x" * (limits.MESSAGE_BYTES_MAX // 4) + b'"'
+    rig.put_template(b"true", 2)
+    for key in "abcd":
+        worker.put(key, document)
+    assert len(worker.engine.get_many(rig.binding, ["a", "b", "c"])) == 3
+    with pytest.raises(TooLargeError):
+        worker.engine.get_many(rig.binding, ["a", "b", "c", "d"])
+
+
 def test_another_binding_than_the_disk_has_is_refused(rig: Rig) -> None:
     """A Main Worker with an old view writes under the wrong template or incarnation."""
     worker = rig.worker()
