@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import grpc
 
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import Found, PutItem, Written
+from main_api.service.ports import DeleteItem, Found, PutItem, Written
 from strongroom.configuration import Database
 from strongroom.errors import StrongroomError
 from strongroom.rpc import messages, status, tls
@@ -50,6 +50,17 @@ class GrpcWorkers:
     ) -> Written:
         """Create or replace an entity."""
         request = _request(database, item.key, pb.OPERATION_PUT, _put_params(item))
+        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
+        return _raised(_written(item.key, answer))
+
+    def delete(
+        self, worker: WorkerRecord, database: Database, item: DeleteItem, timeout_s: float
+    ) -> Written:
+        """Delete an entity."""
+        params = pb.Params(
+            condition=messages.from_condition(item.condition), request_id=item.request_id
+        )
+        request = _request(database, item.key, pb.OPERATION_DELETE, params)
         answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
         return _raised(_written(item.key, answer))
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from chalice.app import Response
+from chalice.app import Request, Response
 
 from main_api.bootstrap import Current
 from main_api.rest import admin_routes, conditions, problems
@@ -10,6 +10,7 @@ from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import basic_credentials, form, json_body, parameters, ttl_seconds
 from main_api.service.ports import Written
 from strongroom import jsontext
+from strongroom.entity import Condition
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError, UnavailableError
 
 PUBLIC: Final = frozenset({"/oauth/token", "/healthz", "/readyz"})
@@ -86,6 +87,21 @@ def _add_entity_routes(app: StrongroomApp) -> None:
             return Response("", {**headers}, 304)
         return json_response(_mapping([(found.key, found.document)]), headers=headers)
 
+    @app.route("/entity/{database}", methods=["DELETE"])
+    def delete_entity(database: str) -> Response:
+        """Delete the entity of the `key` parameter."""
+        keys = parameters(app.request, _WAYS_TO_READ).get("key", [])
+        if len(keys) != 1:
+            raise InvalidArgumentError("name one entity: ?key=...")
+        app.main.entities.delete(
+            app.caller,
+            database,
+            keys[0],
+            condition=_condition(app.request),
+            idempotency_key=app.request.headers.get("idempotency-key", ""),
+        )
+        return Response("", {}, 204)
+
     @app.route("/entity/{database}", methods=["PUT"])
     def put_entities(database: str) -> Response:
         """Create or replace the entities of the body, a mapping."""
@@ -94,9 +110,7 @@ def _add_entity_routes(app: StrongroomApp) -> None:
             app.caller,
             database,
             jsontext.split(json_body(request)),
-            condition=conditions.for_write(
-                request.headers.get("if-match"), request.headers.get("if-none-match")
-            ),
+            condition=_condition(request),
             idempotency_key=request.headers.get("idempotency-key", ""),
             ttl_seconds=ttl_seconds(request),
         )
@@ -107,6 +121,11 @@ def _add_entity_routes(app: StrongroomApp) -> None:
         return json_response(
             _mapping([(one.key, _written(one)) for one in written]), status, headers
         )
+
+
+def _condition(request: Request) -> Condition:
+    headers = request.headers
+    return conditions.for_write(headers.get("if-match"), headers.get("if-none-match"))
 
 
 def _mapping(members: list[tuple[str, bytes]]) -> bytes:

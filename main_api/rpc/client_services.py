@@ -15,7 +15,6 @@ from main_api.service.access import Caller
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Found, Written
 from strongroom import logs
-from strongroom.entity import Condition
 from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
 from strongroom_pb.v1 import auth_pb2, auth_pb2_grpc, entity_pb2, entity_pb2_grpc
@@ -111,11 +110,28 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
                 caller,
                 request.database,
                 {request.key: request.document},
-                condition=_condition(request),
+                condition=messages.to_condition(request.condition),
                 idempotency_key=request.request_id,
                 ttl_seconds=request.ttl_seconds or None,
             )
             return _written(written)
+
+        return self._authenticated(context, work)
+
+    def DeleteEntity(  # noqa: N802 - named by gRPC
+        self, request: entity_pb2.DeleteEntityRequest, context: grpc.ServicerContext
+    ) -> entity_pb2.DeleteEntityResponse:
+        """Delete an entity."""
+
+        def work(caller: Caller) -> entity_pb2.DeleteEntityResponse:
+            self._entities.delete(
+                caller,
+                request.database,
+                request.key,
+                condition=messages.to_condition(request.condition),
+                idempotency_key=request.request_id,
+            )
+            return entity_pb2.DeleteEntityResponse()
 
         return self._authenticated(context, work)
 
@@ -144,10 +160,6 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
 
     def _authenticated(self, context: grpc.ServicerContext, work: Callable[[Caller], T]) -> T:
         return serve(context, lambda: work(self._access.authenticate(authorization(context))))
-
-
-def _condition(request: entity_pb2.PutEntityRequest) -> Condition:
-    return messages.to_condition(request.condition)
 
 
 def _entity(found: Found) -> entity_pb2.Entity:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from main_api.domain.grants import Action
 from main_api.service.access import Access, Caller
 from main_api.service.dispatch import Dispatcher
-from main_api.service.ports import ControlStore, Found, PutItem, WorkerClient, Written
+from main_api.service.ports import ControlStore, DeleteItem, Found, PutItem, WorkerClient, Written
 from strongroom import ids, limits
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition
@@ -104,17 +104,34 @@ class Entities:
         if ttl_seconds is not None and not 1 <= ttl_seconds <= limits.TTL_SECONDS_MAX:
             raise InvalidArgumentError(f"ttl_seconds is 1 to {limits.TTL_SECONDS_MAX}")
         database = self._authorized(caller, database_name, keys, Action.WRITE)
-        # Without a key of the client's own, an id of ours keeps a second attempt from applying
-        # twice.
-        request_id = (
-            f"{caller.client_id}/{ids.idempotency_key(idempotency_key)}"
-            if idempotency_key
-            else f"/{ids.new_id()}"
-        )
+        request_id = _request_id(caller, idempotency_key)
         items = [PutItem(key, documents[key], condition, request_id, ttl_seconds) for key in keys]
         if len(items) == 1:
             return [self._put_one(database, items[0])]
         return self._put_many(database, items)
+
+    def delete(
+        self,
+        caller: Caller,
+        database_name: str,
+        key: str,
+        *,
+        condition: Condition = UNCONDITIONAL,
+        idempotency_key: str = "",
+    ) -> Written:
+        """Delete an entity; arguments and errors as in `put`.
+
+        Raises:
+            NotFoundError: It is not there.
+        """
+        ids.entity_key(key)
+        database = self._authorized(caller, database_name, [key], Action.DELETE)
+        item = DeleteItem(key, condition, _request_id(caller, idempotency_key))
+        return self._dispatcher.write(
+            database_name,
+            key,
+            lambda worker, timeout_s: self._workers.delete(worker, database, item, timeout_s),
+        )
 
     def _put_one(self, database: Database, item: PutItem) -> Written:
         return self._dispatcher.write(
@@ -144,6 +161,16 @@ class Entities:
         if database is None:
             raise NotFoundError(f"no such database: {database_name}")
         return database
+
+
+def _request_id(caller: Caller, idempotency_key: str) -> str:
+    """Return the client's own id of a request, which no other client shares; or one of ours.
+
+    With an id, a second attempt on another worker cannot apply a write twice.
+    """
+    if idempotency_key:
+        return f"{caller.client_id}/{ids.idempotency_key(idempotency_key)}"
+    return f"/{ids.new_id()}"
 
 
 def _unique_keys(keys: Sequence[str] | Mapping[str, bytes]) -> list[str]:

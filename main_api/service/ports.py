@@ -128,6 +128,15 @@ class PutItem:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteItem:
+    """One entity to be deleted; fields as in `PutItem`."""
+
+    key: str
+    condition: Condition
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """An entity as a worker read it; `document` is empty where `not_modified`."""
 
@@ -169,6 +178,12 @@ class WorkerClient(Protocol):
         self, worker: WorkerRecord, database: Database, item: PutItem, timeout_s: float
     ) -> Written:
         """Create or replace an entity."""
+        ...
+
+    def delete(
+        self, worker: WorkerRecord, database: Database, item: DeleteItem, timeout_s: float
+    ) -> Written:
+        """Delete an entity."""
         ...
 
     def put_many(

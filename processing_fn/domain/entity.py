@@ -25,23 +25,32 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A write as the engine takes it.
+    """What a write demands, its document aside.
 
     Attributes:
         entity_key: Which entity.
-        document: Its new JSON text.
         condition: What has to hold.
         keyed_hash: 12 bytes of a keyed hash of the request id, or None without one.
         digest: 8 bytes of a keyed hash of the request itself.
-        ttl_seconds: Lifetime, None for ever.
     """
 
     entity_key: str
-    document: bytes
     condition: Condition
     keyed_hash: bytes | None
     digest: bytes
-    ttl_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write makes of an entity.
+
+    Attributes:
+        document: The new JSON text, None to delete the entity.
+        expires_at: RFC 3339, None for never.
+    """
+
+    document: bytes | None
+    expires_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +67,7 @@ class Writer:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a put answers."""
+    """What a write answers."""
 
     metadata: Metadata
     created: bool
@@ -121,15 +130,28 @@ def _as_of(record: blob.RequestRecord, header: blob.Header) -> Metadata:
     )
 
 
-def plan_put(current: State | None, request: Request, writer: Writer) -> Write:
-    """Return what a put writes over the current state.
+def visible(current: State | None, now_ms: int) -> State | None:
+    """Return what clients see of an entity."""
+    return current if current is not None and current.is_there(now_ms) else None
+
+
+def check(current: State | None, request: Request, now_ms: int) -> None:
+    """Check a request's condition.
 
     Raises:
-        PreconditionFailedError: The request's condition does not hold.
+        PreconditionFailedError: It does not hold.
+    """
+    seen = visible(current, now_ms)
+    request.condition.check(seen.header.version if seen else None)
+
+
+def plan(current: State | None, request: Request, change: Change, writer: Writer) -> Write:
+    """Return what a change writes over the current state.
+
+    Raises:
         InternalError: The version cannot grow any more.
     """
-    there = current is not None and current.is_there(writer.now_ms)
-    request.condition.check(current.header.version if current is not None and there else None)
+    seen = visible(current, writer.now_ms)
     version = max(current.header.version if current else 0, writer.version_floor) + 1
     if version > limits.VERSION_MAX:
         raise InternalError("the entity's version cannot grow any more")
@@ -143,25 +165,32 @@ def plan_put(current: State | None, request: Request, writer: Writer) -> Write:
         schema_version=writer.schema_version,
         writer_id=writer.writer_id,
         version=version,
-        created_at=current.header.created_at if current is not None and there else now,
+        created_at=seen.header.created_at if seen else now,
         updated_at=now,
-        expires_at=_expires_at(request.ttl_seconds, writer.now_ms),
+        expires_at=change.expires_at,
+        deleted=change.document is None,
     )
-    requests = current.body.requests if current else ()
-    if request.keyed_hash is not None:
-        record = blob.RequestRecord(
-            request.keyed_hash, request.digest, version, writer.now_ms // 1000, not there
-        )
-        requests = blob.remember(requests, record, writer.now_ms // 1000)
     body = blob.Body(
         entity_key=request.entity_key,
-        document=request.document,
-        requests=requests,
+        document=change.document,
+        requests=_remembered(current, request, version, writer.now_ms, created=seen is None),
         extra=current.body.extra if current else {},
     )
     extra = current.header_extra if current else {}
-    return Write(header, body, extra, Outcome(metadata(header), created=not there))
+    return Write(header, body, extra, Outcome(metadata(header), created=seen is None))
 
 
-def _expires_at(ttl_seconds: int | None, now_ms: int) -> str | None:
+def expires_at(ttl_seconds: int | None, now_ms: int) -> str | None:
+    """Return when an entity with a lifetime ends."""
     return None if ttl_seconds is None else rfc3339(now_ms + ttl_seconds * 1000)
+
+
+def _remembered(
+    current: State | None, request: Request, version: int, now_ms: int, *, created: bool
+) -> tuple[blob.RequestRecord, ...]:
+    requests = current.body.requests if current else ()
+    if request.keyed_hash is None:
+        return requests
+    now_s = now_ms // 1000
+    record = blob.RequestRecord(request.keyed_hash, request.digest, version, now_s, created)
+    return blob.remember(requests, record, now_s)

@@ -71,6 +71,10 @@ class ProcessingService(services.ProcessingServiceServicer):
             return translation.response(
                 engine.put(binding, translation.put(request.entity_key, params))
             )
+        if request.operation == pb.OPERATION_DELETE:
+            return translation.response(
+                engine.delete(binding, translation.delete(request.entity_key, params))
+            )
         raise _unknown_operation()
 
     def _process_batch(self, request: pb.ProcessBatchRequest) -> list[pb.ProcessResponse]:

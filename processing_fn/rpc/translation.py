@@ -1,7 +1,8 @@
 """Between protobuf messages and the engine's own types."""
 
 from processing_fn.domain.entity import Outcome
-from processing_fn.service.engine import Binding, Put, Snapshot
+from processing_fn.service.bindings import Binding
+from processing_fn.service.engine import Delete, Put, Snapshot
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
@@ -30,6 +31,11 @@ def put(entity_key: str, params: processing_pb2.Params) -> Put:
         request_id=params.request_id,
         ttl_seconds=params.ttl_seconds or None,
     )
+
+
+def delete(entity_key: str, params: processing_pb2.Params) -> Delete:
+    """Return a delete."""
+    return Delete(entity_key, messages.to_condition(params.condition), params.request_id)
 
 
 def response(

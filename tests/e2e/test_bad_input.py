@@ -224,6 +224,8 @@ def test_a_client_sees_what_its_grants_name_and_no_more(
         ("GET", "/entity/" + "d" * 65 + "?key=x", 400),
         ("GET", "/entity/chatdb/more?key=x", 404),
         ("POST", "/entity/chatdb?key=x", 405),
+        ("DELETE", "/entity/chatdb", 400),
+        ("DELETE", "/entity/chatdb?key=a&key=b", 400),
         ("GET", "/", 404),
         ("PUT", "/entity/chatdb?ttl_seconds=0", 400),
         ("PUT", "/entity/chatdb?ttl_seconds=-1", 400),
@@ -337,6 +339,7 @@ def test_grpc_without_a_good_token(deployment: Deployment, token: str | None) ->
         (stub.GetEntity, entity_pb2.GetEntityRequest(database="chatdb", key="x")),
         (stub.BatchGetEntities, entity_pb2.BatchGetEntitiesRequest(database="chatdb", keys=["x"])),
         (stub.PutEntity, entity_pb2.PutEntityRequest(database="chatdb", key="x", document=b"{}")),
+        (stub.DeleteEntity, entity_pb2.DeleteEntityRequest(database="chatdb", key="x")),
         (stub.BatchPutEntities, entity_pb2.BatchPutEntitiesRequest(database="chatdb")),
     ]
     methods = entity_pb2.DESCRIPTOR.services_by_name["EntityService"].methods

@@ -21,6 +21,19 @@ def test_put_then_get_over_rest(deployment: Deployment) -> None:
     assert found.headers["Cache-Control"] == "no-store"
 
 
+def test_delete_over_both_faces(deployment: Deployment) -> None:
+    """What a client deletes is still there, or cannot be deleted."""
+    stub, metadata = deployment.grpc()
+    gone = entity_pb2.DeleteEntityRequest(database="chatdb", key="by-grpc")
+    with deployment.http() as http:
+        http.put("/entity/chatdb", json={"by-rest": CHAT, "by-grpc": CHAT})
+        assert http.delete("/entity/chatdb", params={"key": "by-rest"}).status_code == 204
+        stub.DeleteEntity(gone, metadata=metadata)
+        for key in ("by-rest", "by-grpc"):
+            assert http.get("/entity/chatdb", params={"key": key}).status_code == 404
+            assert http.delete("/entity/chatdb", params={"key": key}).status_code == 404
+
+
 def test_what_rest_wrote_grpc_reads(deployment: Deployment) -> None:
     """The two faces show two databases."""
     document = b'{"chat": [], "n": 1.50}'

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processing_fn.service.engine import Binding, Put
+from processing_fn.service.bindings import Binding
+from processing_fn.service.engine import Put
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (
@@ -305,3 +306,31 @@ def test_a_sequence_of_operations_behaves_as_a_dict(
         else:
             with pytest.raises(NotFoundError):
                 worker.get(key)
+
+
+def test_a_deleted_entity_is_gone_and_its_version_goes_on(rig: Rig) -> None:
+    """A deleted entity is still served, or a version is used again after a delete."""
+    one, two = rig.worker("one"), rig.worker("two")
+    one.put("a", b'{"n": 1}')
+    two.get("a")
+    assert two.delete("a") == 2
+    for worker in (one, two, rig.worker("cold")):
+        with pytest.raises(NotFoundError):
+            worker.get("a")
+        with pytest.raises(NotFoundError):
+            worker.delete("a")
+    created = one.engine.put(rig.binding, Put("a", b'{"n": 3}', Condition(if_absent=True)))
+    assert (created.metadata.version, created.created) == (3, True)
+    assert b'"n": 1' not in two.files("a")[0].read_bytes()
+
+
+def test_a_delete_is_conditional_and_idempotent(rig: Rig) -> None:
+    """A delete removes a version that the client has not seen, or fails when it is repeated."""
+    worker = rig.worker()
+    worker.put("a", b"{}")
+    with pytest.raises(PreconditionFailedError):
+        worker.delete("a", Condition(if_version=7))
+    assert worker.delete("a", Condition(if_version=1), request_id="r") == 2
+    assert worker.delete("a", Condition(if_version=1), request_id="r") == 2
+    with pytest.raises(IdempotencyMismatchError):
+        worker.put("a", b"{}", request_id="r")

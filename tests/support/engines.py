@@ -7,7 +7,8 @@ from pathlib import Path
 import msgspec
 
 from processing_fn.cache.document_cache import DocumentCache
-from processing_fn.service.engine import Binding, Engine, Put
+from processing_fn.service.bindings import Binding
+from processing_fn.service.engine import Delete, Engine, Put
 from processing_fn.service.session import Lease, open_session
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
@@ -123,6 +124,11 @@ class Worker:
         """Put and return the version."""
         put = Put(key, document, condition, request_id)
         return self.engine.put(self.rig.binding, put).metadata.version
+
+    def delete(self, key: str, condition: Condition = UNCONDITIONAL, request_id: str = "") -> int:
+        """Delete and return the version of the tombstone."""
+        delete = Delete(key, condition, request_id)
+        return self.engine.delete(self.rig.binding, delete).metadata.version
 
     def get(self, key: str) -> tuple[int, bytes]:
         """Return (version, document)."""

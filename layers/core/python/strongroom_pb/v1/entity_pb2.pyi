@@ -192,6 +192,51 @@ class PutEntityResponse(_message.Message):
 Global___PutEntityResponse: _TypeAlias = PutEntityResponse  # noqa: Y015
 
 @_typing.final
+class DeleteEntityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATABASE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    database: _builtins.str
+    key: _builtins.str
+    request_id: _builtins.str
+    """As in PutEntityRequest."""
+    @_builtins.property
+    def condition(self) -> _common_pb2.Condition: ...
+    def __init__(
+        self,
+        *,
+        database: _builtins.str = ...,
+        key: _builtins.str = ...,
+        condition: _common_pb2.Condition | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "key", b"key", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEntityRequest: _TypeAlias = DeleteEntityRequest  # noqa: Y015
+
+@_typing.final
+class DeleteEntityResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEntityResponse: _TypeAlias = DeleteEntityResponse  # noqa: Y015
+
+@_typing.final
 class BatchPutEntitiesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

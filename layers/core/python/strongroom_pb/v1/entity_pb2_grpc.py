@@ -51,6 +51,11 @@ class EntityServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
                 _registered_method=True)
+        self.DeleteEntity = channel.unary_unary(
+                '/strongroom_pb.v1.EntityService/DeleteEntity',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.DeleteEntityRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.DeleteEntityResponse.FromString,
+                _registered_method=True)
         self.BatchPutEntities = channel.unary_unary(
                 '/strongroom_pb.v1.EntityService/BatchPutEntities',
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchPutEntitiesRequest.SerializeToString,
@@ -83,6 +88,12 @@ class EntityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteEntity(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchPutEntities(self, request, context):
         """All documents are validated before any is written.
         """
@@ -107,6 +118,11 @@ def add_EntityServiceServicer_to_server(servicer, server):
                     servicer.PutEntity,
                     request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.SerializeToString,
+            ),
+            'DeleteEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEntity,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.DeleteEntityRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.DeleteEntityResponse.SerializeToString,
             ),
             'BatchPutEntities': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchPutEntities,
@@ -197,6 +213,33 @@ class EntityService:
             '/strongroom_pb.v1.EntityService/PutEntity',
             strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/DeleteEntity',
+            strongroom__pb_dot_v1_dot_entity__pb2.DeleteEntityRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.DeleteEntityResponse.FromString,
             options,
             channel_credentials,
             insecure,

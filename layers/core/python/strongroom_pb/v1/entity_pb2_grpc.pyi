@@ -40,6 +40,7 @@ class EntityServiceStub:
     """Keys that are not there are left out of the answer."""
     PutEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]
     """Creates or replaces."""
+    DeleteEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]
     BatchPutEntities: _grpc.UnaryUnaryMultiCallable[_entity_pb2.BatchPutEntitiesRequest, _entity_pb2.BatchPutEntitiesResponse]
     """All documents are validated before any is written."""
 
@@ -55,6 +56,7 @@ class EntityServiceAsyncStub(EntityServiceStub):
     """Keys that are not there are left out of the answer."""
     PutEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]  # type: ignore[assignment]
     """Creates or replaces."""
+    DeleteEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]  # type: ignore[assignment]
     BatchPutEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.BatchPutEntitiesRequest, _entity_pb2.BatchPutEntitiesResponse]  # type: ignore[assignment]
     """All documents are validated before any is written."""
 
@@ -85,6 +87,13 @@ class EntityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_entity_pb2.PutEntityResponse, _abc.Awaitable[_entity_pb2.PutEntityResponse]]:
         """Creates or replaces."""
+
+    @_abc_1.abstractmethod
+    def DeleteEntity(
+        self,
+        request: _entity_pb2.DeleteEntityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entity_pb2.DeleteEntityResponse, _abc.Awaitable[_entity_pb2.DeleteEntityResponse]]: ...
 
     @_abc_1.abstractmethod
     def BatchPutEntities(

@@ -30,12 +30,14 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     OPERATION_UNSPECIFIED: _Operation.ValueType  # 0
     OPERATION_GET: _Operation.ValueType  # 1
     OPERATION_PUT: _Operation.ValueType  # 2
+    OPERATION_DELETE: _Operation.ValueType  # 3
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
 OPERATION_UNSPECIFIED: Operation.ValueType  # 0
 OPERATION_GET: Operation.ValueType  # 1
 OPERATION_PUT: Operation.ValueType  # 2
+OPERATION_DELETE: Operation.ValueType  # 3
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final

@@ -1,0 +1,79 @@
+"""Which template a database is bound to: what the disk says, not what a request claims."""
+
+from dataclasses import dataclass
+
+from processing_fn.service.ports import Configurations
+from processing_fn.service.validation import CompiledTemplate, compile_template
+from strongroom import ids, limits
+from strongroom.configuration import Database
+from strongroom.errors import NotFoundError, StaleBindingError, UnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """A database as the Main Worker takes it to be."""
+
+    database: str
+    incarnation: str
+    schema_id: str
+
+
+class Bindings:
+    """Databases and compiled templates. Safe under threads."""
+
+    def __init__(self, configurations: Configurations) -> None:
+        """Start knowing nothing."""
+        self._configurations = configurations
+        self._known: dict[str, Database] = {}
+        self._compiled: dict[str, CompiledTemplate] = {}
+
+    def require(self, binding: Binding) -> None:
+        """Check a binding against what the disk said last, and ask it anew where they differ.
+
+        Raises:
+            As `read`.
+        """
+        known = self._known.get(binding.database)
+        if known is None or not _agree(known, binding):
+            self.read(binding)
+
+    def read(self, binding: Binding) -> Database:
+        """Return the database as the disk has it now.
+
+        Raises:
+            NotFoundError: There is none.
+            StaleBindingError: It is bound otherwise than the request says.
+            IntegrityError: Its file was changed.
+            UnavailableError: The disk refuses.
+        """
+        database = self._configurations.database(ids.database_name(binding.database))
+        if database is None:
+            raise NotFoundError(f"no such database: {binding.database}")
+        if len(self._known) >= limits.DATABASES_REMEMBERED:
+            self._known.clear()
+        self._known[binding.database] = database
+        if not _agree(database, binding):
+            raise StaleBindingError("the database is bound otherwise on the disk")
+        return database
+
+    def template(self, schema_id: str) -> CompiledTemplate:
+        """Return a template as the disk has it now, compiled once per version.
+
+        Raises:
+            IntegrityError: Its file was changed, or does not compile.
+            UnavailableError: It is missing, or the disk refuses.
+        """
+        template = self._configurations.template(schema_id)
+        if template is None:
+            raise UnavailableError(f"the template {schema_id} is missing")
+        compiled = self._compiled.get(schema_id)
+        if compiled is None or compiled.template is not template:
+            compiled = compile_template(template)
+            if len(self._compiled) >= limits.TEMPLATES_COMPILED:
+                self._compiled.clear()
+            self._compiled[schema_id] = compiled
+        return compiled
+
+
+def _agree(database: Database, binding: Binding) -> bool:
+    return database.incarnation == binding.incarnation and database.schema_id == binding.schema_id

@@ -1,0 +1,108 @@
+"""The read of design.md section 3: cache, currency check, load."""
+
+from processing_fn.domain import entity
+from processing_fn.service.keyed_mutex import KeyedMutex
+from processing_fn.service.ports import CachedEntity, EntityCache, EntityStorage, Place
+from processing_fn.service.session import Session
+from strongroom import blob, limits
+from strongroom.clock import Clock, from_rfc3339
+from strongroom.errors import IntegrityError
+
+
+class Reader:
+    """Reads entities through the cache. Safe under threads."""
+
+    def __init__(
+        self, session: Session, storage: EntityStorage, cache: EntityCache, clock: Clock
+    ) -> None:
+        """Take the parts."""
+        self._session = session
+        self._storage = storage
+        self._cache = cache
+        self._clock = clock
+        self._flights = KeyedMutex()
+
+    def read(self, place: Place, entity_key: str) -> CachedEntity | None:
+        """Return an entity as it is now, None where clients see none.
+
+        Raises:
+            IntegrityError: Its files do not verify.
+            UnavailableError: No lock, no disk.
+        """
+        entry = self._current(place)
+        if entry is not None:
+            self._cache.count("hits")
+        else:
+            entry = self._join_or_load(place, entity_key)
+        return entry if entry is not None and not self._has_expired(entry) else None
+
+    def scan(self, place: Place) -> CachedEntity | None:
+        """As `read`, for one of many whose key is not known: what it loads is not kept."""
+        entry = self._current(place)
+        if entry is None:
+            found = self._storage.load(place, lambda parsed: self.open(parsed, place, None))
+            entry = None if found is None else _entry(place, found[0].header, found[1], found[2])
+        return entry if entry is not None and not self._has_expired(entry) else None
+
+    def open(self, parsed: blob.Parsed, place: Place, entity_key: str | None) -> blob.Body:
+        """Decrypt a blob, and check that it holds the entity that was asked for.
+
+        Raises:
+            IntegrityError: It does not open, or holds another one.
+        """
+        body = blob.decrypt(parsed, place.file_id, self._session.data_keys)
+        if entity_key is not None and body.entity_key != entity_key:
+            raise IntegrityError("the file holds another entity")
+        return body
+
+    def keep(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:
+        """Take a state that lies on the disk into the cache; a tombstone leaves it."""
+        entry = _entry(place, header, body, sidecar)
+        if entry is None:
+            self._cache.drop(place.file_id)
+        else:
+            self._cache.put(place.file_id, entry)
+
+    def _join_or_load(self, place: Place, entity_key: str) -> CachedEntity | None:
+        with self._flights.exclusive(place.file_id, limits.LOCK_WAIT_SECONDS):
+            # A flight of another reader has only filled the cache; the check is our own.
+            entry = self._current(place)
+            if entry is not None:
+                self._cache.count("joined")
+                return entry
+            self._cache.count("misses")
+            found = self._storage.load(place, lambda parsed: self.open(parsed, place, entity_key))
+            if found is None:
+                return None
+            parsed, body, sidecar = found
+            self.keep(place, parsed.header, body, sidecar)
+            return _entry(place, parsed.header, body, sidecar)
+
+    def _current(self, place: Place) -> CachedEntity | None:
+        entry = self._cache.get(place.file_id)
+        if entry is None:
+            return None
+        if self._storage.is_current(place, entry.sidecar):
+            return entry
+        self._cache.count("stale")
+        self._cache.drop(place.file_id)
+        return None
+
+    def _has_expired(self, entry: CachedEntity) -> bool:
+        return entry.expiry_ms is not None and entry.expiry_ms <= self._clock.wall_ms()
+
+
+def _entry(
+    place: Place, header: blob.Header, body: blob.Body, sidecar: bytes
+) -> CachedEntity | None:
+    if body.document is None:
+        return None
+    ends = header.expires_at
+    return CachedEntity(
+        entity_key=body.entity_key,
+        database_name=place.database,
+        metadata=entity.metadata(header),
+        document=body.document,
+        expiry_ms=None if ends is None else from_rfc3339(ends),
+        sidecar=sidecar,
+    )

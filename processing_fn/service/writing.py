@@ -1,0 +1,100 @@
+"""The commit of design.md section 3, for every kind of write."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from processing_fn.domain import entity
+from processing_fn.domain.entity import Change, Outcome, Request, State, Writer
+from processing_fn.service.ports import EntityStorage, Place, Transaction
+from processing_fn.service.reading import Reader
+from processing_fn.service.session import Session
+from processing_fn.service.validation import CompiledTemplate
+from strongroom import blob
+from strongroom.clock import Clock
+from strongroom.configuration import Database
+from strongroom.entity import Condition
+
+Decide = Callable[[State | None, int], Change]
+"""Makes a change of (what clients see now, the instant in milliseconds); may refuse by raising."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A write as a client asked for it.
+
+    Attributes:
+        entity_key: Which entity.
+        condition: What has to hold.
+        request_id: Tells a repetition from a new write; empty for none.
+        content: What tells this request from another one under the same id.
+    """
+
+    entity_key: str
+    condition: Condition
+    request_id: str
+    content: tuple[bytes, ...]
+
+
+class Committer:
+    """Commits changes, one entity at a time. Safe under threads."""
+
+    def __init__(
+        self, session: Session, storage: EntityStorage, reader: Reader, clock: Clock
+    ) -> None:
+        """Take the parts."""
+        self._session = session
+        self._storage = storage
+        self._reader = reader
+        self._clock = clock
+
+    def commit(
+        self, database: Database, compiled: CompiledTemplate, demand: Demand, decide: Decide
+    ) -> Outcome:
+        """Lock, read, look the request id up, check, decide, encrypt, commit, cache.
+
+        Raises:
+            PreconditionFailedError, IdempotencyMismatchError: As the request demands.
+            IntegrityError: What lies there does not verify.
+            UnavailableError: Nothing was written.
+            OutcomeUnknownError: It may or may not have been written.
+            StrongroomError: What `decide` raises; nothing was written.
+        """
+        session = self._session
+        file_id = session.file_id(database.name, database.incarnation, demand.entity_key)
+        place = Place(database.name, file_id)
+        request = self._request(file_id, demand)
+        with self._storage.exclusive(place) as transaction:
+            now_ms = self._clock.wall_ms()
+            current = self._state(transaction, place, demand.entity_key)
+            repeated = entity.replay(current, request, now_ms)
+            if repeated is not None:
+                return repeated
+            entity.check(current, request, now_ms)
+            change = decide(entity.visible(current, now_ms), now_ms)
+            key_id, key = session.data_keys.active()
+            writer = Writer(
+                writer_id=session.worker_id,
+                key_id=key_id,
+                schema_id=database.schema_id,
+                schema_version=compiled.template.schema_version,
+                version_floor=database.version_floor,
+                now_ms=now_ms,
+            )
+            write = entity.plan(current, request, change, writer)
+            raw = blob.encrypt(write.header, write.body, file_id, key, write.header_extra)
+            sidecar = transaction.commit(raw, session.lease.require)
+            self._reader.keep(place, write.header, write.body, sidecar)
+        return write.outcome
+
+    def _state(self, transaction: Transaction, place: Place, entity_key: str) -> State | None:
+        parsed = transaction.current()
+        if parsed is None:
+            return None
+        body = self._reader.open(parsed, place, entity_key)
+        return State(parsed.header, body, parsed.extra())
+
+    def _request(self, file_id: bytes, demand: Demand) -> Request:
+        session = self._session
+        hashed = session.request_hash(file_id, demand.request_id) if demand.request_id else None
+        digest = session.request_digest(repr(demand.condition).encode(), *demand.content)
+        return Request(demand.entity_key, demand.condition, hashed, digest)
