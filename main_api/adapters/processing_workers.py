@@ -8,7 +8,14 @@ from typing import Final, TypeVar
 import grpc
 
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import DeleteItem, Found, PutItem, Written
+from main_api.service.ports import (
+    DeleteItem,
+    EntityPage,
+    Found,
+    PageRequest,
+    PutItem,
+    Written,
+)
 from strongroom.configuration import Database
 from strongroom.errors import StrongroomError
 from strongroom.rpc import messages, status, tls
@@ -52,6 +59,31 @@ class GrpcWorkers:
         request = _request(database, item.key, pb.OPERATION_PUT, _put_params(item))
         answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
         return _raised(_written(item.key, answer))
+
+    def scan(
+        self, worker: WorkerRecord, database: Database, request: PageRequest, timeout_s: float
+    ) -> EntityPage:
+        """Read a page."""
+        message = pb.ScanRequest(
+            database_name=database.name,
+            schema_id=database.schema_id,
+            incarnation=database.incarnation,
+            query=pb.Query(
+                prefix=request.prefix,
+                key_prefixes=request.key_prefixes,
+                filter=request.filter,
+                select=request.select,
+                limit=request.limit,
+                cursor=request.cursor,
+                scope=request.scope,
+            ),
+        )
+        page = _call(lambda: self._stub(worker).Scan(message, timeout=timeout_s))
+        entities = tuple(
+            Found(one.entity_key, one.document, messages.to_metadata(one.metadata))
+            for one in page.entities
+        )
+        return EntityPage(entities, page.cursor, page.examined, page.damaged)
 
     def delete(
         self, worker: WorkerRecord, database: Database, item: DeleteItem, timeout_s: float

@@ -38,11 +38,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
     def allows(self, database: str, entity_key: str, action: Action) -> bool:
         """Tell whether this grant covers one action on one entity."""
-        return (
-            action in self.actions
-            and self._names(database)
-            and entity_key.startswith(self.key_prefix)
-        )
+        return self.covers(database, action) and entity_key.startswith(self.key_prefix)
+
+    def covers(self, database: str, action: Action) -> bool:
+        """Tell whether this grant covers an action on some keys of a database."""
+        return action in self.actions and self._names(database)
 
     def _names(self, database: str) -> bool:
         if self.database.endswith("*"):
@@ -53,6 +53,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 def allowed(grants: Iterable[Grant], database: str, entity_key: str, action: Action) -> bool:
     """Tell whether any grant covers one action on one entity."""
     return any(grant.allows(database, entity_key, action) for grant in grants)
+
+
+def key_prefixes(grants: Iterable[Grant], database: str, action: Action) -> tuple[str, ...]:
+    """Return the prefixes of the keys that some grant covers in a database; none for nothing."""
+    prefixes = {g.key_prefix for g in grants if g.covers(database, action)}
+    return ("",) if "" in prefixes else tuple(sorted(prefixes))
 
 
 def actions_of(grants: Iterable[Grant]) -> frozenset[Action]:

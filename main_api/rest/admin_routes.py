@@ -1,6 +1,6 @@
 """The paths of administrators: templates, databases, clients."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from chalice.app import Response
@@ -8,14 +8,11 @@ from chalice.app import Response
 from main_api.domain.grants import Grant
 from main_api.domain.registry import WorkerRecord
 from main_api.rest.application import StrongroomApp, json_response
-from main_api.rest.requests import json_body, parameters
+from main_api.rest.requests import decoded, json_body, parameters
 from main_api.service.ports import ClientRecord
 from strongroom import jsontext, limits
 from strongroom.clock import rfc3339
 from strongroom.configuration import Database, Template
-from strongroom.errors import InvalidArgumentError
-
-T = TypeVar("T")
 
 
 class _DatabaseBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,7 +53,7 @@ def _add_databases(app: StrongroomApp) -> None:
     @app.route("/databases/{database}", methods=["PUT"])
     def put_database(database: str) -> Response:
         """Make a database, or change it."""
-        body = _decoded(json_body(app.request), _DatabaseBody)
+        body = decoded(json_body(app.request), _DatabaseBody)
         made, is_new = app.main.administration.put_database(
             app.caller, database, body.schema_id, body.ttl_seconds
         )
@@ -73,7 +70,7 @@ def _add_clients(app: StrongroomApp) -> None:
     @app.route("/clients/{client_id}", methods=["PUT"])
     def put_client(client_id: str) -> Response:
         """Make a client, its secret shown this once; or change a client's grants."""
-        body = _decoded(json_body(app.request), _ClientBody)
+        body = decoded(json_body(app.request), _ClientBody)
         client, secret = app.main.administration.put_client(app.caller, client_id, body.grants)
         answer = _client(client) | ({"client_secret": secret} if secret else {})
         return json_response(jsontext.dump(answer), 201 if secret else 200)
@@ -97,14 +94,6 @@ def _add_workers(app: StrongroomApp) -> None:
         """Answer the registry: the Processing Workers whose lease runs."""
         workers = [_worker(one) for one in app.main.administration.workers(app.caller)]
         return json_response(jsontext.dump({"workers": workers}))
-
-
-def _decoded(body: bytes, kind: type[T]) -> T:
-    jsontext.parse(body)
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except msgspec.ValidationError as error:
-        raise InvalidArgumentError(str(error)) from error
 
 
 def _template(template: Template) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import parse_qs, unquote_plus
 
+import msgspec
 from chalice.app import Request
 
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.errors import (
     InvalidArgumentError,
     TooLargeError,
@@ -15,10 +16,11 @@ from strongroom.errors import (
     UnsupportedMediaTypeError,
 )
 
+T = TypeVar("T")
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 _TOKEN_BODY_BYTES_MAX: Final = 16 * 1024
-_TTL_DIGITS_MAX: Final = 10
+_DIGITS_MAX: Final = 10
 
 
 def json_body(request: Request) -> bytes:
@@ -60,6 +62,28 @@ def parameters(request: Request, known: frozenset[str]) -> dict[str, list[str]]:
     return parameters
 
 
+def single(name: str, values: list[str]) -> str:
+    """Return the value of a parameter that stands once.
+
+    Raises:
+        InvalidArgumentError: It is repeated.
+    """
+    if len(values) != 1:
+        raise InvalidArgumentError(f"{name} stands once")
+    return values[0]
+
+
+def whole_number(name: str, text: str) -> int:
+    """Return the number that a parameter says.
+
+    Raises:
+        InvalidArgumentError: It is not a whole number.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX):
+        raise InvalidArgumentError(f"{name} is a whole number")
+    return int(text)
+
+
 def ttl_seconds(request: Request) -> int | None:
     """Return the lifetime that a put asks for, None for none.
 
@@ -69,12 +93,21 @@ def ttl_seconds(request: Request) -> int | None:
     values = parameters(request, frozenset({"ttl_seconds"})).get("ttl_seconds")
     if values is None:
         return None
-    text = values[0]
-    if len(values) > 1 or not (
-        text.isascii() and text.isdecimal() and len(text) <= _TTL_DIGITS_MAX
-    ):
-        raise InvalidArgumentError("ttl_seconds is one whole number")
-    return int(text)
+    return whole_number("ttl_seconds", single("ttl_seconds", values))
+
+
+def decoded(body: bytes, kind: type[T]) -> T:
+    """Return the content of a body of ours.
+
+    Raises:
+        InvalidDocumentError, TooLargeError: It is not JSON.
+        InvalidArgumentError: It has not the members that it should have.
+    """
+    jsontext.parse(body)
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(str(error)) from error
 
 
 def require_media_type(request: Request, wanted: str) -> None:

@@ -14,7 +14,7 @@ from main_api.bootstrap import Main
 from main_api.service.access import Caller
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Found, Written
-from strongroom import logs
+from strongroom import limits, logs
 from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
 from strongroom_pb.v1 import auth_pb2, auth_pb2_grpc, entity_pb2, entity_pb2_grpc
@@ -97,6 +97,30 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
         def work(caller: Caller) -> entity_pb2.BatchGetEntitiesResponse:
             found = self._entities.get_many(caller, request.database, list(request.keys))
             return entity_pb2.BatchGetEntitiesResponse(entities=map(_entity, found))
+
+        return self._authenticated(context, work)
+
+    def ListEntities(  # noqa: N802 - named by gRPC
+        self, request: entity_pb2.ListEntitiesRequest, context: grpc.ServicerContext
+    ) -> entity_pb2.ListEntitiesResponse:
+        """Read a page."""
+
+        def work(caller: Caller) -> entity_pb2.ListEntitiesResponse:
+            page = self._entities.page(
+                caller,
+                request.database,
+                prefix=request.prefix,
+                filter_=request.filter,
+                select=request.select,
+                limit=request.page_size or limits.PAGE_SIZE,
+                cursor=request.page_token,
+            )
+            return entity_pb2.ListEntitiesResponse(
+                entities=map(_entity, page.entities),
+                next_page_token=page.cursor,
+                examined=page.examined,
+                damaged=page.damaged,
+            )
 
         return self._authenticated(context, work)
 

@@ -116,6 +116,17 @@ class Access:
         ):
             raise ForbiddenError(f"no grant lets this client {action} there")
 
+    def authorized_prefixes(self, caller: Caller, database: str, action: Action) -> tuple[str, ...]:
+        """Return the prefixes of the keys that the caller may act upon.
+
+        Raises:
+            ForbiddenError: There are none; the same whether the database exists or not.
+        """
+        prefixes = grants.key_prefixes(caller.grants, database, action)
+        if action not in caller.scope or not prefixes:
+            raise ForbiddenError(f"no grant lets this client {action} there")
+        return prefixes
+
     def secret_mac(self, client_id: str, client_secret: str) -> tuple[str, str]:
         """Return (MAC, key id) under which a client's secret is stored."""
         key = self._keyring.active(Purpose.CLIENT_SECRET)

@@ -5,7 +5,16 @@ from collections.abc import Mapping, Sequence
 from main_api.domain.grants import Action
 from main_api.service.access import Access, Caller
 from main_api.service.dispatch import Dispatcher
-from main_api.service.ports import ControlStore, DeleteItem, Found, PutItem, WorkerClient, Written
+from main_api.service.ports import (
+    ControlStore,
+    DeleteItem,
+    EntityPage,
+    Found,
+    PageRequest,
+    PutItem,
+    WorkerClient,
+    Written,
+)
 from strongroom import ids, limits
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition
@@ -70,6 +79,42 @@ class Entities:
             if isinstance(answer, StrongroomError) and not isinstance(answer, NotFoundError):
                 raise answer
         return found
+
+    def page(
+        self,
+        caller: Caller,
+        database_name: str,
+        *,
+        prefix: str = "",
+        filter_: str = "",
+        select: str = "",
+        limit: int = limits.PAGE_SIZE,
+        cursor: str = "",
+    ) -> EntityPage:
+        """Read a page of the entities that the caller may read; arguments as in `PageRequest`.
+
+        Raises:
+            InvalidArgumentError, ForbiddenError, NotFoundError, UnavailableError
+        """
+        ids.database_name(database_name)
+        allowed = self._access.authorized_prefixes(caller, database_name, Action.READ)
+        if not 1 <= limit <= limits.PAGE_SIZE_MAX:
+            raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
+        if len(cursor) > limits.CURSOR_CHARS_MAX:
+            raise InvalidArgumentError("the cursor is not one of this query")
+        if max(len(filter_), len(select)) > limits.EXPRESSION_CHARS_MAX:
+            raise InvalidArgumentError(
+                f"an expression has at most {limits.EXPRESSION_CHARS_MAX} characters"
+            )
+        if prefix:
+            ids.entity_key(prefix)
+        database = self._database(database_name)
+        request = PageRequest(prefix, allowed, filter_, select, limit, cursor, caller.client_id)
+        return self._dispatcher.read(
+            database_name,
+            "",
+            lambda worker, timeout_s: self._workers.scan(worker, database, request, timeout_s),
+        )
 
     def put(
         self,
@@ -157,6 +202,9 @@ class Entities:
         """Ask the grants before the disk: who may not see a database does not learn of it."""
         ids.database_name(database_name)
         self._access.authorize(caller, database_name, keys, action)
+        return self._database(database_name)
+
+    def _database(self, database_name: str) -> Database:
         database = self._store.database(database_name)
         if database is None:
             raise NotFoundError(f"no such database: {database_name}")

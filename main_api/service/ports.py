@@ -155,6 +155,39 @@ class Written:
     metadata: Metadata
 
 
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page of a database, and of what.
+
+    Attributes:
+        prefix: Keys begin with it.
+        key_prefixes: What the caller's grants allow: keys begin with one of these.
+        filter: JMESPath that has to be true; empty for all.
+        select: JMESPath whose result takes the document's place; empty for the document.
+        limit: How many entities at the most.
+        cursor: Where the page before has ended; empty for the first one.
+        scope: Who asks; a cursor is of no use to anybody else.
+    """
+
+    prefix: str
+    key_prefixes: tuple[str, ...]
+    filter: str
+    select: str
+    limit: int
+    cursor: str
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPage:
+    """A page: entities, the next page's cursor (empty for the end), and what was looked at."""
+
+    entities: tuple[Found, ...]
+    cursor: str
+    examined: int
+    damaged: int
+
+
 class WorkerClient(Protocol):
     """Calls to a Processing Worker.
 
@@ -178,6 +211,12 @@ class WorkerClient(Protocol):
         self, worker: WorkerRecord, database: Database, item: PutItem, timeout_s: float
     ) -> Written:
         """Create or replace an entity."""
+        ...
+
+    def scan(
+        self, worker: WorkerRecord, database: Database, request: PageRequest, timeout_s: float
+    ) -> EntityPage:
+        """Read a page."""
         ...
 
     def delete(

@@ -53,6 +53,17 @@ class ProcessingService(services.ProcessingServiceServicer):
             status.abort(context, error)
         return pb.ProcessBatchResponse(responses=responses)
 
+    def Scan(  # noqa: N802 - named by gRPC
+        self, request: pb.ScanRequest, context: grpc.ServicerContext
+    ) -> pb.ScanResponse:
+        """Answer a page."""
+        _require_main(context)
+        try:
+            binding, query = translation.binding(request), translation.query(request.query)
+            return translation.page(self._engine().page(binding, query))
+        except StrongroomError as error:
+            return status.abort(context, error)
+
     def GetStatistics(  # noqa: N802 - named by gRPC
         self, request: pb.GetStatisticsRequest, context: grpc.ServicerContext
     ) -> pb.GetStatisticsResponse:

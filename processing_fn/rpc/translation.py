@@ -3,6 +3,7 @@
 from processing_fn.domain.entity import Outcome
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Delete, Put, Snapshot
+from processing_fn.service.scanning import Page, Query
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
@@ -10,7 +11,9 @@ from strongroom_pb.v1 import processing_pb2
 
 
 def binding(
-    request: processing_pb2.ProcessRequest | processing_pb2.ProcessBatchRequest,
+    request: processing_pb2.ProcessRequest
+    | processing_pb2.ProcessBatchRequest
+    | processing_pb2.ScanRequest,
 ) -> Binding:
     """Return the database that a request means."""
     return Binding(request.database_name, request.incarnation, request.schema_id)
@@ -36,6 +39,36 @@ def put(entity_key: str, params: processing_pb2.Params) -> Put:
 def delete(entity_key: str, params: processing_pb2.Params) -> Delete:
     """Return a delete."""
     return Delete(entity_key, messages.to_condition(params.condition), params.request_id)
+
+
+def query(message: processing_pb2.Query) -> Query:
+    """Return a query."""
+    return Query(
+        prefix=message.prefix,
+        key_prefixes=tuple(message.key_prefixes),
+        filter=message.filter,
+        select=message.select,
+        limit=message.limit,
+        cursor=message.cursor,
+        scope=message.scope,
+    )
+
+
+def page(answer: Page) -> processing_pb2.ScanResponse:
+    """Return the message of a page."""
+    return processing_pb2.ScanResponse(
+        entities=[
+            processing_pb2.ScannedEntity(
+                entity_key=item.entity_key,
+                metadata=messages.from_metadata(item.metadata),
+                document=item.document,
+            )
+            for item in answer.items
+        ],
+        cursor=answer.cursor,
+        examined=answer.examined,
+        damaged=answer.damaged,
+    )
 
 
 def response(

@@ -9,6 +9,7 @@ from processing_fn.domain.entity import Change, Outcome, State, expires_at
 from processing_fn.service.bindings import Binding, Bindings
 from processing_fn.service.ports import Configurations, EntityCache, EntityStorage, Place
 from processing_fn.service.reading import Reader
+from processing_fn.service.scanning import Page, Query, Scanner
 from processing_fn.service.session import Session
 from processing_fn.service.validation import CompiledTemplate
 from processing_fn.service.writing import Committer, Demand
@@ -65,6 +66,7 @@ class Engine:
         self._cache = cache
         self._bindings = Bindings(configurations)
         self._reader = Reader(session, storage, cache, clock)
+        self._scanner = Scanner(session, storage, self._reader, clock)
         self._committer = Committer(session, storage, self._reader, clock)
 
     def get(self, binding: Binding, entity_key: str) -> Snapshot:
@@ -104,6 +106,17 @@ class Engine:
                 raise TooLargeError("the entities together are too large; ask for fewer at once")
             answers.append(answer)
         return answers
+
+    def page(self, binding: Binding, query: Query) -> Page:
+        """Read a page of a database.
+
+        Raises:
+            InvalidArgumentError: A bad cursor, limit or expression.
+            StrongroomError: As `get`; a file that does not verify is counted, not raised.
+        """
+        self._session.lease.require()
+        self._bindings.require(binding)
+        return self._scanner.page(binding, query)
 
     def put(self, binding: Binding, put: Put) -> Outcome:
         """Create or replace an entity.
@@ -146,6 +159,7 @@ class Engine:
     def forget(self) -> None:
         """Drop keys' use and documents; the engine serves nothing after that."""
         self._session.lease.end()
+        self._scanner.close()
         self._cache.clear()
 
     def _admit(self, binding: Binding, puts: Sequence[Put]) -> tuple[Database, CompiledTemplate]:

@@ -1,6 +1,6 @@
 """What the engine needs of the world."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -65,6 +65,16 @@ class EntityStorage(Protocol):
         Raises:
             IntegrityError: A file does not verify, or the sidecar is ahead of its blob.
             UnavailableError: The disk refuses, or the lock cannot be had in time.
+        """
+        ...
+
+    def file_ids(self, database: str, after: bytes) -> Iterator[bytes]:
+        """Return the file-ids of a database in ascending order, those after a given one.
+
+        What is written or removed meanwhile may be in or not.
+
+        Raises:
+            UnavailableError: The disk refuses.
         """
         ...
 

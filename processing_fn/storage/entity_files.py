@@ -7,6 +7,7 @@ of it.
 """
 
 import errno
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -16,10 +17,11 @@ from processing_fn.storage.locks import EntityLocks
 from strongroom import blob, durable, limits
 from strongroom.clock import Clock
 from strongroom.errors import BusyError, IntegrityError, OutcomeUnknownError, UnavailableError
-from strongroom.layout import Layout, blob_name, sidecar_name
+from strongroom.layout import BLOB_SUFFIX, SIDECAR_SUFFIX, Layout, blob_name, sidecar_name
 
 _BLOB_BYTES_MAX: Final = limits.MESSAGE_BYTES_MAX + limits.HEADER_BYTES_MAX
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FILE_ID: Final = re.compile(r"[0-9a-f]{64}")
 Loaded = tuple[blob.Parsed, blob.Body, bytes]
 
 
@@ -66,6 +68,18 @@ class EntityFiles:
                     if blob.sidecar(parsed) == sidecar:
                         return parsed, authenticate(parsed), sidecar
                 return self._repair(place, directory, authenticate)
+
+    def file_ids(self, database: str, after: bytes) -> Iterator[bytes]:
+        """List one shard after the other."""
+        first = after[0] if after else 0
+        for number in range(first, 256):
+            shard = self._layout.shard(database, bytes([number]))
+            with _disk():
+                try:
+                    names = self._filesystem.list_directory(shard)
+                except FileNotFoundError:
+                    continue
+            yield from sorted(found for found in _file_ids(names) if found > after)
 
     @contextmanager
     def exclusive(self, place: Place) -> Iterator["FileTransaction"]:
@@ -197,6 +211,17 @@ class FileTransaction:
 
     def _read(self, name: str) -> bytes | None:
         return durable.read_file(self._filesystem, name, _BLOB_BYTES_MAX, self._directory)
+
+
+def _file_ids(names: list[str]) -> set[bytes]:
+    """Return the entities that have a blob, a sidecar or both."""
+    stems = {
+        name.removesuffix(suffix)
+        for name in names
+        for suffix in (BLOB_SUFFIX, SIDECAR_SUFFIX)
+        if name.endswith(suffix)
+    }
+    return {bytes.fromhex(stem) for stem in stems if _FILE_ID.fullmatch(stem)}
 
 
 @contextmanager

@@ -214,7 +214,6 @@ def test_a_client_sees_what_its_grants_name_and_no_more(
     [
         ("GET", "/entity/nowhere?key=x", 404),
         ("GET", "/entity/chatdb?key=is-not-there", 404),
-        ("GET", "/entity/chatdb", 400),
         ("GET", "/entity/chatdb?key=", 400),
         ("GET", "/entity/chatdb?key=%ff", 400),
         ("GET", "/entity/chatdb?key=%00", 400),
@@ -339,6 +338,7 @@ def test_grpc_without_a_good_token(deployment: Deployment, token: str | None) ->
         (stub.GetEntity, entity_pb2.GetEntityRequest(database="chatdb", key="x")),
         (stub.BatchGetEntities, entity_pb2.BatchGetEntitiesRequest(database="chatdb", keys=["x"])),
         (stub.PutEntity, entity_pb2.PutEntityRequest(database="chatdb", key="x", document=b"{}")),
+        (stub.ListEntities, entity_pb2.ListEntitiesRequest(database="chatdb")),
         (stub.DeleteEntity, entity_pb2.DeleteEntityRequest(database="chatdb", key="x")),
         (stub.BatchPutEntities, entity_pb2.BatchPutEntitiesRequest(database="chatdb")),
     ]

@@ -17,6 +17,13 @@ NUMBER_DIGITS_MAX: Final = 1_000
 NUMBER_EXPONENT_MAX: Final = 1_000
 REQUEST_ID_CHARS_MAX: Final = 128
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
+EXPRESSION_CHARS_MAX: Final = 4_096
+EVALUATION_STEPS_MAX: Final = 1_000_000
+PAGE_SIZE: Final = 100
+PAGE_SIZE_MAX: Final = 1_000
+PAGE_BYTES_MAX: Final = ENTITY_BYTES_MAX
+ITEM_OVERHEAD_BYTES: Final = 256
+CURSOR_CHARS_MAX: Final = 512
 TOKEN_CHARS_MAX: Final = 4_096
 VIOLATIONS_REPORTED_MAX: Final = 50
 GRANTS_MAX: Final = 100
@@ -34,6 +41,9 @@ PATTERN_BACKTRACKS_MAX: Final = 100_000
 
 # How long anything waits, and how much of it may wait.
 LOCK_WAIT_SECONDS: Final = 5.0
+SCAN_SECONDS: Final = 1.0
+SCAN_ENTITIES_MAX: Final = 10_000
+SCAN_THREADS: Final = 4
 LOCK_HELD_SECONDS_MAX: Final = 20.0
 REQUEST_SECONDS: Final = 10.0
 READ_ATTEMPT_SECONDS: Final = 2.0
@@ -71,6 +81,7 @@ def _require(relation: bool, sentence: str) -> None:  # noqa: FBT001 - reads as 
 _require(ENTITY_BYTES_MAX < MESSAGE_BYTES_MAX, "a message has to hold an entity")
 _require(ENTITY_KEY_BYTES_MAX < HEADER_BYTES_MAX, "a prelude has to hold an entity key")
 _require(LOCK_WAIT_SECONDS < REQUEST_SECONDS, "a lock's wait has to end within the request")
+_require(SCAN_SECONDS < READ_ATTEMPT_SECONDS, "a page has to end within its attempt")
 _require(READ_ATTEMPT_SECONDS < REQUEST_SECONDS, "a read needs time for a second worker")
 _require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a lock's wait")
 _require(WRITE_ATTEMPT_SECONDS < REQUEST_SECONDS, "a write needs time for a second worker")

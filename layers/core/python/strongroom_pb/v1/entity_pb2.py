@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from strongroom_pb.v1 import common_pb2 as strongroom__pb_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom_pb/v1/entity.proto\x12\x10strongroom_pb.v1\x1a\x17google/rpc/status.proto\x1a\x1dstrongroom_pb/v1/common.proto\"q\n\x06\x45ntity\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x14\n\x0cnot_modified\x18\x04 \x01(\x08\"P\n\x10GetEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x1d\n\x15if_none_match_version\x18\x03 \x01(\x03\"9\n\x17\x42\x61tchGetEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"F\n\x18\x42\x61tchGetEntitiesResponse\x12*\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x18.strongroom_pb.v1.Entity\"\x9c\x01\n\x10PutEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\x12.\n\tcondition\x18\x04 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x06 \x01(\x03\"\x89\x01\n\x11PutEntityResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"x\n\x13\x44\x65leteEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12.\n\tcondition\x18\x03 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x16\n\x14\x44\x65leteEntityResponse\"\x87\x01\n\x17\x42\x61tchPutEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x31\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x1f.strongroom_pb.v1.KeyedDocument\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x04 \x01(\x03\".\n\rKeyedDocument\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\"P\n\x18\x42\x61tchPutEntitiesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.strongroom_pb.v1.PutEntityResponse2\xe5\x03\n\rEntityService\x12I\n\tGetEntity\x12\".strongroom_pb.v1.GetEntityRequest\x1a\x18.strongroom_pb.v1.Entity\x12i\n\x10\x42\x61tchGetEntities\x12).strongroom_pb.v1.BatchGetEntitiesRequest\x1a*.strongroom_pb.v1.BatchGetEntitiesResponse\x12T\n\tPutEntity\x12\".strongroom_pb.v1.PutEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\x12]\n\x0c\x44\x65leteEntity\x12%.strongroom_pb.v1.DeleteEntityRequest\x1a&.strongroom_pb.v1.DeleteEntityResponse\x12i\n\x10\x42\x61tchPutEntities\x12).strongroom_pb.v1.BatchPutEntitiesRequest\x1a*.strongroom_pb.v1.BatchPutEntitiesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom_pb/v1/entity.proto\x12\x10strongroom_pb.v1\x1a\x17google/rpc/status.proto\x1a\x1dstrongroom_pb/v1/common.proto\"q\n\x06\x45ntity\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x14\n\x0cnot_modified\x18\x04 \x01(\x08\"P\n\x10GetEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x1d\n\x15if_none_match_version\x18\x03 \x01(\x03\"9\n\x17\x42\x61tchGetEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"F\n\x18\x42\x61tchGetEntitiesResponse\x12*\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x18.strongroom_pb.v1.Entity\"~\n\x13ListEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x0e\n\x06select\x18\x06 \x01(\t\"~\n\x14ListEntitiesResponse\x12*\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x18.strongroom_pb.v1.Entity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08\x65xamined\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x61maged\x18\x04 \x01(\x03\"\x9c\x01\n\x10PutEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\x12.\n\tcondition\x18\x04 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x06 \x01(\x03\"\x89\x01\n\x11PutEntityResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"x\n\x13\x44\x65leteEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12.\n\tcondition\x18\x03 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x16\n\x14\x44\x65leteEntityResponse\"\x87\x01\n\x17\x42\x61tchPutEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x31\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x1f.strongroom_pb.v1.KeyedDocument\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x04 \x01(\x03\".\n\rKeyedDocument\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\"P\n\x18\x42\x61tchPutEntitiesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.strongroom_pb.v1.PutEntityResponse2\xc4\x04\n\rEntityService\x12I\n\tGetEntity\x12\".strongroom_pb.v1.GetEntityRequest\x1a\x18.strongroom_pb.v1.Entity\x12i\n\x10\x42\x61tchGetEntities\x12).strongroom_pb.v1.BatchGetEntitiesRequest\x1a*.strongroom_pb.v1.BatchGetEntitiesResponse\x12]\n\x0cListEntities\x12%.strongroom_pb.v1.ListEntitiesRequest\x1a&.strongroom_pb.v1.ListEntitiesResponse\x12T\n\tPutEntity\x12\".strongroom_pb.v1.PutEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\x12]\n\x0c\x44\x65leteEntity\x12%.strongroom_pb.v1.DeleteEntityRequest\x1a&.strongroom_pb.v1.DeleteEntityResponse\x12i\n\x10\x42\x61tchPutEntities\x12).strongroom_pb.v1.BatchPutEntitiesRequest\x1a*.strongroom_pb.v1.BatchPutEntitiesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,20 +41,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHGETENTITIESREQUEST']._serialized_end=361
   _globals['_BATCHGETENTITIESRESPONSE']._serialized_start=363
   _globals['_BATCHGETENTITIESRESPONSE']._serialized_end=433
-  _globals['_PUTENTITYREQUEST']._serialized_start=436
-  _globals['_PUTENTITYREQUEST']._serialized_end=592
-  _globals['_PUTENTITYRESPONSE']._serialized_start=595
-  _globals['_PUTENTITYRESPONSE']._serialized_end=732
-  _globals['_DELETEENTITYREQUEST']._serialized_start=734
-  _globals['_DELETEENTITYREQUEST']._serialized_end=854
-  _globals['_DELETEENTITYRESPONSE']._serialized_start=856
-  _globals['_DELETEENTITYRESPONSE']._serialized_end=878
-  _globals['_BATCHPUTENTITIESREQUEST']._serialized_start=881
-  _globals['_BATCHPUTENTITIESREQUEST']._serialized_end=1016
-  _globals['_KEYEDDOCUMENT']._serialized_start=1018
-  _globals['_KEYEDDOCUMENT']._serialized_end=1064
-  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_start=1066
-  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_end=1146
-  _globals['_ENTITYSERVICE']._serialized_start=1149
-  _globals['_ENTITYSERVICE']._serialized_end=1634
+  _globals['_LISTENTITIESREQUEST']._serialized_start=435
+  _globals['_LISTENTITIESREQUEST']._serialized_end=561
+  _globals['_LISTENTITIESRESPONSE']._serialized_start=563
+  _globals['_LISTENTITIESRESPONSE']._serialized_end=689
+  _globals['_PUTENTITYREQUEST']._serialized_start=692
+  _globals['_PUTENTITYREQUEST']._serialized_end=848
+  _globals['_PUTENTITYRESPONSE']._serialized_start=851
+  _globals['_PUTENTITYRESPONSE']._serialized_end=988
+  _globals['_DELETEENTITYREQUEST']._serialized_start=990
+  _globals['_DELETEENTITYREQUEST']._serialized_end=1110
+  _globals['_DELETEENTITYRESPONSE']._serialized_start=1112
+  _globals['_DELETEENTITYRESPONSE']._serialized_end=1134
+  _globals['_BATCHPUTENTITIESREQUEST']._serialized_start=1137
+  _globals['_BATCHPUTENTITIESREQUEST']._serialized_end=1272
+  _globals['_KEYEDDOCUMENT']._serialized_start=1274
+  _globals['_KEYEDDOCUMENT']._serialized_end=1320
+  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_start=1322
+  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_end=1402
+  _globals['_ENTITYSERVICE']._serialized_start=1405
+  _globals['_ENTITYSERVICE']._serialized_end=1985
 # @@protoc_insertion_point(module_scope)

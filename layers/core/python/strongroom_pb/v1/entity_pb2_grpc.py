@@ -46,6 +46,11 @@ class EntityServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchGetEntitiesRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchGetEntitiesResponse.FromString,
                 _registered_method=True)
+        self.ListEntities = channel.unary_unary(
+                '/strongroom_pb.v1.EntityService/ListEntities',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.FromString,
+                _registered_method=True)
         self.PutEntity = channel.unary_unary(
                 '/strongroom_pb.v1.EntityService/PutEntity',
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.SerializeToString,
@@ -76,6 +81,14 @@ class EntityServiceServicer:
 
     def BatchGetEntities(self, request, context):
         """Keys that are not there are left out of the answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEntities(self, request, context):
+        """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
+        A page may be short or empty; the end is where `next_page_token` is empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +126,11 @@ def add_EntityServiceServicer_to_server(servicer, server):
                     servicer.BatchGetEntities,
                     request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchGetEntitiesRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchGetEntitiesResponse.SerializeToString,
+            ),
+            'ListEntities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEntities,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.SerializeToString,
             ),
             'PutEntity': grpc.unary_unary_rpc_method_handler(
                     servicer.PutEntity,
@@ -186,6 +204,33 @@ class EntityService:
             '/strongroom_pb.v1.EntityService/BatchGetEntities',
             strongroom__pb_dot_v1_dot_entity__pb2.BatchGetEntitiesRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_entity__pb2.BatchGetEntitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEntities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/ListEntities',
+            strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

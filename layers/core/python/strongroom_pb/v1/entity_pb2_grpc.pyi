@@ -38,6 +38,10 @@ class EntityServiceStub:
     GetEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.GetEntityRequest, _entity_pb2.Entity]
     BatchGetEntities: _grpc.UnaryUnaryMultiCallable[_entity_pb2.BatchGetEntitiesRequest, _entity_pb2.BatchGetEntitiesResponse]
     """Keys that are not there are left out of the answer."""
+    ListEntities: _grpc.UnaryUnaryMultiCallable[_entity_pb2.ListEntitiesRequest, _entity_pb2.ListEntitiesResponse]
+    """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
+    A page may be short or empty; the end is where `next_page_token` is empty.
+    """
     PutEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]
     """Creates or replaces."""
     DeleteEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]
@@ -54,6 +58,10 @@ class EntityServiceAsyncStub(EntityServiceStub):
     GetEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.GetEntityRequest, _entity_pb2.Entity]  # type: ignore[assignment]
     BatchGetEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.BatchGetEntitiesRequest, _entity_pb2.BatchGetEntitiesResponse]  # type: ignore[assignment]
     """Keys that are not there are left out of the answer."""
+    ListEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.ListEntitiesRequest, _entity_pb2.ListEntitiesResponse]  # type: ignore[assignment]
+    """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
+    A page may be short or empty; the end is where `next_page_token` is empty.
+    """
     PutEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]  # type: ignore[assignment]
     """Creates or replaces."""
     DeleteEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]  # type: ignore[assignment]
@@ -79,6 +87,16 @@ class EntityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_entity_pb2.BatchGetEntitiesResponse, _abc.Awaitable[_entity_pb2.BatchGetEntitiesResponse]]:
         """Keys that are not there are left out of the answer."""
+
+    @_abc_1.abstractmethod
+    def ListEntities(
+        self,
+        request: _entity_pb2.ListEntitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entity_pb2.ListEntitiesResponse, _abc.Awaitable[_entity_pb2.ListEntitiesResponse]]:
+        """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
+        A page may be short or empty; the end is where `next_page_token` is empty.
+        """
 
     @_abc_1.abstractmethod
     def PutEntity(

@@ -245,6 +245,135 @@ class ProcessBatchResponse(_message.Message):
 Global___ProcessBatchResponse: _TypeAlias = ProcessBatchResponse  # noqa: Y015
 
 @_typing.final
+class ScanRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATABASE_NAME_FIELD_NUMBER: _builtins.int
+    SCHEMA_ID_FIELD_NUMBER: _builtins.int
+    INCARNATION_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    database_name: _builtins.str
+    schema_id: _builtins.str
+    incarnation: _builtins.str
+    @_builtins.property
+    def query(self) -> Global___Query: ...
+    def __init__(
+        self,
+        *,
+        database_name: _builtins.str = ...,
+        schema_id: _builtins.str = ...,
+        incarnation: _builtins.str = ...,
+        query: Global___Query | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["query", b"query"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database_name", b"database_name", "incarnation", b"incarnation", "query", b"query", "schema_id", b"schema_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanRequest: _TypeAlias = ScanRequest  # noqa: Y015
+
+@_typing.final
+class Query(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIX_FIELD_NUMBER: _builtins.int
+    KEY_PREFIXES_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    SELECT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    prefix: _builtins.str
+    """Keys begin with it."""
+    filter: _builtins.str
+    """JMESPath; empty: all entities, whole."""
+    select: _builtins.str
+    limit: _builtins.int
+    cursor: _builtins.str
+    scope: _builtins.str
+    """Who asks; the cursor is bound to it."""
+    @_builtins.property
+    def key_prefixes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the caller's grants allow: keys begin with one of these."""
+
+    def __init__(
+        self,
+        *,
+        prefix: _builtins.str = ...,
+        key_prefixes: _abc.Iterable[_builtins.str] | None = ...,
+        filter: _builtins.str = ...,
+        select: _builtins.str = ...,
+        limit: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+        scope: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "filter", b"filter", "key_prefixes", b"key_prefixes", "limit", b"limit", "prefix", b"prefix", "scope", b"scope", "select", b"select"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Query: _TypeAlias = Query  # noqa: Y015
+
+@_typing.final
+class ScanResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    EXAMINED_FIELD_NUMBER: _builtins.int
+    DAMAGED_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Empty: that was the last page."""
+    examined: _builtins.int
+    damaged: _builtins.int
+    """Files that did not verify; they are left out."""
+    @_builtins.property
+    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___ScannedEntity]: ...
+    def __init__(
+        self,
+        *,
+        entities: _abc.Iterable[Global___ScannedEntity] | None = ...,
+        cursor: _builtins.str = ...,
+        examined: _builtins.int = ...,
+        damaged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "damaged", b"damaged", "entities", b"entities", "examined", b"examined"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanResponse: _TypeAlias = ScanResponse  # noqa: Y015
+
+@_typing.final
+class ScannedEntity(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTITY_KEY_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    entity_key: _builtins.str
+    document: _builtins.bytes
+    @_builtins.property
+    def metadata(self) -> _common_pb2.EntityMetadata: ...
+    def __init__(
+        self,
+        *,
+        entity_key: _builtins.str = ...,
+        metadata: _common_pb2.EntityMetadata | None = ...,
+        document: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "entity_key", b"entity_key", "metadata", b"metadata"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScannedEntity: _TypeAlias = ScannedEntity  # noqa: Y015
+
+@_typing.final
 class GetStatisticsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

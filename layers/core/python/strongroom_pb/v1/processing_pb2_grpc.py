@@ -45,6 +45,11 @@ class ProcessingServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.ProcessBatchRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.ProcessBatchResponse.FromString,
                 _registered_method=True)
+        self.Scan = channel.unary_unary(
+                '/strongroom_pb.v1.ProcessingService/Scan',
+                request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.FromString,
+                _registered_method=True)
         self.GetStatistics = channel.unary_unary(
                 '/strongroom_pb.v1.ProcessingService/GetStatistics',
                 request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.GetStatisticsRequest.SerializeToString,
@@ -70,6 +75,13 @@ class ProcessingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Scan(self, request, context):
+        """A page of a database, in storage order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatistics(self, request, context):
         """The worker's counters.
         """
@@ -89,6 +101,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.ProcessBatch,
                     request_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.ProcessBatchRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_processing__pb2.ProcessBatchResponse.SerializeToString,
+            ),
+            'Scan': grpc.unary_unary_rpc_method_handler(
+                    servicer.Scan,
+                    request_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
@@ -151,6 +168,33 @@ class ProcessingService:
             '/strongroom_pb.v1.ProcessingService/ProcessBatch',
             strongroom__pb_dot_v1_dot_processing__pb2.ProcessBatchRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_processing__pb2.ProcessBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.ProcessingService/Scan',
+            strongroom__pb_dot_v1_dot_processing__pb2.ScanRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,8 @@ class ProcessingServiceStub:
     """One operation on several entities of one database. Writes are all validated before the first
     one is committed. One response per item, in the order of the items.
     """
+    Scan: _grpc.UnaryUnaryMultiCallable[_processing_pb2.ScanRequest, _processing_pb2.ScanResponse]
+    """A page of a database, in storage order."""
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_processing_pb2.GetStatisticsRequest, _processing_pb2.GetStatisticsResponse]
     """The worker's counters."""
 
@@ -51,6 +53,8 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     """One operation on several entities of one database. Writes are all validated before the first
     one is committed. One response per item, in the order of the items.
     """
+    Scan: _aio.UnaryUnaryMultiCallable[_processing_pb2.ScanRequest, _processing_pb2.ScanResponse]  # type: ignore[assignment]
+    """A page of a database, in storage order."""
     GetStatistics: _aio.UnaryUnaryMultiCallable[_processing_pb2.GetStatisticsRequest, _processing_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """The worker's counters."""
 
@@ -73,6 +77,14 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         """One operation on several entities of one database. Writes are all validated before the first
         one is committed. One response per item, in the order of the items.
         """
+
+    @_abc_1.abstractmethod
+    def Scan(
+        self,
+        request: _processing_pb2.ScanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_processing_pb2.ScanResponse, _abc.Awaitable[_processing_pb2.ScanResponse]]:
+        """A page of a database, in storage order."""
 
     @_abc_1.abstractmethod
     def GetStatistics(

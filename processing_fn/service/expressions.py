@@ -1,0 +1,124 @@
+"""JMESPath over documents: bounded in length and in work, and blind to what it must not show.
+
+Numbers keep their text: one with a fraction or an exponent is a float that remembers how it was
+written, so a value that an expression only passes on comes out with every digit. What a function
+computes is a double, as JMESPath has it.
+"""
+
+import json
+import math
+from typing import Any, Final
+
+import jmespath
+import msgspec
+from jmespath.exceptions import JMESPathError
+from jmespath.visitor import TreeInterpreter
+
+from strongroom import limits
+from strongroom.errors import InvalidArgumentError
+
+# jmespath goes by the name of a value's class.
+_WrittenFloat: Final = type("float", (float,), {"__slots__": ("text",)})
+
+
+def _written(text: str) -> float:
+    number: float = _WrittenFloat(text)
+    number.text = text  # type: ignore[attr-defined]
+    return number
+
+
+def _written_int(text: str) -> int | float:
+    return _written(text) if text == "-0" else int(text)
+
+
+_DECODER: Final = json.JSONDecoder(parse_float=_written, parse_int=_written_int)
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=lambda number: msgspec.Raw(number.text.encode()))
+
+
+class Expression:
+    """A compiled expression. Safe under threads."""
+
+    def __init__(self, text: str) -> None:
+        """Compile it.
+
+        Raises:
+            InvalidArgumentError: It is not JMESPath, or too long, or too deep.
+        """
+        if not 0 < len(text) <= limits.EXPRESSION_CHARS_MAX:
+            raise InvalidArgumentError(
+                f"an expression has 1 to {limits.EXPRESSION_CHARS_MAX} characters"
+            )
+        try:
+            self._tree = jmespath.compile(text).parsed
+        except (JMESPathError, ValueError) as error:
+            raise InvalidArgumentError("the expression is not JMESPath") from error
+        except RecursionError:
+            raise InvalidArgumentError("the expression is nested too deep") from None
+
+    def evaluate(self, document: bytes) -> Any:  # noqa: ANN401 - any JSON value
+        """Return what the expression makes of a document.
+
+        Raises:
+            InvalidArgumentError: A function does not take what it gets, or the work is too much.
+        """
+        value = _DECODER.decode(document.decode())
+        try:
+            return _BoundedInterpreter().visit(self._tree, value)
+        except (JMESPathError, TypeError, ValueError, OverflowError) as error:
+            # The library's own text quotes the value.
+            raise InvalidArgumentError(
+                f"the expression cannot be applied to every entity ({type(error).__name__})"
+            ) from error
+        except RecursionError:
+            raise InvalidArgumentError("the expression is nested too deep") from None
+
+    def holds(self, document: bytes) -> bool:
+        """Tell whether the result counts as true; raises as `evaluate`."""
+        result = self.evaluate(document)
+        # JMESPath has 0 true: only null, false and what is empty are not.
+        return bool(result) or (isinstance(result, int | float) and result is not False)
+
+    def apply(self, document: bytes) -> bytes:
+        """Return the result as JSON text.
+
+        Raises:
+            InvalidArgumentError: As `evaluate`, or the result is too large or not JSON.
+        """
+        try:
+            text = _ENCODER.encode(_checked(self.evaluate(document), [limits.EVALUATION_STEPS_MAX]))
+        except (RecursionError, ValueError, TypeError) as error:
+            raise InvalidArgumentError("the expression's result is not JSON") from error
+        if len(text) > limits.ENTITY_BYTES_MAX:
+            raise InvalidArgumentError("the expression's result is too large")
+        return text
+
+
+class _BoundedInterpreter(TreeInterpreter):
+    """Counts steps and the size of what each makes; a doubling in a chain ends here."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = limits.EVALUATION_STEPS_MAX
+
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - jmespath's own
+        result = super().visit(node, *args, **kwargs)
+        self._left -= 1 + (len(result) if isinstance(result, list | dict | str) else 0)
+        if self._left < 0:
+            raise InvalidArgumentError("the expression takes too much work")
+        return result
+
+
+def _checked(value: Any, left: list[int]) -> Any:  # noqa: ANN401 - any JSON value
+    """Check a result for what JSON cannot say, and its size with shared parts counted in full."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise InvalidArgumentError("the expression's result is too large")
+    if isinstance(value, dict):
+        for child in value.values():
+            _checked(child, left)
+    elif isinstance(value, list):
+        for child in value:
+            _checked(child, left)
+    elif isinstance(value, float) and not hasattr(value, "text") and not math.isfinite(value):
+        raise ValueError("not finite")
+    return value

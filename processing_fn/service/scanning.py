@@ -1,0 +1,203 @@
+"""Pages of a database: list and query, in storage order, bounded in time, work and size.
+
+A page may be short, or empty, and yet not the last one; its cursor always advances. The cursor is
+the last file-id that was examined, encrypted and bound to database, caller and query, so that it is
+of no use for anything else.
+"""
+
+import base64
+import binascii
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from processing_fn.service.bindings import Binding
+from processing_fn.service.expressions import Expression
+from processing_fn.service.ports import CachedEntity, EntityStorage, Place
+from processing_fn.service.reading import Reader
+from processing_fn.service.session import Session
+from strongroom import limits
+from strongroom.clock import Clock
+from strongroom.crypto import aead
+from strongroom.entity import Metadata
+from strongroom.errors import IntegrityError, InvalidArgumentError
+
+_CURSOR_PURPOSE = b"strongroom/cursor/v1"
+_CHUNK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which entities, and what of them.
+
+    Attributes:
+        prefix: Their keys begin with it.
+        key_prefixes: What the caller's grants allow: their keys begin with one of these.
+        filter: JMESPath that has to be true; empty for all.
+        select: JMESPath whose result takes the document's place; empty for the document.
+        limit: How many at the most.
+        cursor: Where the page before has ended; empty for the first one.
+        scope: Who asks; a cursor is of no use to anybody else.
+    """
+
+    prefix: str = ""
+    key_prefixes: tuple[str, ...] = ("",)
+    filter: str = ""
+    select: str = ""
+    limit: int = limits.PAGE_SIZE
+    cursor: str = ""
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entity of a page; `document` is what `select` has made of it."""
+
+    entity_key: str
+    metadata: Metadata
+    document: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page.
+
+    Attributes:
+        items: What was found.
+        cursor: Where the next page begins, empty for the end.
+        examined: How many entities that the caller may see were looked at.
+        damaged: How many files did not verify; they are left out.
+    """
+
+    items: tuple[Item, ...]
+    cursor: str
+    examined: int
+    damaged: int
+
+
+class Scanner:
+    """Reads pages. Safe under threads."""
+
+    def __init__(
+        self, session: Session, storage: EntityStorage, reader: Reader, clock: Clock
+    ) -> None:
+        """Take the parts."""
+        self._session = session
+        self._storage = storage
+        self._reader = reader
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(limits.SCAN_THREADS, thread_name_prefix="scan")
+
+    def page(self, binding: Binding, query: Query) -> Page:
+        """Read a page.
+
+        Raises:
+            InvalidArgumentError: A bad cursor, limit or expression.
+            UnavailableError: The disk refuses.
+        """
+        if not 1 <= query.limit <= limits.PAGE_SIZE_MAX:
+            raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
+        seal = _CursorSeal(self._session, binding, query)
+        ids = self._storage.file_ids(binding.database, seal.open(query.cursor))
+        page = _PageUnderWay(query)
+        ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
+        while not page.is_full and page.looked_at < limits.SCAN_ENTITIES_MAX:
+            chunk = list(itertools.islice(ids, _CHUNK))
+            for file_id, found in zip(chunk, self._read(binding, chunk), strict=True):
+                if not page.take(file_id, found):
+                    break
+            if len(chunk) < _CHUNK and not page.is_full:
+                return page.finished("")
+            if self._clock.boot_s() >= ends_at_s:
+                break
+        return page.finished(seal.seal(page.last_id))
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(
+        self, binding: Binding, chunk: list[bytes]
+    ) -> Iterator[CachedEntity | IntegrityError | None]:
+        def read(file_id: bytes) -> CachedEntity | IntegrityError | None:
+            self._session.lease.require()
+            try:
+                return self._reader.scan(Place(binding.database, file_id))
+            except IntegrityError as error:
+                return error
+
+        return self._pool.map(read, chunk)
+
+
+class _PageUnderWay:
+    def __init__(self, query: Query) -> None:
+        self._query = query
+        self._filter = Expression(query.filter) if query.filter else None
+        self._select = Expression(query.select) if query.select else None
+        self._items: list[Item] = []
+        self._left_bytes = limits.PAGE_BYTES_MAX
+        self._examined = 0
+        self._damaged = 0
+        self.looked_at = 0
+        self.last_id = b""
+        self.is_full = False
+
+    def take(self, file_id: bytes, found: CachedEntity | IntegrityError | None) -> bool:
+        """Look at the next entity; False when it has no room and belongs to the next page."""
+        if isinstance(found, CachedEntity) and self._may_see(found):
+            if self._matches(found) and not self._add(found):
+                return False
+            self._examined += 1
+        elif isinstance(found, IntegrityError):
+            self._damaged += 1
+        self.looked_at += 1
+        self.last_id = file_id
+        self.is_full = len(self._items) == self._query.limit
+        return not self.is_full
+
+    def finished(self, cursor: str) -> Page:
+        return Page(tuple(self._items), cursor, self._examined, self._damaged)
+
+    def _may_see(self, found: CachedEntity) -> bool:
+        return found.entity_key.startswith(self._query.key_prefixes)
+
+    def _matches(self, found: CachedEntity) -> bool:
+        return found.entity_key.startswith(self._query.prefix) and (
+            self._filter is None or self._filter.holds(found.document)
+        )
+
+    def _add(self, found: CachedEntity) -> bool:
+        document = self._select.apply(found.document) if self._select else found.document
+        size_bytes = len(document) + len(found.entity_key) + limits.ITEM_OVERHEAD_BYTES
+        if self._items and size_bytes > self._left_bytes:
+            self.is_full = True
+            return False
+        self._left_bytes -= size_bytes
+        self._items.append(Item(found.entity_key, found.metadata, document))
+        return True
+
+
+class _CursorSeal:
+    """Makes and opens the cursors of one query."""
+
+    def __init__(self, session: Session, binding: Binding, query: Query) -> None:
+        parts = (query.scope, query.prefix, query.filter, query.select, *query.key_prefixes)
+        lengths = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
+        self._bound_to = bytes.fromhex(binding.incarnation) + lengths
+        self._cipher = aead.Cipher(session.naming_key, _CURSOR_PURPOSE, binding.database.encode())
+
+    def seal(self, file_id: bytes) -> str:
+        iv = aead.new_iv()
+        sealed = self._cipher.seal(iv, file_id, self._bound_to)
+        return base64.urlsafe_b64encode(iv + sealed).decode()
+
+    def open(self, cursor: str) -> bytes:
+        if not cursor:
+            return b""
+        try:
+            raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
+            iv, sealed = raw[: aead.IV_BYTES], raw[aead.IV_BYTES :]
+            return self._cipher.open(iv, sealed, self._bound_to)
+        except (binascii.Error, ValueError, IntegrityError) as error:
+            raise InvalidArgumentError("the cursor is not one of this query") from error
