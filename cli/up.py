@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from cli.emulation.deployment import LocalDeployment, Options
-from strongroom import process
+from strongroom import logs, process
 from strongroom.errors import UnavailableError
 
 _WATCH_EVERY_S: Final = 0.1
@@ -35,6 +35,7 @@ def run(options: Options, ready_file: Path | None) -> None:
         StrongroomError: A part does not start.
         OSError: The disk refuses.
     """
+    logs.configure("up")
     process.keep_memory_private()
     deployment = LocalDeployment(options)
     stopping = threading.Event()

@@ -26,6 +26,9 @@ def die_with_parent() -> None:
     if expected is None:
         return
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A terminal's Ctrl-C reaches the whole process group. Whoever started this process ends it by
+    # SIGTERM; two signals at once were seen to leave granian hanging until it was killed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     if os.getppid() != int(expected):
         raise SystemExit("the process that started this one is gone")
 
