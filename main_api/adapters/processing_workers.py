@@ -9,11 +9,11 @@ import grpc
 
 from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import (
-    DeleteItem,
     EntityPage,
     Found,
     PageRequest,
-    PutItem,
+    WriteItem,
+    WriteKind,
     Written,
 )
 from strongroom.configuration import Database
@@ -23,6 +23,13 @@ from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc
 
 _CONNECTIONS_MAX: Final = 1_000
+_OPERATIONS: Final = {
+    WriteKind.PUT: pb.OPERATION_PUT,
+    WriteKind.DELETE: pb.OPERATION_DELETE,
+    WriteKind.MERGE_PATCH: pb.OPERATION_MERGE_PATCH,
+    WriteKind.JSON_PATCH: pb.OPERATION_JSON_PATCH,
+    WriteKind.STORE_TRANSFORMED: pb.OPERATION_STORE_TRANSFORMED,
+}
 T = TypeVar("T")
 
 
@@ -52,11 +59,25 @@ class GrpcWorkers:
         answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
         return [_found(key, r) for key, r in zip(keys, answer.responses, strict=True)]
 
-    def put(
-        self, worker: WorkerRecord, database: Database, item: PutItem, timeout_s: float
+    def transform(
+        self,
+        worker: WorkerRecord,
+        database: Database,
+        key: str,
+        expression: str,
+        timeout_s: float,
+    ) -> Found:
+        """Return what a JMESPath expression makes of an entity."""
+        params = pb.Params(expression=expression)
+        request = _request(database, key, pb.OPERATION_TRANSFORM, params)
+        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
+        return _raised(_found(key, answer))
+
+    def write(
+        self, worker: WorkerRecord, database: Database, item: WriteItem, timeout_s: float
     ) -> Written:
-        """Create or replace an entity."""
-        request = _request(database, item.key, pb.OPERATION_PUT, _put_params(item))
+        """Write an entity."""
+        request = _request(database, item.key, _OPERATIONS[item.kind], _params(item))
         answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
         return _raised(_written(item.key, answer))
 
@@ -85,25 +106,23 @@ class GrpcWorkers:
         )
         return EntityPage(entities, page.cursor, page.examined, page.damaged)
 
-    def delete(
-        self, worker: WorkerRecord, database: Database, item: DeleteItem, timeout_s: float
-    ) -> Written:
-        """Delete an entity."""
-        params = pb.Params(
-            condition=messages.from_condition(item.condition), request_id=item.request_id
-        )
-        request = _request(database, item.key, pb.OPERATION_DELETE, params)
-        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
-        return _raised(_written(item.key, answer))
-
     def put_many(
-        self, worker: WorkerRecord, database: Database, items: Sequence[PutItem], timeout_s: float
+        self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[Written | StrongroomError]:
-        """Create or replace several entities."""
-        batch = [pb.BatchItem(entity_key=i.key, params=_put_params(i)) for i in items]
-        request = _batch(database, pb.OPERATION_PUT, batch)
+        """Put several entities."""
+        request = _batch(database, pb.OPERATION_PUT, _batch_items(items))
         answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
         return [_written(i.key, r) for i, r in zip(items, answer.responses, strict=True)]
+
+    def validate(
+        self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
+    ) -> list[StrongroomError | None]:
+        """Return for each put what would refuse it."""
+        request = _batch(database, pb.OPERATION_VALIDATE, _batch_items(items))
+        answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
+        return [
+            status.from_status(r.status) if r.HasField("status") else None for r in answer.responses
+        ]
 
     def statistics(self, worker: WorkerRecord, timeout_s: float) -> dict[str, int]:
         """Return a worker's counters."""
@@ -185,9 +204,14 @@ def _batch(
     )
 
 
-def _put_params(item: PutItem) -> pb.Params:
+def _batch_items(items: Sequence[WriteItem]) -> list[pb.BatchItem]:
+    return [pb.BatchItem(entity_key=item.key, params=_params(item)) for item in items]
+
+
+def _params(item: WriteItem) -> pb.Params:
     return pb.Params(
         document=item.document,
+        expression=item.expression,
         condition=messages.from_condition(item.condition),
         request_id=item.request_id,
         ttl_seconds=item.ttl_seconds or 0,

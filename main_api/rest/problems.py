@@ -26,6 +26,7 @@ _HTTP: Final[dict[type[errors.StrongroomError], int]] = {
     errors.TooLargeError: 413,
     errors.UnsupportedMediaTypeError: 415,
     errors.SchemaViolationError: 422,
+    errors.PatchFailedError: 422,
     errors.IdempotencyMismatchError: 422,
     errors.RateLimitedError: 429,
     errors.UnavailableError: 503,
@@ -61,10 +62,7 @@ def response(
         **(members or {}),
     }
     if error.violations:
-        problem["errors"] = [
-            {"pointer": v.pointer, "keyword": v.keyword, "detail": v.detail}
-            for v in error.violations
-        ]
+        problem["errors"] = violations(error)
     if error.entity_key is not None:
         problem["key"] = error.entity_key
     if error.current_version is not None:
@@ -77,6 +75,13 @@ def response(
     if status == _HTTP[errors.UnauthenticatedError]:
         all_headers.setdefault("WWW-Authenticate", 'Bearer realm="strongroom"')
     return Response(msgspec.json.encode(problem).decode(), all_headers, status)
+
+
+def violations(error: errors.StrongroomError) -> list[dict[str, str]]:
+    """Return the member `errors`: where and why a schema refuses a document."""
+    return [
+        {"pointer": v.pointer, "keyword": v.keyword, "detail": v.detail} for v in error.violations
+    ]
 
 
 def _outcome(outcome: Written | errors.StrongroomError) -> dict[str, Any]:

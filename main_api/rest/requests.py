@@ -30,7 +30,7 @@ def json_body(request: Request) -> bytes:
         UnsupportedMediaTypeError: It says that it is something else.
         TooLargeError: It is larger than a message may be.
     """
-    require_media_type(request, _JSON)
+    media_type(request, (_JSON,))
     return bounded_body(request, limits.MESSAGE_BYTES_MAX)
 
 
@@ -84,18 +84,6 @@ def whole_number(name: str, text: str) -> int:
     return int(text)
 
 
-def ttl_seconds(request: Request) -> int | None:
-    """Return the lifetime that a put asks for, None for none.
-
-    Raises:
-        InvalidArgumentError: It is not one whole number.
-    """
-    values = parameters(request, frozenset({"ttl_seconds"})).get("ttl_seconds")
-    if values is None:
-        return None
-    return whole_number("ttl_seconds", single("ttl_seconds", values))
-
-
 def decoded(body: bytes, kind: type[T]) -> T:
     """Return the content of a body of ours.
 
@@ -110,15 +98,17 @@ def decoded(body: bytes, kind: type[T]) -> T:
         raise InvalidArgumentError(str(error)) from error
 
 
-def require_media_type(request: Request, wanted: str) -> None:
-    """Refuse a body that says it is something else.
+def media_type(request: Request, wanted: tuple[str, ...]) -> str:
+    """Return the media type of a body, one of the wanted; without a header the first one.
 
     Raises:
-        UnsupportedMediaTypeError: Its media type is not the wanted one.
+        UnsupportedMediaTypeError: It says that it is something else.
     """
-    given = request.headers.get("content-type", wanted).partition(";")[0].strip().lower()
-    if given != wanted:
-        raise UnsupportedMediaTypeError(f"send {wanted}")
+    given: str = request.headers.get("content-type", wanted[0])
+    named = given.partition(";")[0].strip().lower()
+    if named not in wanted:
+        raise UnsupportedMediaTypeError("send " + " or ".join(wanted))
+    return named
 
 
 def bounded_body(request: Request, bytes_max: int) -> bytes:
@@ -140,7 +130,7 @@ def form(request: Request) -> dict[str, str]:
         InvalidArgumentError: It cannot be read, or repeats a field (RFC 6749 section 3.2).
         UnsupportedMediaTypeError, TooLargeError: As they say.
     """
-    require_media_type(request, _FORM)
+    media_type(request, (_FORM,))
     body = bounded_body(request, _TOKEN_BODY_BYTES_MAX)
     try:
         fields = parse_qs(

@@ -5,7 +5,7 @@ verified token; so no method can be served without one. Handlers are plain funct
 pool: the use cases block, and asyncio is left to what is held open for long.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import grpc
@@ -13,7 +13,7 @@ import grpc
 from main_api.bootstrap import Main
 from main_api.service.access import Caller
 from main_api.service.entities import PartlyWrittenError
-from main_api.service.ports import Found, Written
+from main_api.service.ports import Found, WriteKind, Written
 from strongroom import limits, logs
 from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
@@ -142,6 +142,81 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
 
         return self._authenticated(context, work)
 
+    def PatchEntity(  # noqa: N802 - named by gRPC
+        self, request: entity_pb2.PatchEntityRequest, context: grpc.ServicerContext
+    ) -> entity_pb2.PutEntityResponse:
+        """Change a part of an entity."""
+
+        def work(caller: Caller) -> entity_pb2.PutEntityResponse:
+            which = request.WhichOneof("patch")
+            if which is None:
+                raise InvalidArgumentError("merge_patch or json_patch is needed")
+            kind = WriteKind.JSON_PATCH if which == "json_patch" else WriteKind.MERGE_PATCH
+            patch = request.json_patch if which == "json_patch" else request.merge_patch
+            written = self._entities.patch(
+                caller,
+                request.database,
+                request.key,
+                kind,
+                patch,
+                condition=messages.to_condition(request.condition),
+                idempotency_key=request.request_id,
+            )
+            return _written(written)
+
+        return self._authenticated(context, work)
+
+    def TransformEntity(  # noqa: N802 - named by gRPC
+        self, request: entity_pb2.TransformEntityRequest, context: grpc.ServicerContext
+    ) -> entity_pb2.Entity:
+        """Return what an expression makes of an entity."""
+
+        def work(caller: Caller) -> entity_pb2.Entity:
+            found = self._entities.transform(
+                caller, request.database, request.key, request.expression
+            )
+            return _entity(found)
+
+        return self._authenticated(context, work)
+
+    def StoreTransformedEntity(  # noqa: N802 - named by gRPC
+        self, request: entity_pb2.TransformEntityRequest, context: grpc.ServicerContext
+    ) -> entity_pb2.PutEntityResponse:
+        """Replace an entity by what an expression makes of it."""
+
+        def work(caller: Caller) -> entity_pb2.PutEntityResponse:
+            written = self._entities.store_transformed(
+                caller,
+                request.database,
+                request.key,
+                request.expression,
+                condition=messages.to_condition(request.condition),
+                idempotency_key=request.request_id,
+            )
+            return _written(written)
+
+        return self._authenticated(context, work)
+
+    def ValidateEntities(  # noqa: N802 - named by gRPC
+        self, request: entity_pb2.ValidateEntitiesRequest, context: grpc.ServicerContext
+    ) -> entity_pb2.ValidateEntitiesResponse:
+        """Return what would refuse a put."""
+
+        def work(caller: Caller) -> entity_pb2.ValidateEntitiesResponse:
+            verdicts = self._entities.validate(
+                caller, request.database, _documents(request.entities)
+            )
+            return entity_pb2.ValidateEntitiesResponse(
+                verdicts=[
+                    entity_pb2.Verdict(
+                        key=key, refusal=None if refusal is None else status.to_status(refusal)
+                    )
+                    for key, refusal in verdicts.items()
+                ]
+            )
+
+        return self._authenticated(context, work)
+
     def DeleteEntity(  # noqa: N802 - named by gRPC
         self, request: entity_pb2.DeleteEntityRequest, context: grpc.ServicerContext
     ) -> entity_pb2.DeleteEntityResponse:
@@ -165,9 +240,7 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
         """Create or replace several entities."""
 
         def work(caller: Caller) -> entity_pb2.BatchPutEntitiesResponse:
-            documents = {one.key: one.document for one in request.entities}
-            if len(documents) != len(request.entities):
-                raise InvalidArgumentError("a key is repeated")
+            documents = _documents(request.entities)
             try:
                 results = self._entities.put(
                     caller,
@@ -184,6 +257,13 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
 
     def _authenticated(self, context: grpc.ServicerContext, work: Callable[[Caller], T]) -> T:
         return serve(context, lambda: work(self._access.authenticate(authorization(context))))
+
+
+def _documents(entities: Collection[entity_pb2.KeyedDocument]) -> dict[str, bytes]:
+    documents = {one.key: one.document for one in entities}
+    if len(documents) != len(entities):
+        raise InvalidArgumentError("a key is repeated")
+    return documents
 
 
 def _entity(found: Found) -> entity_pb2.Entity:

@@ -4,7 +4,7 @@ import jsonschema
 import msgspec
 from jsonschema.exceptions import best_match
 
-from strongroom import jsontext, limits, templates
+from strongroom import enrichment, jsontext, limits, templates
 from strongroom.errors import InvalidDocumentError, TooLargeError
 
 
@@ -27,3 +27,4 @@ def admit(text: bytes) -> None:
     if error is not None:
         raise InvalidDocumentError(f"not a JSON Schema: {error.message}")
     templates.compile_schema(schema)
+    enrichment.of_schema(schema)

@@ -1,18 +1,19 @@
 """What clients do with entities; both faces call this."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from main_api.domain.grants import Action
 from main_api.service.access import Access, Caller
 from main_api.service.dispatch import Dispatcher
 from main_api.service.ports import (
     ControlStore,
-    DeleteItem,
     EntityPage,
     Found,
     PageRequest,
-    PutItem,
     WorkerClient,
+    WriteItem,
+    WriteKind,
     Written,
 )
 from strongroom import ids, limits
@@ -102,10 +103,7 @@ class Entities:
             raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
         if len(cursor) > limits.CURSOR_CHARS_MAX:
             raise InvalidArgumentError("the cursor is not one of this query")
-        if max(len(filter_), len(select)) > limits.EXPRESSION_CHARS_MAX:
-            raise InvalidArgumentError(
-                f"an expression has at most {limits.EXPRESSION_CHARS_MAX} characters"
-            )
+        _check_expressions(filter_, select)
         if prefix:
             ids.entity_key(prefix)
         database = self._database(database_name)
@@ -150,10 +148,68 @@ class Entities:
             raise InvalidArgumentError(f"ttl_seconds is 1 to {limits.TTL_SECONDS_MAX}")
         database = self._authorized(caller, database_name, keys, Action.WRITE)
         request_id = _request_id(caller, idempotency_key)
-        items = [PutItem(key, documents[key], condition, request_id, ttl_seconds) for key in keys]
+        items = [
+            WriteItem(WriteKind.PUT, key, documents[key], "", condition, request_id, ttl_seconds)
+            for key in keys
+        ]
         if len(items) == 1:
-            return [self._put_one(database, items[0])]
+            return [self._write_one(database, items[0])]
         return self._put_many(database, items)
+
+    def patch(
+        self,
+        caller: Caller,
+        database_name: str,
+        key: str,
+        kind: WriteKind,
+        patch: bytes,
+        *,
+        condition: Condition = UNCONDITIONAL,
+        idempotency_key: str = "",
+    ) -> Written:
+        """Change a part of an entity; arguments and errors as in `put`.
+
+        A JSON patch takes the action `read` too: its `test` tells what is there.
+
+        Raises:
+            NotFoundError: It is not there.
+            ConflictError: A `test` operation fails.
+            PatchFailedError: A path leads nowhere.
+        """
+        actions = (Action.WRITE, Action.READ)[: 2 if kind is WriteKind.JSON_PATCH else 1]
+        item = WriteItem(kind, key, document=patch, condition=condition)
+        return self._write(caller, database_name, item, actions, idempotency_key)
+
+    def transform(self, caller: Caller, database_name: str, key: str, expression: str) -> Found:
+        """Return what a JMESPath expression makes of an entity; errors as in `get`."""
+        ids.entity_key(key)
+        _check_expressions(expression)
+        database = self._authorized(caller, database_name, [key], Action.READ)
+        return self._dispatcher.read(
+            database_name,
+            key,
+            lambda worker, timeout_s: self._workers.transform(
+                worker, database, key, expression, timeout_s
+            ),
+        )
+
+    def store_transformed(
+        self,
+        caller: Caller,
+        database_name: str,
+        key: str,
+        expression: str,
+        *,
+        condition: Condition = UNCONDITIONAL,
+        idempotency_key: str = "",
+    ) -> Written:
+        """Replace an entity by what an expression makes of it; errors as in `put` and `get`."""
+        _check_expressions(expression)
+        item = WriteItem(
+            WriteKind.STORE_TRANSFORMED, key, expression=expression, condition=condition
+        )
+        actions = (Action.WRITE, Action.READ)
+        return self._write(caller, database_name, item, actions, idempotency_key)
 
     def delete(
         self,
@@ -169,23 +225,50 @@ class Entities:
         Raises:
             NotFoundError: It is not there.
         """
-        ids.entity_key(key)
-        database = self._authorized(caller, database_name, [key], Action.DELETE)
-        item = DeleteItem(key, condition, _request_id(caller, idempotency_key))
-        return self._dispatcher.write(
-            database_name,
-            key,
-            lambda worker, timeout_s: self._workers.delete(worker, database, item, timeout_s),
-        )
+        item = WriteItem(WriteKind.DELETE, key, condition=condition)
+        return self._write(caller, database_name, item, (Action.DELETE,), idempotency_key)
 
-    def _put_one(self, database: Database, item: PutItem) -> Written:
+    def validate(
+        self, caller: Caller, database_name: str, documents: Mapping[str, bytes]
+    ) -> dict[str, StrongroomError | None]:
+        """Return for each document what would refuse a put of it; nothing is written.
+
+        Raises:
+            InvalidArgumentError, ForbiddenError, NotFoundError, UnavailableError
+        """
+        keys = _unique_keys(documents)
+        database = self._authorized(caller, database_name, keys, Action.WRITE)
+        items = [WriteItem(WriteKind.PUT, key, documents[key]) for key in keys]
+        verdicts = self._dispatcher.read(
+            database_name,
+            keys[0],
+            lambda worker, timeout_s: self._workers.validate(worker, database, items, timeout_s),
+        )
+        return dict(zip(keys, verdicts, strict=True))
+
+    def _write(
+        self,
+        caller: Caller,
+        database_name: str,
+        item: WriteItem,
+        actions: tuple[Action, ...],
+        idempotency_key: str,
+    ) -> Written:
+        ids.entity_key(item.key)
+        for action in actions:
+            self._access.authorize(caller, ids.database_name(database_name), [item.key], action)
+        database = self._database(database_name)
+        numbered = replace(item, request_id=_request_id(caller, idempotency_key))
+        return self._write_one(database, numbered)
+
+    def _write_one(self, database: Database, item: WriteItem) -> Written:
         return self._dispatcher.write(
             database.name,
             item.key,
-            lambda worker, timeout_s: self._workers.put(worker, database, item, timeout_s),
+            lambda worker, timeout_s: self._workers.write(worker, database, item, timeout_s),
         )
 
-    def _put_many(self, database: Database, items: list[PutItem]) -> list[Written]:
+    def _put_many(self, database: Database, items: list[WriteItem]) -> list[Written]:
         answers = self._dispatcher.write(
             database.name,
             items[0].key,
@@ -219,6 +302,13 @@ def _request_id(caller: Caller, idempotency_key: str) -> str:
     if idempotency_key:
         return f"{caller.client_id}/{ids.idempotency_key(idempotency_key)}"
     return f"/{ids.new_id()}"
+
+
+def _check_expressions(*expressions: str) -> None:
+    if any(len(expression) > limits.EXPRESSION_CHARS_MAX for expression in expressions):
+        raise InvalidArgumentError(
+            f"an expression has at most {limits.EXPRESSION_CHARS_MAX} characters"
+        )
 
 
 def _unique_keys(keys: Sequence[str] | Mapping[str, bytes]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from main_api.domain.grants import Grant
 from main_api.domain.registry import WorkerRecord
 from strongroom.configuration import Database, Template
-from strongroom.entity import Condition, Metadata
+from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import StrongroomError
 
 
@@ -116,24 +117,37 @@ class ControlStore(Protocol):
         ...
 
 
+class WriteKind(Enum):
+    """How a write changes an entity."""
+
+    PUT = "put"
+    DELETE = "delete"
+    MERGE_PATCH = "merge-patch"
+    JSON_PATCH = "json-patch"
+    STORE_TRANSFORMED = "store-transformed"
+
+
 @dataclass(frozen=True, slots=True)
-class PutItem:
-    """One entity to be created or replaced; `request_id` tells a repetition from a new write."""
+class WriteItem:
+    """One entity to be written.
 
+    Attributes:
+        kind: How.
+        key: Its key.
+        document: Its new JSON text, or the patch.
+        expression: JMESPath, for a transformation.
+        condition: What has to hold.
+        request_id: Tells a repetition from a new write.
+        ttl_seconds: Lifetime, for a put; None for the database's own.
+    """
+
+    kind: WriteKind
     key: str
-    document: bytes
-    condition: Condition
-    request_id: str
-    ttl_seconds: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeleteItem:
-    """One entity to be deleted; fields as in `PutItem`."""
-
-    key: str
-    condition: Condition
-    request_id: str
+    document: bytes = b""
+    expression: str = ""
+    condition: Condition = UNCONDITIONAL
+    request_id: str = ""
+    ttl_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +221,21 @@ class WorkerClient(Protocol):
         """Read several entities, each with its own answer."""
         ...
 
-    def put(
-        self, worker: WorkerRecord, database: Database, item: PutItem, timeout_s: float
+    def transform(
+        self,
+        worker: WorkerRecord,
+        database: Database,
+        key: str,
+        expression: str,
+        timeout_s: float,
+    ) -> Found:
+        """Return what a JMESPath expression makes of an entity."""
+        ...
+
+    def write(
+        self, worker: WorkerRecord, database: Database, item: WriteItem, timeout_s: float
     ) -> Written:
-        """Create or replace an entity."""
+        """Write an entity."""
         ...
 
     def scan(
@@ -219,14 +244,14 @@ class WorkerClient(Protocol):
         """Read a page."""
         ...
 
-    def delete(
-        self, worker: WorkerRecord, database: Database, item: DeleteItem, timeout_s: float
-    ) -> Written:
-        """Delete an entity."""
+    def put_many(
+        self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
+    ) -> list[Written | StrongroomError]:
+        """Put several; raised is what refuses all, returned what concerns one."""
         ...
 
-    def put_many(
-        self, worker: WorkerRecord, database: Database, items: Sequence[PutItem], timeout_s: float
-    ) -> list[Written | StrongroomError]:
-        """Create or replace several; raised is what refuses all, returned what concerns one."""
+    def validate(
+        self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
+    ) -> list[StrongroomError | None]:
+        """Return for each put what would refuse it."""
         ...

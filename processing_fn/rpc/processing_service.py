@@ -8,8 +8,11 @@ from collections.abc import Callable
 
 import grpc
 
+from processing_fn.domain.entity import Outcome
 from processing_fn.rpc import translation
+from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Engine
+from processing_fn.service.patching import PatchKind
 from strongroom import limits, logs
 from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
 from strongroom.rpc import status, tls
@@ -74,19 +77,14 @@ class ProcessingService(services.ProcessingServiceServicer):
 
     def _process(self, request: pb.ProcessRequest) -> pb.ProcessResponse:
         engine, params = self._engine(), request.params
-        binding = translation.binding(request)
+        binding, key = translation.binding(request), request.entity_key
+        # The hot path is first, and not looked up in a table.
         if request.operation == pb.OPERATION_GET:
-            snapshot = engine.get(binding, request.entity_key)
+            snapshot = engine.get(binding, key)
             return translation.response(snapshot, params.if_none_match_version)
-        if request.operation == pb.OPERATION_PUT:
-            return translation.response(
-                engine.put(binding, translation.put(request.entity_key, params))
-            )
-        if request.operation == pb.OPERATION_DELETE:
-            return translation.response(
-                engine.delete(binding, translation.delete(request.entity_key, params))
-            )
-        raise _unknown_operation()
+        if request.operation == pb.OPERATION_TRANSFORM:
+            return translation.response(engine.transform(binding, key, params.expression))
+        return translation.response(_write(engine, binding, request))
 
     def _process_batch(self, request: pb.ProcessBatchRequest) -> list[pb.ProcessResponse]:
         if len(request.items) > limits.ENTITIES_PER_REQUEST_MAX:
@@ -98,7 +96,25 @@ class ProcessingService(services.ProcessingServiceServicer):
         if request.operation == pb.OPERATION_PUT:
             puts = [translation.put(item.entity_key, item.params) for item in request.items]
             return [translation.response(done) for done in engine.put_many(binding, puts)]
+        if request.operation == pb.OPERATION_VALIDATE:
+            puts = [translation.put(item.entity_key, item.params) for item in request.items]
+            return [translation.response(verdict) for verdict in engine.validate(binding, puts)]
         raise _unknown_operation()
+
+
+def _write(engine: Engine, binding: Binding, request: pb.ProcessRequest) -> Outcome:
+    key, params = request.entity_key, request.params
+    if request.operation == pb.OPERATION_PUT:
+        return engine.put(binding, translation.put(key, params))
+    if request.operation == pb.OPERATION_DELETE:
+        return engine.delete(binding, translation.delete(key, params))
+    if request.operation == pb.OPERATION_MERGE_PATCH:
+        return engine.patch(binding, translation.patch(key, PatchKind.MERGE, params))
+    if request.operation == pb.OPERATION_JSON_PATCH:
+        return engine.patch(binding, translation.patch(key, PatchKind.JSON, params))
+    if request.operation == pb.OPERATION_STORE_TRANSFORMED:
+        return engine.store_transformed(binding, translation.transform(key, params))
+    raise _unknown_operation()
 
 
 def _require_main(context: grpc.ServicerContext) -> None:

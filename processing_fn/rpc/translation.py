@@ -2,7 +2,8 @@
 
 from processing_fn.domain.entity import Outcome
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Delete, Put, Snapshot
+from processing_fn.service.engine import Delete, PatchRequest, Put, Snapshot, TransformRequest
+from processing_fn.service.patching import PatchKind
 from processing_fn.service.scanning import Page, Query
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError, StrongroomError
@@ -41,6 +42,18 @@ def delete(entity_key: str, params: processing_pb2.Params) -> Delete:
     return Delete(entity_key, messages.to_condition(params.condition), params.request_id)
 
 
+def patch(entity_key: str, kind: PatchKind, params: processing_pb2.Params) -> PatchRequest:
+    """Return a patch."""
+    condition = messages.to_condition(params.condition)
+    return PatchRequest(entity_key, kind, params.document, condition, params.request_id)
+
+
+def transform(entity_key: str, params: processing_pb2.Params) -> TransformRequest:
+    """Return a transformation that is to be stored."""
+    condition = messages.to_condition(params.condition)
+    return TransformRequest(entity_key, params.expression, condition, params.request_id)
+
+
 def query(message: processing_pb2.Query) -> Query:
     """Return a query."""
     return Query(
@@ -72,9 +85,11 @@ def page(answer: Page) -> processing_pb2.ScanResponse:
 
 
 def response(
-    answer: Snapshot | Outcome | StrongroomError, if_none_match: int = 0
+    answer: Snapshot | Outcome | StrongroomError | None, if_none_match: int = 0
 ) -> processing_pb2.ProcessResponse:
     """Return the message of an answer."""
+    if answer is None:
+        return processing_pb2.ProcessResponse()
     if isinstance(answer, StrongroomError):
         return processing_pb2.ProcessResponse(status=status.to_status(answer))
     if isinstance(answer, Outcome):

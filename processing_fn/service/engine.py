@@ -7,6 +7,8 @@ from typing import TypeVar
 
 from processing_fn.domain.entity import Change, Outcome, State, expires_at
 from processing_fn.service.bindings import Binding, Bindings
+from processing_fn.service.expressions import Expression
+from processing_fn.service.patching import Patch, PatchKind
 from processing_fn.service.ports import Configurations, EntityCache, EntityStorage, Place
 from processing_fn.service.reading import Reader
 from processing_fn.service.scanning import Page, Query, Scanner
@@ -14,7 +16,7 @@ from processing_fn.service.session import Session
 from processing_fn.service.validation import CompiledTemplate
 from processing_fn.service.writing import Committer, Demand
 from strongroom import ids, limits
-from strongroom.clock import Clock
+from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import NotFoundError, StrongroomError, TooLargeError
@@ -43,6 +45,27 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchRequest:
+    """One entity to be changed in part."""
+
+    entity_key: str
+    kind: PatchKind
+    patch: bytes
+    condition: Condition = UNCONDITIONAL
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TransformRequest:
+    """One entity to be replaced by what an expression makes of it."""
+
+    entity_key: str
+    expression: str
+    condition: Condition = UNCONDITIONAL
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """An entity as a read found it."""
 
@@ -51,7 +74,7 @@ class Snapshot:
 
 
 class Engine:
-    """Get, put and delete, of one entity and of many. Safe under threads."""
+    """The operations on one entity and on many. Safe under threads."""
 
     def __init__(
         self,
@@ -64,6 +87,7 @@ class Engine:
         """Take what the composition root has made."""
         self._session = session
         self._cache = cache
+        self._clock = clock
         self._bindings = Bindings(configurations)
         self._reader = Reader(session, storage, cache, clock)
         self._scanner = Scanner(session, storage, self._reader, clock)
@@ -156,6 +180,52 @@ class Engine:
         )
         return self._committer.commit(database, compiled, demand, _gone)
 
+    def patch(self, binding: Binding, request: PatchRequest) -> Outcome:
+        """Change a part of an entity; it keeps its expiry.
+
+        Raises:
+            NotFoundError: It is not there, or there is no such database.
+            ConflictError: A `test` operation fails.
+            PatchFailedError: A path leads nowhere.
+            SchemaViolationError, InvalidDocumentError, InvalidArgumentError, TooLargeError: Patch
+                or result are refused.
+            StrongroomError: As `Committer.commit`.
+        """
+        self._session.lease.require()
+        patch = Patch(request.kind, request.patch)
+        content = (b"patch", request.kind.value.encode(), request.patch)
+        return self._rewrite(binding, request, content, patch.apply)
+
+    def transform(self, binding: Binding, entity_key: str, expression: str) -> Snapshot:
+        """Return what a JMESPath expression makes of an entity; nothing is written.
+
+        Raises:
+            InvalidArgumentError: Not an expression, or not one for this entity.
+            StrongroomError: As `get`.
+        """
+        compiled = Expression(expression)
+        found = self.get(binding, entity_key)
+        return Snapshot(found.metadata, compiled.apply(found.document))
+
+    def store_transformed(self, binding: Binding, request: TransformRequest) -> Outcome:
+        """Replace an entity by what a JMESPath expression makes of it; it keeps its expiry.
+
+        Raises:
+            InvalidArgumentError: Not an expression, or not one for this entity.
+            StrongroomError: As `patch`.
+        """
+        self._session.lease.require()
+        compiled = Expression(request.expression)
+        content = (b"transform", request.expression.encode())
+        return self._rewrite(binding, request, content, compiled.apply)
+
+    def validate(self, binding: Binding, puts: Sequence[Put]) -> list[StrongroomError | None]:
+        """Return for each put what would refuse it; nothing is written."""
+        self._session.lease.require()
+        database = self._bindings.read(binding)
+        compiled = self._bindings.template(database.schema_id)
+        return [_attempt(partial(self._check, compiled, put)) for put in puts]
+
     def forget(self) -> None:
         """Drop keys' use and documents; the engine serves nothing after that."""
         self._session.lease.end()
@@ -169,22 +239,50 @@ class Engine:
         compiled = self._bindings.template(database.schema_id)
         for put in puts:
             try:
-                _check(compiled, put)
+                self._check(compiled, put)
             except StrongroomError as error:
                 # With several entities in one request, the client wants to know which.
                 error.entity_key = put.entity_key if len(puts) > 1 else None
                 raise
         return database, compiled
 
+    def _check(self, compiled: CompiledTemplate, put: Put) -> None:
+        ids.entity_key(put.entity_key)
+        # What the server adds later, under the lock, has the same form as what it adds here.
+        now = rfc3339(self._clock.wall_ms())
+        _check_document(compiled, compiled.completed(put.document, None, put.entity_key, now))
+
     def _put(self, database: Database, compiled: CompiledTemplate, put: Put) -> Outcome:
         lifetime_s = put.ttl_seconds if put.ttl_seconds is not None else database.ttl_seconds
 
-        def replaced(_: State | None, now_ms: int) -> Change:
-            return Change(put.document, expires_at(lifetime_s, now_ms))
+        def replaced(seen: State | None, now_ms: int) -> Change:
+            document = _completed(compiled, put.document, put.entity_key, seen, now_ms)
+            return Change(document, expires_at(lifetime_s, now_ms))
 
         content = (b"put", put.document, repr(put.ttl_seconds).encode())
         demand = Demand(put.entity_key, put.condition, put.request_id, content)
         return self._committer.commit(database, compiled, demand, replaced)
+
+    def _rewrite(
+        self,
+        binding: Binding,
+        request: PatchRequest | TransformRequest,
+        content: tuple[bytes, ...],
+        rewrite: Callable[[bytes], bytes],
+    ) -> Outcome:
+        database = self._bindings.read(binding)
+        compiled = self._bindings.template(database.schema_id)
+        key = ids.entity_key(request.entity_key)
+
+        def rewritten(seen: State | None, now_ms: int) -> Change:
+            if seen is None or seen.body.document is None:
+                raise NotFoundError("no such entity")
+            document = _completed(compiled, rewrite(seen.body.document), key, seen, now_ms)
+            _check_document(compiled, document)
+            return Change(document, seen.header.expires_at)
+
+        demand = Demand(key, request.condition, request.request_id, content)
+        return self._committer.commit(database, compiled, demand, rewritten)
 
 
 def _gone(seen: State | None, _: int) -> Change:
@@ -193,11 +291,18 @@ def _gone(seen: State | None, _: int) -> Change:
     return Change(document=None, expires_at=None)
 
 
-def _check(compiled: CompiledTemplate, put: Put) -> None:
-    ids.entity_key(put.entity_key)
-    if len(put.document) > limits.ENTITY_BYTES_MAX:
+def _completed(
+    compiled: CompiledTemplate, document: bytes, key: str, seen: State | None, now_ms: int
+) -> bytes:
+    stored = seen.body.document if seen else None
+    created_at = seen.header.created_at if seen else rfc3339(now_ms)
+    return compiled.completed(document, stored, key, created_at)
+
+
+def _check_document(compiled: CompiledTemplate, document: bytes) -> None:
+    if len(document) > limits.ENTITY_BYTES_MAX:
         raise TooLargeError(f"an entity has at most {limits.ENTITY_BYTES_MAX} bytes")
-    compiled.check(put.document)
+    compiled.check(document)
 
 
 def _attempt(work: Callable[[], T]) -> T | StrongroomError:

@@ -5,8 +5,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from strongroom import jsontext, limits, templates
+from strongroom import enrichment, jsontext, limits, templates
 from strongroom.configuration import Template
+from strongroom.enrichment import Enrichment
 from strongroom.errors import (
     IntegrityError,
     InvalidDocumentError,
@@ -21,6 +22,28 @@ class CompiledTemplate:
 
     template: Template
     validator: jsonschema_rs.Validator
+    enrichment: Enrichment
+
+    def completed(
+        self, document: bytes, stored: bytes | None, entity_key: str, created_at: str
+    ) -> bytes:
+        """Return a document with what the template has the server add to it.
+
+        Args:
+            document: JSON text; it comes back as it is when the template asks for nothing.
+            stored: The document that it replaces, None for none.
+            entity_key: Its key.
+            created_at: RFC 3339, when the entity was created.
+
+        Raises:
+            InvalidDocumentError, TooLargeError: As `check`.
+        """
+        if self.enrichment.is_empty():
+            return document
+        value = jsontext.parse(document)
+        before = None if stored is None else jsontext.parse(stored)
+        self.enrichment.apply(value, before, entity_key, created_at)
+        return jsontext.dump(value)
 
     def check(self, document: bytes) -> None:
         """Decide about a document.
@@ -55,10 +78,12 @@ def compile_template(template: Template) -> CompiledTemplate:
         IntegrityError: It cannot be compiled here.
     """
     try:
-        validator = templates.compile_schema(jsontext.parse(bytes(template.schema)))
+        schema = jsontext.parse(bytes(template.schema))
+        validator = templates.compile_schema(schema)
+        asked = enrichment.of_schema(schema)
     except InvalidDocumentError as error:
         raise IntegrityError(f"the template {template.schema_id} does not compile") from error
-    return CompiledTemplate(template, validator)
+    return CompiledTemplate(template, validator, asked)
 
 
 def _pointer(path: list[Any]) -> str:

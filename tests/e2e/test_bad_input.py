@@ -339,6 +339,10 @@ def test_grpc_without_a_good_token(deployment: Deployment, token: str | None) ->
         (stub.BatchGetEntities, entity_pb2.BatchGetEntitiesRequest(database="chatdb", keys=["x"])),
         (stub.PutEntity, entity_pb2.PutEntityRequest(database="chatdb", key="x", document=b"{}")),
         (stub.ListEntities, entity_pb2.ListEntitiesRequest(database="chatdb")),
+        (stub.PatchEntity, entity_pb2.PatchEntityRequest(database="chatdb", key="x")),
+        (stub.TransformEntity, entity_pb2.TransformEntityRequest(database="chatdb", key="x")),
+        (stub.StoreTransformedEntity, entity_pb2.TransformEntityRequest(database="chatdb")),
+        (stub.ValidateEntities, entity_pb2.ValidateEntitiesRequest(database="chatdb")),
         (stub.DeleteEntity, entity_pb2.DeleteEntityRequest(database="chatdb", key="x")),
         (stub.BatchPutEntities, entity_pb2.BatchPutEntitiesRequest(database="chatdb")),
     ]

@@ -8,7 +8,8 @@ import msgspec
 
 from processing_fn.cache.document_cache import DocumentCache
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Delete, Engine, Put
+from processing_fn.service.engine import Delete, Engine, PatchRequest, Put
+from processing_fn.service.patching import PatchKind
 from processing_fn.service.session import Lease, open_session
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
@@ -129,6 +130,18 @@ class Worker:
         """Delete and return the version of the tombstone."""
         delete = Delete(key, condition, request_id)
         return self.engine.delete(self.rig.binding, delete).metadata.version
+
+    def patch(
+        self,
+        key: str,
+        kind: PatchKind,
+        patch: bytes,
+        condition: Condition = UNCONDITIONAL,
+        request_id: str = "",
+    ) -> int:
+        """Patch and return the version."""
+        request = PatchRequest(key, kind, patch, condition, request_id)
+        return self.engine.patch(self.rig.binding, request).metadata.version
 
     def get(self, key: str) -> tuple[int, bytes]:
         """Return (version, document)."""

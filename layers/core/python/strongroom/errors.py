@@ -131,6 +131,13 @@ class SchemaViolationError(StrongroomError):
     title = "The schema refuses the document"
 
 
+class PatchFailedError(StrongroomError):
+    """A patch does not fit the document."""
+
+    code = "patch-failed"
+    title = "The patch does not fit the document"
+
+
 class IdempotencyMismatchError(StrongroomError):
     """A request id was used before, for another request."""
 

@@ -30,6 +30,7 @@ _GRPC: Final[dict[type[errors.StrongroomError], int]] = {
     errors.TooLargeError: code_pb2.INVALID_ARGUMENT,
     errors.UnsupportedMediaTypeError: code_pb2.INVALID_ARGUMENT,
     errors.SchemaViolationError: code_pb2.INVALID_ARGUMENT,
+    errors.PatchFailedError: code_pb2.INVALID_ARGUMENT,
     errors.IdempotencyMismatchError: code_pb2.INVALID_ARGUMENT,
     errors.RateLimitedError: code_pb2.RESOURCE_EXHAUSTED,
     errors.UnavailableError: code_pb2.UNAVAILABLE,

@@ -260,6 +260,148 @@ class PutEntityResponse(_message.Message):
 Global___PutEntityResponse: _TypeAlias = PutEntityResponse  # noqa: Y015
 
 @_typing.final
+class PatchEntityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATABASE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    MERGE_PATCH_FIELD_NUMBER: _builtins.int
+    JSON_PATCH_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    database: _builtins.str
+    key: _builtins.str
+    merge_patch: _builtins.bytes
+    """RFC 7396."""
+    json_patch: _builtins.bytes
+    """RFC 6902."""
+    request_id: _builtins.str
+    """As in PutEntityRequest."""
+    @_builtins.property
+    def condition(self) -> _common_pb2.Condition: ...
+    def __init__(
+        self,
+        *,
+        database: _builtins.str = ...,
+        key: _builtins.str = ...,
+        merge_patch: _builtins.bytes = ...,
+        json_patch: _builtins.bytes = ...,
+        condition: _common_pb2.Condition | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "json_patch", b"json_patch", "merge_patch", b"merge_patch", "patch", b"patch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "json_patch", b"json_patch", "key", b"key", "merge_patch", b"merge_patch", "patch", b"patch", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_patch: _TypeAlias = _typing.Literal["merge_patch", "json_patch"]  # noqa: Y015
+    _WhichOneofArgType_patch: _TypeAlias = _typing.Literal["patch", b"patch"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_patch) -> _WhichOneofReturnType_patch | None: ...
+
+Global___PatchEntityRequest: _TypeAlias = PatchEntityRequest  # noqa: Y015
+
+@_typing.final
+class TransformEntityRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATABASE_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    database: _builtins.str
+    key: _builtins.str
+    expression: _builtins.str
+    request_id: _builtins.str
+    @_builtins.property
+    def condition(self) -> _common_pb2.Condition:
+        """These two are for StoreTransformedEntity."""
+
+    def __init__(
+        self,
+        *,
+        database: _builtins.str = ...,
+        key: _builtins.str = ...,
+        expression: _builtins.str = ...,
+        condition: _common_pb2.Condition | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "expression", b"expression", "key", b"key", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TransformEntityRequest: _TypeAlias = TransformEntityRequest  # noqa: Y015
+
+@_typing.final
+class ValidateEntitiesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATABASE_FIELD_NUMBER: _builtins.int
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    database: _builtins.str
+    @_builtins.property
+    def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyedDocument]: ...
+    def __init__(
+        self,
+        *,
+        database: _builtins.str = ...,
+        entities: _abc.Iterable[Global___KeyedDocument] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "entities", b"entities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateEntitiesRequest: _TypeAlias = ValidateEntitiesRequest  # noqa: Y015
+
+@_typing.final
+class ValidateEntitiesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]: ...
+    def __init__(
+        self,
+        *,
+        verdicts: _abc.Iterable[Global___Verdict] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ValidateEntitiesResponse: _TypeAlias = ValidateEntitiesResponse  # noqa: Y015
+
+@_typing.final
+class Verdict(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    @_builtins.property
+    def refusal(self) -> _status_pb2.Status:
+        """Absent: a put would be accepted."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        refusal: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "refusal", b"refusal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
+@_typing.final
 class DeleteEntityRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

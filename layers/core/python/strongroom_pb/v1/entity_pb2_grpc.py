@@ -56,6 +56,26 @@ class EntityServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
                 _registered_method=True)
+        self.PatchEntity = channel.unary_unary(
+                '/strongroom_pb.v1.EntityService/PatchEntity',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PatchEntityRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
+                _registered_method=True)
+        self.TransformEntity = channel.unary_unary(
+                '/strongroom_pb.v1.EntityService/TransformEntity',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.TransformEntityRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.Entity.FromString,
+                _registered_method=True)
+        self.StoreTransformedEntity = channel.unary_unary(
+                '/strongroom_pb.v1.EntityService/StoreTransformedEntity',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.TransformEntityRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
+                _registered_method=True)
+        self.ValidateEntities = channel.unary_unary(
+                '/strongroom_pb.v1.EntityService/ValidateEntities',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ValidateEntitiesRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ValidateEntitiesResponse.FromString,
+                _registered_method=True)
         self.DeleteEntity = channel.unary_unary(
                 '/strongroom_pb.v1.EntityService/DeleteEntity',
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.DeleteEntityRequest.SerializeToString,
@@ -101,6 +121,33 @@ class EntityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PatchEntity(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransformEntity(self, request, context):
+        """A JMESPath expression over one entity; nothing is written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StoreTransformedEntity(self, request, context):
+        """The expression's result replaces the entity.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ValidateEntities(self, request, context):
+        """What would refuse a put, all of it; nothing is written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteEntity(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -136,6 +183,26 @@ def add_EntityServiceServicer_to_server(servicer, server):
                     servicer.PutEntity,
                     request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.SerializeToString,
+            ),
+            'PatchEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.PatchEntity,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.PatchEntityRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.SerializeToString,
+            ),
+            'TransformEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransformEntity,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.TransformEntityRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.Entity.SerializeToString,
+            ),
+            'StoreTransformedEntity': grpc.unary_unary_rpc_method_handler(
+                    servicer.StoreTransformedEntity,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.TransformEntityRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.SerializeToString,
+            ),
+            'ValidateEntities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ValidateEntities,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ValidateEntitiesRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ValidateEntitiesResponse.SerializeToString,
             ),
             'DeleteEntity': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteEntity,
@@ -258,6 +325,114 @@ class EntityService:
             '/strongroom_pb.v1.EntityService/PutEntity',
             strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PatchEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/PatchEntity',
+            strongroom__pb_dot_v1_dot_entity__pb2.PatchEntityRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransformEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/TransformEntity',
+            strongroom__pb_dot_v1_dot_entity__pb2.TransformEntityRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.Entity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StoreTransformedEntity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/StoreTransformedEntity',
+            strongroom__pb_dot_v1_dot_entity__pb2.TransformEntityRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.PutEntityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ValidateEntities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/ValidateEntities',
+            strongroom__pb_dot_v1_dot_entity__pb2.ValidateEntitiesRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.ValidateEntitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

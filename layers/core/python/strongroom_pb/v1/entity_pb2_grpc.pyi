@@ -44,6 +44,13 @@ class EntityServiceStub:
     """
     PutEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]
     """Creates or replaces."""
+    PatchEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.PatchEntityRequest, _entity_pb2.PutEntityResponse]
+    TransformEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.TransformEntityRequest, _entity_pb2.Entity]
+    """A JMESPath expression over one entity; nothing is written."""
+    StoreTransformedEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.TransformEntityRequest, _entity_pb2.PutEntityResponse]
+    """The expression's result replaces the entity."""
+    ValidateEntities: _grpc.UnaryUnaryMultiCallable[_entity_pb2.ValidateEntitiesRequest, _entity_pb2.ValidateEntitiesResponse]
+    """What would refuse a put, all of it; nothing is written."""
     DeleteEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]
     BatchPutEntities: _grpc.UnaryUnaryMultiCallable[_entity_pb2.BatchPutEntitiesRequest, _entity_pb2.BatchPutEntitiesResponse]
     """All documents are validated before any is written."""
@@ -64,6 +71,13 @@ class EntityServiceAsyncStub(EntityServiceStub):
     """
     PutEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]  # type: ignore[assignment]
     """Creates or replaces."""
+    PatchEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.PatchEntityRequest, _entity_pb2.PutEntityResponse]  # type: ignore[assignment]
+    TransformEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.TransformEntityRequest, _entity_pb2.Entity]  # type: ignore[assignment]
+    """A JMESPath expression over one entity; nothing is written."""
+    StoreTransformedEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.TransformEntityRequest, _entity_pb2.PutEntityResponse]  # type: ignore[assignment]
+    """The expression's result replaces the entity."""
+    ValidateEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.ValidateEntitiesRequest, _entity_pb2.ValidateEntitiesResponse]  # type: ignore[assignment]
+    """What would refuse a put, all of it; nothing is written."""
     DeleteEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]  # type: ignore[assignment]
     BatchPutEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.BatchPutEntitiesRequest, _entity_pb2.BatchPutEntitiesResponse]  # type: ignore[assignment]
     """All documents are validated before any is written."""
@@ -105,6 +119,37 @@ class EntityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_entity_pb2.PutEntityResponse, _abc.Awaitable[_entity_pb2.PutEntityResponse]]:
         """Creates or replaces."""
+
+    @_abc_1.abstractmethod
+    def PatchEntity(
+        self,
+        request: _entity_pb2.PatchEntityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entity_pb2.PutEntityResponse, _abc.Awaitable[_entity_pb2.PutEntityResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TransformEntity(
+        self,
+        request: _entity_pb2.TransformEntityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entity_pb2.Entity, _abc.Awaitable[_entity_pb2.Entity]]:
+        """A JMESPath expression over one entity; nothing is written."""
+
+    @_abc_1.abstractmethod
+    def StoreTransformedEntity(
+        self,
+        request: _entity_pb2.TransformEntityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entity_pb2.PutEntityResponse, _abc.Awaitable[_entity_pb2.PutEntityResponse]]:
+        """The expression's result replaces the entity."""
+
+    @_abc_1.abstractmethod
+    def ValidateEntities(
+        self,
+        request: _entity_pb2.ValidateEntitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entity_pb2.ValidateEntitiesResponse, _abc.Awaitable[_entity_pb2.ValidateEntitiesResponse]]:
+        """What would refuse a put, all of it; nothing is written."""
 
     @_abc_1.abstractmethod
     def DeleteEntity(

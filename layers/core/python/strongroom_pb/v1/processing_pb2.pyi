@@ -31,6 +31,14 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     OPERATION_GET: _Operation.ValueType  # 1
     OPERATION_PUT: _Operation.ValueType  # 2
     OPERATION_DELETE: _Operation.ValueType  # 3
+    OPERATION_MERGE_PATCH: _Operation.ValueType  # 4
+    """Params.document is the patch."""
+    OPERATION_JSON_PATCH: _Operation.ValueType  # 5
+    OPERATION_TRANSFORM: _Operation.ValueType  # 6
+    """Params.expression is JMESPath."""
+    OPERATION_STORE_TRANSFORMED: _Operation.ValueType  # 7
+    OPERATION_VALIDATE: _Operation.ValueType  # 8
+    """In a batch: what would refuse a put; nothing is written."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper): ...
 
@@ -38,6 +46,14 @@ OPERATION_UNSPECIFIED: Operation.ValueType  # 0
 OPERATION_GET: Operation.ValueType  # 1
 OPERATION_PUT: Operation.ValueType  # 2
 OPERATION_DELETE: Operation.ValueType  # 3
+OPERATION_MERGE_PATCH: Operation.ValueType  # 4
+"""Params.document is the patch."""
+OPERATION_JSON_PATCH: Operation.ValueType  # 5
+OPERATION_TRANSFORM: Operation.ValueType  # 6
+"""Params.expression is JMESPath."""
+OPERATION_STORE_TRANSFORMED: Operation.ValueType  # 7
+OPERATION_VALIDATE: Operation.ValueType  # 8
+"""In a batch: what would refuse a put; nothing is written."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
@@ -88,6 +104,7 @@ class Params(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TTL_SECONDS_FIELD_NUMBER: _builtins.int
     IF_NONE_MATCH_VERSION_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
     document: _builtins.bytes
     """JSON text."""
     request_id: _builtins.str
@@ -95,6 +112,7 @@ class Params(_message.Message):
     ttl_seconds: _builtins.int
     if_none_match_version: _builtins.int
     """Get: the version that the caller has; its document is then not sent again."""
+    expression: _builtins.str
     @_builtins.property
     def condition(self) -> _common_pb2.Condition: ...
     def __init__(
@@ -105,10 +123,11 @@ class Params(_message.Message):
         request_id: _builtins.str = ...,
         ttl_seconds: _builtins.int = ...,
         if_none_match_version: _builtins.int = ...,
+        expression: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "document", b"document", "if_none_match_version", b"if_none_match_version", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "document", b"document", "expression", b"expression", "if_none_match_version", b"if_none_match_version", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
