@@ -10,6 +10,7 @@ from processing_fn.service.session import Session
 from processing_fn.settings import Settings
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
+from processing_fn.storage.overlap import for_mount
 from strongroom.clock import SystemClock
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.durable import LocalFilesystem
@@ -30,13 +31,21 @@ def build(settings: Settings) -> Worker:
     clock, filesystem = SystemClock(), LocalFilesystem()
     layout = Layout(settings.shared_dir)
     locks = EntityLocks(filesystem, layout, clock)
+    overlap = for_mount(settings.shared_dir)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
     main = GrpcMainWorker(settings.worker_id, settings.main_address, settings.identity)
 
     def make_engine(session: Session) -> Engine:
-        storage = EntityFiles(filesystem, layout, locks, clock, membership.leave_service)
+        storage = EntityFiles(
+            filesystem,
+            layout,
+            locks,
+            clock=clock,
+            overlap=overlap,
+            out_of_service=membership.leave_service,
+        )
         configurations = ConfigurationFiles(filesystem, layout, session.configuration_keys)
-        return Engine(session, storage, configurations, cache, clock)
+        return Engine(session, storage, configurations, cache, clock=clock, overlap=overlap)
 
     membership = Membership(settings.worker_id, main, make_engine, clock)
     return Worker(membership, cache, main)

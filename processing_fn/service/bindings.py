@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from processing_fn.service.ports import Configurations
+from processing_fn.service.ports import Configurations, Overlap
 from processing_fn.service.validation import CompiledTemplate, compile_template
 from strongroom import ids, limits
 from strongroom.configuration import Database
@@ -21,8 +21,9 @@ class Binding:
 class Bindings:
     """Databases and compiled templates. Safe under threads."""
 
-    def __init__(self, configurations: Configurations) -> None:
+    def __init__(self, configurations: Configurations, overlap: Overlap) -> None:
         """Start knowing nothing."""
+        self._overlap = overlap
         self._configurations = configurations
         self._known: dict[str, Database] = {}
         self._compiled: dict[str, CompiledTemplate] = {}
@@ -55,6 +56,12 @@ class Bindings:
         if not _agree(database, binding):
             raise StaleBindingError("the database is bound otherwise on the disk")
         return database
+
+    def read_with_template(self, binding: Binding) -> tuple[Database, CompiledTemplate]:
+        """Return a database and its template, as the disk has both now; raises as both."""
+        return self._overlap.both(
+            lambda: self.read(binding), lambda: self.template(binding.schema_id)
+        )
 
     def template(self, schema_id: str) -> CompiledTemplate:
         """Return a template as the disk has it now, compiled once per version.

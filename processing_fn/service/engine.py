@@ -9,7 +9,7 @@ from processing_fn.domain.entity import Change, Outcome, State, expires_at
 from processing_fn.service.bindings import Binding, Bindings
 from processing_fn.service.expressions import Expression
 from processing_fn.service.patching import Patch, PatchKind
-from processing_fn.service.ports import Configurations, EntityCache, EntityStorage, Place
+from processing_fn.service.ports import Configurations, EntityCache, EntityStorage, Overlap, Place
 from processing_fn.service.reading import Reader
 from processing_fn.service.scanning import Page, Query, Scanner
 from processing_fn.service.session import Session
@@ -82,13 +82,15 @@ class Engine:
         storage: EntityStorage,
         configurations: Configurations,
         cache: EntityCache,
+        *,
         clock: Clock,
+        overlap: Overlap,
     ) -> None:
         """Take what the composition root has made."""
         self._session = session
         self._cache = cache
         self._clock = clock
-        self._bindings = Bindings(configurations)
+        self._bindings = Bindings(configurations, overlap)
         self._reader = Reader(session, storage, cache, clock)
         self._scanner = Scanner(session, storage, self._reader, clock)
         self._committer = Committer(session, storage, self._reader, clock)
@@ -173,8 +175,7 @@ class Engine:
             StrongroomError: As `Committer.commit`.
         """
         self._session.lease.require()
-        database = self._bindings.read(binding)
-        compiled = self._bindings.template(database.schema_id)
+        database, compiled = self._bindings.read_with_template(binding)
         demand = Demand(
             ids.entity_key(delete.entity_key), delete.condition, delete.request_id, (b"delete",)
         )
@@ -222,8 +223,7 @@ class Engine:
     def validate(self, binding: Binding, puts: Sequence[Put]) -> list[StrongroomError | None]:
         """Return for each put what would refuse it; nothing is written."""
         self._session.lease.require()
-        database = self._bindings.read(binding)
-        compiled = self._bindings.template(database.schema_id)
+        _, compiled = self._bindings.read_with_template(binding)
         return [_attempt(partial(self._check, compiled, put)) for put in puts]
 
     def forget(self) -> None:
@@ -235,8 +235,7 @@ class Engine:
     def _admit(self, binding: Binding, puts: Sequence[Put]) -> tuple[Database, CompiledTemplate]:
         """Check everything that can be checked before a lock is taken."""
         self._session.lease.require()
-        database = self._bindings.read(binding)
-        compiled = self._bindings.template(database.schema_id)
+        database, compiled = self._bindings.read_with_template(binding)
         for put in puts:
             try:
                 self._check(compiled, put)
@@ -270,8 +269,7 @@ class Engine:
         content: tuple[bytes, ...],
         rewrite: Callable[[bytes], bytes],
     ) -> Outcome:
-        database = self._bindings.read(binding)
-        compiled = self._bindings.template(database.schema_id)
+        database, compiled = self._bindings.read_with_template(binding)
         key = ids.entity_key(request.entity_key)
 
         def rewritten(seen: State | None, now_ms: int) -> Change:

@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from strongroom import blob
 from strongroom.configuration import Database, Template
 from strongroom.entity import Metadata
 from strongroom.keyring import Key
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,14 @@ class Place:
 
     database: str
     file_id: bytes
+
+
+class Overlap(Protocol):
+    """Does two independent things on the disk, at once where that is worth it."""
+
+    def both(self, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
+        """Return both results; raises what either raises, after both have ended."""
+        ...
 
 
 class Transaction(Protocol):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from processing_fn.service.ports import Place
+from processing_fn.service.ports import Overlap, Place
 from processing_fn.storage.locks import EntityLocks
 from strongroom import blob, durable, limits
 from strongroom.clock import Clock
@@ -33,7 +33,9 @@ class EntityFiles:
         filesystem: durable.Filesystem,
         layout: Layout,
         locks: EntityLocks,
+        *,
         clock: Clock,
+        overlap: Overlap,
         out_of_service: Callable[[], None],
     ) -> None:
         """Take the parts; `out_of_service` is called when a write's outcome is unknown."""
@@ -41,6 +43,7 @@ class EntityFiles:
         self._layout = layout
         self._locks = locks
         self._clock = clock
+        self._overlap = overlap
         self._out_of_service = out_of_service
 
     def is_current(self, place: Place, sidecar: bytes) -> bool:
@@ -131,6 +134,7 @@ class FileTransaction:
         self._files = files
         self._filesystem = files._filesystem  # noqa: SLF001 - the transaction is part of the storage
         self._file_id = file_id
+        self._overlap = files._overlap  # noqa: SLF001 - as above
         self._directory = directory
         self._locked_at_s = locked_at_s
         self._identity: tuple[int, str, str] | None = None
@@ -138,8 +142,10 @@ class FileTransaction:
 
     def current(self) -> blob.Parsed | None:
         """Read both files."""
-        self.sidecar = self._read(sidecar_name(self._file_id))
-        raw = self._read(blob_name(self._file_id))
+        self.sidecar, raw = self._overlap.both(
+            lambda: self._read(sidecar_name(self._file_id)),
+            lambda: self._read(blob_name(self._file_id)),
+        )
         if raw is None:
             if self.sidecar is not None:
                 raise IntegrityError("the entity's blob is missing")
@@ -154,18 +160,15 @@ class FileTransaction:
     def commit(self, raw: bytes, guard: Callable[[], None]) -> bytes:
         """Replace the blob, then the sidecar."""
         sidecar = blob.sidecar(blob.parse(raw))
-        temporaries: list[str] = []
+        blob_temporary, sidecar_temporary = self._stage_both(raw, sidecar)
         try:
-            temporaries.append(self._stage(raw, sync=True))
-            temporaries.append(self._stage(sidecar, sync=False))
             self._check_unchanged()
             self._check_time()
             guard()
         except BaseException:
-            for name in temporaries:
-                durable.discard(self._filesystem, self._directory, name)
+            self._discard(blob_temporary, sidecar_temporary)
             raise
-        self._publish(*temporaries)
+        self._publish(blob_temporary, sidecar_temporary)
         return sidecar
 
     def renew_sidecar(self, sidecar: bytes) -> None:
@@ -187,8 +190,7 @@ class FileTransaction:
             self._filesystem.fsync(self._directory)
             self._filesystem.rename(sidecar_temporary, sidecar_name(self._file_id), self._directory)
         except OSError as error:
-            for name in (blob_temporary, sidecar_temporary):
-                durable.discard(self._filesystem, self._directory, name)
+            self._discard(blob_temporary, sidecar_temporary)
             self._files._out_of_service()  # noqa: SLF001 - as above
             raise OutcomeUnknownError(
                 "the write may or may not have taken place; read the entity to find out"
@@ -205,6 +207,26 @@ class FileTransaction:
         held_s = self._files._clock.boot_s() - self._locked_at_s  # noqa: SLF001 - as above
         if held_s > limits.LOCK_HELD_SECONDS_MAX:
             raise UnavailableError("the entity's lock was held for too long", retry_after_s=1)
+
+    def _stage_both(self, raw: bytes, sidecar: bytes) -> tuple[str, str]:
+        """Write both temporary files; where one fails, neither stays."""
+        written: list[str] = []
+
+        def stage(data: bytes, *, sync: bool) -> str:
+            written.append(self._stage(data, sync=sync))
+            return written[-1]
+
+        try:
+            return self._overlap.both(
+                lambda: stage(raw, sync=True), lambda: stage(sidecar, sync=False)
+            )
+        except BaseException:
+            self._discard(*written)
+            raise
+
+    def _discard(self, *temporaries: str) -> None:
+        for name in temporaries:
+            durable.discard(self._filesystem, self._directory, name)
 
     def _stage(self, data: bytes, *, sync: bool) -> str:
         return durable.stage(self._filesystem, self._directory, data, sync=sync)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from processing_fn.storage.overlap import AtOnce
 from strongroom import blob, limits
 from strongroom.errors import (
     BusyError,
@@ -17,7 +18,12 @@ from strongroom.errors import (
     UnavailableError,
 )
 from tests.support.engines import Rig, Worker
-from tests.support.filesystems import CountingFilesystem, FailingFilesystem, ObservedFilesystem
+from tests.support.filesystems import (
+    CountingFilesystem,
+    CountingOverlap,
+    FailingFilesystem,
+    ObservedFilesystem,
+)
 
 OLD, NEW = b'{"n": 1}', b'{"n": 2}'
 
@@ -60,6 +66,45 @@ def test_calls_of_a_warm_read_a_cold_read_and_a_put(rig: Rig) -> None:
     counted.calls.clear()
     worker.get("a")
     assert counted.calls == ["open_directory", "open", "read", "open", "read"]
+
+
+@pytest.mark.parametrize("entities", [1, 300])
+def test_calls_of_a_put_in_sequence(rig: Rig, entities: int) -> None:
+    """On a network filesystem a put takes more round trips than designed, or ever more of them."""
+    counted = CountingFilesystem()
+    overlap = CountingOverlap(counted)
+    worker = rig.worker(filesystem=counted, overlap=overlap)
+    for number in range(entities):
+        worker.put(f"k{number}", OLD)
+    for _ in range(2):
+        worker.cache.clear()
+        counted.calls.clear()
+        overlap.saved = 0
+        worker.put("k0", NEW)
+        assert len(counted.calls) - overlap.saved <= 16, counted.calls
+
+
+def test_two_things_at_once_are_one_write(rig: Rig) -> None:
+    """On a network filesystem, where calls overlap, a write or its failure is another one."""
+    failing = FailingFilesystem()
+    overlap = AtOnce()
+    rig.worker(overlap=overlap).put("a", OLD)
+    for nth in range(100):
+        worker = rig.worker("failing", filesystem=failing, overlap=overlap)
+        before = rig.worker("before").get("a")[0]
+        failing.arm(nth, OSError(errno.EIO, os.strerror(errno.EIO)))
+        try:
+            assert worker.put("a", NEW) == before + 1
+        except OutcomeUnknownError:
+            failing.disarm()
+            assert rig.worker("reader").get("a")[0] in {before, before + 1}
+        except UnavailableError:
+            failing.disarm()
+            assert rig.worker("reader").get("a")[0] == before
+        else:
+            break
+    assert nth > 10
+    assert not list(worker.files("a")[0].parent.glob(".tmp-*"))
 
 
 @pytest.mark.parametrize("which", [0, 1])

@@ -10,9 +10,11 @@ from processing_fn.cache.document_cache import DocumentCache
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Delete, Engine, PatchRequest, Put
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.ports import Overlap
 from processing_fn.service.session import Lease, open_session
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
+from processing_fn.storage.overlap import InTurn
 from strongroom import configuration, durable, keyring
 from strongroom.clock import Clock
 from strongroom.configuration import Database, Template
@@ -79,8 +81,10 @@ class Rig:
         filesystem: durable.Filesystem | None = None,
         cache_bytes: int = MEBIBYTE,
         cache_ttl_s: float = 300.0,
+        overlap: Overlap | None = None,
     ) -> "Worker":
         """Return a worker with a cache and locks of its own."""
+        both = overlap or InTurn()
         disk = filesystem or durable.LocalFilesystem()
         lease = Lease(self.clock, self.clock.boot_s() + 1_000_000)
         session = open_session(
@@ -91,11 +95,12 @@ class Rig:
             disk,
             self.layout,
             EntityLocks(disk, self.layout, self.clock),
-            self.clock,
-            lambda: self.broken.append(worker_id),
+            clock=self.clock,
+            overlap=both,
+            out_of_service=lambda: self.broken.append(worker_id),
         )
         configurations = ConfigurationFiles(disk, self.layout, session.configuration_keys)
-        engine = Engine(session, storage, configurations, cache, self.clock)
+        engine = Engine(session, storage, configurations, cache, clock=self.clock, overlap=both)
         return Worker(self, engine, cache, lease, session.file_id)
 
     def _macs(self) -> KeySet:
