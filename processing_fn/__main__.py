@@ -6,11 +6,13 @@ import threading
 from processing_fn import bootstrap, settings
 from processing_fn.rpc import server
 from processing_fn.rpc.processing_service import ProcessingService
+from processing_fn.service.housekeeping import Housekeeper
 from strongroom import logs, process
 from strongroom.errors import StrongroomError
 
 _DRAIN_S = 5.0
 _EXPIRE_EVERY_S = 1.0
+_HOUSEKEEPING_AFTER_S = 60.0
 
 
 def main() -> int:
@@ -32,7 +34,8 @@ def _serve(configured: settings.Settings) -> int:
     listen = f"{configured.listen_host}:{configured.listen_port}"
     grpc_server, port = server.start(service, configured.identity, listen)
     stopped = threading.Event()
-    threading.Thread(target=_sweep, args=(worker, stopped), daemon=True).start()
+    for chore in (_expire_cache, _keep_house):
+        threading.Thread(target=chore, args=(worker, stopped), daemon=True).start()
     address = f"{configured.advertise_host}:{port}"
 
     def work() -> bool:
@@ -49,9 +52,16 @@ def _serve(configured: settings.Settings) -> int:
     return 0 if healthy else 1
 
 
-def _sweep(worker: bootstrap.Worker, stopped: threading.Event) -> None:
+def _expire_cache(worker: bootstrap.Worker, stopped: threading.Event) -> None:
     while not stopped.wait(_EXPIRE_EVERY_S):
         worker.cache.expire()
+
+
+def _keep_house(worker: bootstrap.Worker, stopped: threading.Event) -> None:
+    housekeeper = Housekeeper(worker.membership.engine)
+    pause_s = _HOUSEKEEPING_AFTER_S
+    while not stopped.wait(pause_s):
+        pause_s = housekeeper.step()
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class Bindings:
             IntegrityError: Its file was changed.
             UnavailableError: The disk refuses.
         """
-        database = self._configurations.database(ids.database_name(binding.database))
+        database = self.current(binding.database)
         if database is None:
             raise NotFoundError(f"no such database: {binding.database}")
         if len(self._known) >= limits.DATABASES_REMEMBERED:
@@ -56,6 +56,10 @@ class Bindings:
         if not _agree(database, binding):
             raise StaleBindingError("the database is bound otherwise on the disk")
         return database
+
+    def current(self, name: str) -> Database | None:
+        """Return a database as the disk has it now, None where there is none; raises as `read`."""
+        return self._configurations.database(ids.database_name(name))
 
     def read_with_template(self, binding: Binding) -> tuple[Database, CompiledTemplate]:
         """Return a database and its template, as the disk has both now; raises as both."""

@@ -1,11 +1,12 @@
 """The operations on entities, under the keys of one session."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from processing_fn.domain.entity import Change, Outcome, State, expires_at
+from processing_fn.domain.entity import Change, Outcome, State, expires_at, has_expired
 from processing_fn.service.bindings import Binding, Bindings
 from processing_fn.service.expressions import Expression
 from processing_fn.service.patching import Patch, PatchKind
@@ -15,11 +16,11 @@ from processing_fn.service.scanning import Page, Query, Scanner
 from processing_fn.service.session import Session
 from processing_fn.service.validation import CompiledTemplate
 from processing_fn.service.writing import Committer, Demand
-from strongroom import ids, limits
+from strongroom import blob, ids, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
-from strongroom.errors import NotFoundError, StrongroomError, TooLargeError
+from strongroom.errors import IntegrityError, NotFoundError, StrongroomError, TooLargeError
 
 T = TypeVar("T")
 
@@ -89,6 +90,7 @@ class Engine:
         """Take what the composition root has made."""
         self._session = session
         self._cache = cache
+        self._storage = storage
         self._clock = clock
         self._bindings = Bindings(configurations, overlap)
         self._reader = Reader(session, storage, cache, clock)
@@ -225,6 +227,28 @@ class Engine:
         self._session.lease.require()
         _, compiled = self._bindings.read_with_template(binding)
         return [_attempt(partial(self._check, compiled, put)) for put in puts]
+
+    def databases(self) -> list[str]:
+        """Return the databases that have files."""
+        return self._storage.databases()
+
+    def tidy(self, database_name: str, shard: int) -> None:
+        """Sweep a shard's temporary files, and purge its expired entities.
+
+        Raises:
+            StrongroomError: As `delete`.
+        """
+        self._session.lease.require()
+        self._storage.sweep(database_name, shard)
+        database = self._bindings.current(database_name)
+        if database is None:
+            return
+        for file_id, sidecar in self._storage.sidecars(database_name, shard):
+            expiry = blob.sidecar_expiry(sidecar)
+            if expiry is not None and has_expired(expiry, self._clock.wall_ms()):
+                # Whoever reads a damaged file is told; here the others go on.
+                with suppress(IntegrityError):
+                    self._committer.purge(database, Place(database_name, file_id))
 
     def forget(self) -> None:
         """Drop keys' use and documents; the engine serves nothing after that."""

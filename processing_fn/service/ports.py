@@ -89,6 +89,18 @@ class EntityStorage(Protocol):
         """
         ...
 
+    def databases(self) -> list[str]:
+        """Return the databases that have files. Raises UnavailableError."""
+        ...
+
+    def sweep(self, database: str, shard: int) -> None:
+        """Remove temporary files that a crash has left. Raises UnavailableError."""
+        ...
+
+    def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes]]:
+        """Return (file-id, sidecar's bytes) of a shard. Raises UnavailableError."""
+        ...
+
     def exclusive(self, place: Place) -> AbstractContextManager[Transaction]:
         """Hold the entity's lock.
 

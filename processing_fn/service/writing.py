@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from processing_fn.domain import entity
-from processing_fn.domain.entity import Change, Outcome, Request, State, Writer
+from processing_fn.domain.entity import Change, Outcome, Request, State, Write, Writer
 from processing_fn.service.ports import EntityStorage, Place, Transaction
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
@@ -12,7 +12,7 @@ from processing_fn.service.validation import CompiledTemplate
 from strongroom import blob
 from strongroom.clock import Clock
 from strongroom.configuration import Database
-from strongroom.entity import Condition
+from strongroom.entity import UNCONDITIONAL, Condition
 
 Decide = Callable[[State | None, int], Change]
 """Makes a change of (what clients see now, the instant in milliseconds); may refuse by raising."""
@@ -59,8 +59,7 @@ class Committer:
             OutcomeUnknownError: It may or may not have been written.
             StrongroomError: What `decide` raises; nothing was written.
         """
-        session = self._session
-        file_id = session.file_id(database.name, database.incarnation, demand.entity_key)
+        file_id = self._session.file_id(database.name, database.incarnation, demand.entity_key)
         place = Place(database.name, file_id)
         request = self._request(file_id, demand)
         with self._storage.exclusive(place) as transaction:
@@ -71,22 +70,52 @@ class Committer:
                 return repeated
             entity.check(current, request, now_ms)
             change = decide(entity.visible(current, now_ms), now_ms)
-            key_id, key = session.data_keys.active()
-            writer = Writer(
-                writer_id=session.worker_id,
-                key_id=key_id,
-                schema_id=database.schema_id,
-                schema_version=compiled.template.schema_version,
-                version_floor=database.version_floor,
-                now_ms=now_ms,
-            )
+            version = compiled.template.schema_version
+            writer = self._writer(database, database.schema_id, version, now_ms)
             write = entity.plan(current, request, change, writer)
-            raw = blob.encrypt(write.header, write.body, file_id, key, write.header_extra)
-            sidecar = transaction.commit(raw, session.lease.require)
-            self._reader.keep(place, write.header, write.body, sidecar)
+            self._write(transaction, place, write)
         return write.outcome
 
-    def _state(self, transaction: Transaction, place: Place, entity_key: str) -> State | None:
+    def purge(self, database: Database, place: Place) -> None:
+        """Put a tombstone in the place of an entity whose time is over; else do nothing.
+
+        Raises:
+            As `commit`.
+        """
+        with self._storage.exclusive(place) as transaction:
+            now_ms = self._clock.wall_ms()
+            current = self._state(transaction, place, None)
+            if current is None or current.header.deleted or current.is_there(now_ms):
+                return
+            header = current.header
+            writer = self._writer(database, header.schema_id, header.schema_version, now_ms)
+            request = Request(current.body.entity_key, UNCONDITIONAL, None, b"")
+            change = Change(document=None, expires_at=None)
+            self._write(transaction, place, entity.plan(current, request, change, writer))
+
+    def _writer(
+        self, database: Database, schema_id: str, schema_version: int, now_ms: int
+    ) -> Writer:
+        key_id, _ = self._session.data_keys.active()
+        return Writer(
+            writer_id=self._session.worker_id,
+            key_id=key_id,
+            schema_id=schema_id,
+            schema_version=schema_version,
+            version_floor=database.version_floor,
+            now_ms=now_ms,
+        )
+
+    def _write(self, transaction: Transaction, place: Place, write: Write) -> None:
+        session = self._session
+        key = session.data_keys.material(write.header.key_id)
+        raw = blob.encrypt(write.header, write.body, place.file_id, key, write.header_extra)
+        sidecar = transaction.commit(raw, session.lease.require)
+        self._reader.keep(place, write.header, write.body, sidecar)
+
+    def _state(
+        self, transaction: Transaction, place: Place, entity_key: str | None
+    ) -> State | None:
         parsed = transaction.current()
         if parsed is None:
             return None

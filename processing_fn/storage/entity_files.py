@@ -9,7 +9,7 @@ of it.
 import errno
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from processing_fn.service.ports import Overlap, Place
@@ -83,6 +83,39 @@ class EntityFiles:
                 except FileNotFoundError:
                     continue
             yield from sorted(found for found in _file_ids(names) if found > after)
+
+    def databases(self) -> list[str]:
+        """List the directories below files/."""
+        with _disk():
+            try:
+                return sorted(self._filesystem.list_directory(self._layout.files()))
+            except FileNotFoundError:
+                return []
+
+    def sweep(self, database: str, shard: int) -> None:
+        """Remove temporary files of one shard that are too old to be in use."""
+        before_s = self._clock.wall_ms() / 1000 - limits.TEMPORARY_FILE_SECONDS_MAX
+        directory = self._layout.shard(database, bytes([shard]))
+        with _disk(), suppress(FileNotFoundError):
+            durable.sweep(self._filesystem, directory, before_s)
+
+    def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes]]:
+        """Read the sidecars of one shard."""
+        directory = self._layout.shard(database, bytes([shard]))
+        with _disk():
+            try:
+                names = self._filesystem.list_directory(directory)
+            except FileNotFoundError:
+                return
+        for name in names:
+            if name.endswith(SIDECAR_SUFFIX):
+                with _disk():
+                    raw = durable.read_file(
+                        self._filesystem, f"{directory}/{name}", limits.SIDECAR_BYTES_MAX
+                    )
+                stem = name.removesuffix(SIDECAR_SUFFIX)
+                if raw is not None and _FILE_ID.fullmatch(stem):
+                    yield bytes.fromhex(stem), raw
 
     @contextmanager
     def exclusive(self, place: Place) -> Iterator["FileTransaction"]:

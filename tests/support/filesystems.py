@@ -19,6 +19,7 @@ CALLS = (
     "unlink",
     "make_directory",
     "list_directory",
+    "modified_s",
     "try_lock",
     "unlock",
     "close",

@@ -264,8 +264,17 @@ def sidecar_version(raw: bytes) -> int | None:
         return None
 
 
+def sidecar_expiry(raw: bytes) -> str | None:
+    """Return when a sidecar says that its entity expires; it is a hint, nothing vouches for it."""
+    try:
+        return msgspec.json.decode(raw, type=_SidecarVersion).expires_at
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
 class _SidecarVersion(msgspec.Struct, frozen=True):
     version: int
+    expires_at: str | None = None
 
 
 def recent(requests: Iterable[RequestRecord], now_s: int) -> list[RequestRecord]:

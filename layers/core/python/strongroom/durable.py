@@ -65,6 +65,10 @@ class Filesystem(Protocol):
         """Remove a name."""
         ...
 
+    def modified_s(self, path: str) -> float:
+        """Return when a file was last written, seconds since 1970."""
+        ...
+
     def make_directory(self, path: str) -> None:
         """Make one directory, mode 0700."""
         ...
@@ -125,6 +129,10 @@ class LocalFilesystem:
     def unlink(self, name: str, directory: int | None) -> None:
         """Remove a name."""
         os.unlink(name, dir_fd=directory)
+
+    def modified_s(self, path: str) -> float:
+        """Return when a file was last written."""
+        return os.stat(path, follow_symlinks=False).st_mtime
 
     def make_directory(self, path: str) -> None:
         """Make one directory."""
@@ -224,6 +232,28 @@ def discard(filesystem: Filesystem, directory: int | None, name: str) -> None:
         filesystem.unlink(name, directory)
     except OSError:
         return
+
+
+def sweep(filesystem: Filesystem, directory: str, before_s: float) -> int:
+    """Remove temporary files that a crash has left; return how many.
+
+    Args:
+        filesystem: Where.
+        directory: Which directory.
+        before_s: Those last written before this instant, seconds since 1970.
+
+    Raises:
+        OSError: The directory cannot be listed.
+    """
+    removed = 0
+    for name in filesystem.list_directory(directory):
+        path = f"{directory}/{name}"
+        if name.startswith(TEMPORARY_PREFIX):
+            with suppress(FileNotFoundError):
+                if filesystem.modified_s(path) < before_s:
+                    filesystem.unlink(path, None)
+                    removed += 1
+    return removed
 
 
 def replace_file(filesystem: Filesystem, path: Path, data: bytes, *, sync: bool = True) -> None:

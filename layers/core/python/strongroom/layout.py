@@ -25,6 +25,10 @@ class Layout:
 
     root: Path
 
+    def files(self) -> str:
+        """Return the directory of all databases' files."""
+        return f"{self.root}/files"
+
     def shard(self, database: str, file_id: bytes) -> str:
         """Return the directory of an entity's two files."""
         return f"{self.root}/files/{database}/{file_id[:1].hex()}"

@@ -41,6 +41,8 @@ TEMPLATE_BYTES_MAX: Final = 1024 * 1024
 PATTERN_BACKTRACKS_MAX: Final = 100_000
 
 # How long anything waits, and how much of it may wait.
+HOUSEKEEPING_ROUND_SECONDS: Final = 3600.0
+TEMPORARY_FILE_SECONDS_MAX: Final = 3600.0
 LOCK_WAIT_SECONDS: Final = 5.0
 SCAN_SECONDS: Final = 1.0
 SCAN_ENTITIES_MAX: Final = 10_000
@@ -82,6 +84,9 @@ def _require(relation: bool, sentence: str) -> None:  # noqa: FBT001 - reads as 
 _require(ENTITY_BYTES_MAX < MESSAGE_BYTES_MAX, "a message has to hold an entity")
 _require(ENTITY_KEY_BYTES_MAX < HEADER_BYTES_MAX, "a prelude has to hold an entity key")
 _require(LOCK_WAIT_SECONDS < REQUEST_SECONDS, "a lock's wait has to end within the request")
+_require(
+    LOCK_HELD_SECONDS_MAX < TEMPORARY_FILE_SECONDS_MAX, "a temporary file in use would be swept"
+)
 _require(SCAN_SECONDS < READ_ATTEMPT_SECONDS, "a page has to end within its attempt")
 _require(READ_ATTEMPT_SECONDS < REQUEST_SECONDS, "a read needs time for a second worker")
 _require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a lock's wait")

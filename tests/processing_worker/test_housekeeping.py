@@ -1,0 +1,84 @@
+"""What is left behind goes: temporary files of a crash, documents whose time is over."""
+
+import os
+
+import pytest
+
+from processing_fn.service.engine import Put
+from processing_fn.service.housekeeping import Housekeeper
+from strongroom import blob, limits
+from strongroom.errors import NotFoundError
+from tests.support.clocks import ManualClock
+from tests.support.engines import Rig, Worker
+
+
+def _keep_house(worker: Worker) -> None:
+    housekeeper = Housekeeper(lambda: worker.engine)
+    for _ in range(257):
+        assert housekeeper.step() > 0
+
+
+def test_temporary_files_of_a_crash_are_swept(rig: Rig) -> None:
+    """Every crash leaves files for ever; or a file that is being written disappears."""
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    worker = rig.worker()
+    worker.put("a", b"{}")
+    shard = worker.files("a")[0].parent
+    left, fresh, odd = shard / ".tmp-1", shard / ".tmp-2", shard / "notes.txt"
+    for path, age_s in ((left, limits.TEMPORARY_FILE_SECONDS_MAX + 1), (fresh, 60), (odd, 10**6)):
+        path.write_bytes(b"x")
+        written_s = clock.wall_ms() / 1000 - age_s
+        os.utime(path, (written_s, written_s))
+    _keep_house(worker)
+    assert not left.exists()
+    assert fresh.exists()
+    assert odd.exists()
+    assert worker.get("a") == (1, b"{}")
+
+
+def test_an_expired_document_leaves_the_disk_and_its_version_stays(rig: Rig) -> None:
+    """What should be gone lies on the disk for ever, or its version is used again."""
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    worker = rig.worker()
+    worker.engine.put(rig.binding, Put("a", b'{"text": "' + b"x" * 5_000 + b'"}', ttl_seconds=60))
+    worker.put("b", b"{}")
+    clock.advance(60)
+    _keep_house(worker)
+    blob_file = worker.files("a")[0]
+    assert blob_file.stat().st_size < 1_000
+    assert blob.parse(blob_file.read_bytes()).header.deleted
+    for reader in (worker, rig.worker("other")):
+        with pytest.raises(NotFoundError):
+            reader.get("a")
+        assert reader.get("b") == (1, b"{}")
+    assert worker.put("a", b"{}") == 3
+
+
+def test_a_sidecar_that_lies_purges_nothing(rig: Rig) -> None:
+    """Whoever can write the disk has the system delete an entity."""
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    worker = rig.worker()
+    worker.put("a", b"{}")
+    sidecar = worker.files("a")[1]
+    lie = sidecar.read_bytes().replace(b"{", b'{"expires_at": "2000-01-01T00:00:00.000Z",', 1)
+    sidecar.write_bytes(lie)
+    _keep_house(worker)
+    assert rig.worker("other").get("a") == (1, b"{}")
+
+
+def test_a_damaged_file_does_not_stop_the_round(rig: Rig) -> None:
+    """One bad file keeps every other one from being tidied."""
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    worker = rig.worker()
+    for key in ("a", "b", "c"):
+        worker.engine.put(rig.binding, Put(key, b"{}", ttl_seconds=60))
+    worker.files("b")[0].write_bytes(b"garbage")
+    clock.advance(60)
+    for _ in range(2):
+        _keep_house(worker)
+    assert blob.parse(worker.files("a")[0].read_bytes()).header.deleted
+    assert blob.parse(worker.files("c")[0].read_bytes()).header.deleted
