@@ -1,12 +1,14 @@
 # `make help` says what there is. PYTHON chooses the interpreter of .venv, ARGS goes to the command.
 PYTHON ?= python3
 ARGS ?=
+SECONDS ?= 600
+SEED ?= 1
 BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
         --generate-hashes --no-config --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check proto lock clean
+.PHONY: help setup run test torture check proto lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +21,9 @@ run: setup ## start a local deployment in the foreground (ARGS="--workers 3")
 
 test: setup ## run the tests (ARGS="-k lease")
 	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+
+torture: setup ## kill and stop workers under load and judge every answer (SECONDS=600 SEED=1)
+	$(BIN)/python -m tests.support.torture --seconds $(SECONDS) --seed $(SEED)
 
 check: setup ## format, lint, types, import contracts, stale stubs
 	$(BIN)/ruff format --check

@@ -1,8 +1,8 @@
 """Kills at every call of every write, and power cuts after them.
 
 A child process does the write and is killed by SIGKILL at its n-th filesystem call, for every n.
-What is there afterwards is the old state or the new one, the same for a reader with a warm cache and
-for a cold one, and no version is used twice.
+What is there afterwards is the old state or the new one, the same for a reader with a warm cache
+and for a cold one, and no version is used twice.
 """
 
 import os
