@@ -108,7 +108,7 @@ def replay(current: State | None, request: Request, now_ms: int) -> Outcome | No
     """
     if current is None or request.keyed_hash is None:
         return None
-    for record in blob.recent(current.body.requests, now_ms // 1000):
+    for record in blob.recent(current.body.requests, now_ms):
         if record.keyed_hash == request.keyed_hash:
             if record.digest != request.digest:
                 raise IdempotencyMismatchError("this key was used before, for another request")
@@ -119,7 +119,7 @@ def replay(current: State | None, request: Request, now_ms: int) -> Outcome | No
 def _as_of(record: blob.RequestRecord, header: blob.Header) -> Metadata:
     if record.version == header.version:
         return metadata(header)
-    at = rfc3339(record.at_s * 1000)
+    at = rfc3339(record.at_ms)
     return Metadata(
         version=record.version,
         created_at=at if record.created else header.created_at,
@@ -191,6 +191,5 @@ def _remembered(
     requests = current.body.requests if current else ()
     if request.keyed_hash is None:
         return requests
-    now_s = now_ms // 1000
-    record = blob.RequestRecord(request.keyed_hash, request.digest, version, now_s, created)
-    return blob.remember(requests, record, now_s)
+    record = blob.RequestRecord(request.keyed_hash, request.digest, version, now_ms, created)
+    return blob.remember(requests, record, now_ms)

@@ -110,7 +110,7 @@ class Engine:
         self._bindings.require(binding)
         ids.entity_key(entity_key)
         file_id = self._session.file_id(binding.database, binding.incarnation, entity_key)
-        found = self._reader.read(Place(binding.database, file_id), entity_key)
+        found = self._reader.read(Place(binding.database, binding.incarnation, file_id), entity_key)
         # Keys and memory may have outlived the lease while the disk was asked.
         self._session.lease.require()
         if found is None:
@@ -248,7 +248,9 @@ class Engine:
             if expiry is not None and has_expired(expiry, self._clock.wall_ms()):
                 # Whoever reads a damaged file is told; here the others go on.
                 with suppress(IntegrityError):
-                    self._committer.purge(database, Place(database_name, file_id))
+                    self._committer.purge(
+                        database, Place(database.name, database.incarnation, file_id)
+                    )
 
     def forget(self) -> None:
         """Drop keys' use and documents; the engine serves nothing after that."""

@@ -16,14 +16,21 @@ class KeyedMutex:
         self._held: dict[bytes, tuple[threading.Lock, int]] = {}
 
     @contextmanager
-    def exclusive(self, key: bytes, wait_s: float) -> Iterator[None]:
+    def exclusive(self, key: bytes, wait_s: float, users_max: int | None = None) -> Iterator[None]:
         """Hold a key.
 
+        Args:
+            key: Which.
+            wait_s: How long to wait for it.
+            users_max: How many may hold it or wait for it; None for any number.
+
         Raises:
-            BusyError: Others hold it for longer than `wait_s`.
+            BusyError: Others hold it for longer, or too many wait already.
         """
         with self._guard:
             mutex, users = self._held.get(key) or (threading.Lock(), 0)
+            if users_max is not None and users >= users_max:
+                raise BusyError("too many wait for this entity", retry_after_s=1)
             self._held[key] = (mutex, users + 1)
         try:
             if not mutex.acquire(timeout=wait_s):

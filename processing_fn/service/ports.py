@@ -16,9 +16,10 @@ B = TypeVar("B")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an entity lies: its database and its 32-byte file-id."""
+    """Where an entity lies: its database, that one's incarnation, and its 32-byte file-id."""
 
     database: str
+    incarnation: str
     file_id: bytes
 
 

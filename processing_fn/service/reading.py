@@ -45,23 +45,27 @@ class Reader:
         return entry if entry is not None and not self._has_expired(entry) else None
 
     def open(self, parsed: blob.Parsed, place: Place, entity_key: str | None) -> blob.Body:
-        """Decrypt a blob, and check that it holds the entity that was asked for.
+        """Decrypt a blob, and check that it holds the entity that belongs there.
 
         Raises:
-            IntegrityError: It does not open, or holds another one.
+            IntegrityError: It does not open, or holds another entity, or one of another database.
         """
-        body = blob.decrypt(parsed, place.file_id, self._session.data_keys)
-        if entity_key is not None and body.entity_key != entity_key:
+        session = self._session
+        body = blob.decrypt(parsed, place.file_id, session.data_keys)
+        # That it opened under the file-id of its name proves the entity, not the directory.
+        belongs = session.file_id(place.database, place.incarnation, body.entity_key)
+        if belongs != place.file_id or entity_key not in {None, body.entity_key}:
             raise IntegrityError("the file holds another entity")
         return body
 
     def keep(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:
         """Take a state that lies on the disk into the cache; a tombstone leaves it."""
         entry = _entry(place, header, body, sidecar)
-        if entry is None:
-            self._cache.drop(place.file_id)
-        else:
+        if entry is not None:
             self._cache.put(place.file_id, entry)
+        # A worker that has forgotten everything meanwhile must not be given it back.
+        if entry is None or self._session.lease.has_ended():
+            self._cache.drop(place.file_id)
 
     def _join_or_load(self, place: Place, entity_key: str) -> CachedEntity | None:
         with self._flights.exclusive(place.file_id, limits.LOCK_WAIT_SECONDS):

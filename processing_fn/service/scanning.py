@@ -24,7 +24,7 @@ from strongroom.entity import Metadata
 from strongroom.errors import IntegrityError, InvalidArgumentError
 
 _CURSOR_PURPOSE = b"strongroom/cursor/v1"
-_CHUNK = 32
+_CHUNK = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +105,10 @@ class Scanner:
         while not page.is_full and page.looked_at < limits.SCAN_ENTITIES_MAX:
             chunk = list(itertools.islice(ids, _CHUNK))
             for file_id, found in zip(chunk, self._read(binding, chunk), strict=True):
-                if not page.take(file_id, found):
+                if not page.take(file_id, found) or self._clock.boot_s() >= ends_at_s:
                     break
-            if len(chunk) < _CHUNK and not page.is_full:
+            at_the_end = len(chunk) < _CHUNK and page.last_id == (chunk or [page.last_id])[-1]
+            if at_the_end and not page.is_full:
                 return page.finished("")
             if self._clock.boot_s() >= ends_at_s:
                 break
@@ -123,7 +124,7 @@ class Scanner:
         def read(file_id: bytes) -> CachedEntity | IntegrityError | None:
             self._session.lease.require()
             try:
-                return self._reader.scan(Place(binding.database, file_id))
+                return self._reader.scan(Place(binding.database, binding.incarnation, file_id))
             except IntegrityError as error:
                 return error
 

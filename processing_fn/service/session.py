@@ -20,6 +20,7 @@ class Lease:
 
     clock: Clock
     ends_at_boot_s: float
+    given_up: bool = False
 
     def require(self) -> None:
         """Refuse to work without a lease.
@@ -27,16 +28,20 @@ class Lease:
         Raises:
             UnavailableError: It has ended, or was given up.
         """
-        if self.clock.boot_s() >= self.ends_at_boot_s:
+        if self.has_ended():
             raise UnavailableError("this worker's lease has ended", retry_after_s=1)
+
+    def has_ended(self) -> bool:
+        """Tell whether it has ended."""
+        return self.given_up or self.clock.boot_s() >= self.ends_at_boot_s
 
     def extend(self, ends_at_boot_s: float) -> None:
         """Take a renewal over."""
         self.ends_at_boot_s = ends_at_boot_s
 
     def end(self) -> None:
-        """Give it up."""
-        self.ends_at_boot_s = 0.0
+        """Give it up, for good."""
+        self.given_up = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Committer:
             StrongroomError: What `decide` raises; nothing was written.
         """
         file_id = self._session.file_id(database.name, database.incarnation, demand.entity_key)
-        place = Place(database.name, file_id)
+        place = Place(database.name, database.incarnation, file_id)
         request = self._request(file_id, demand)
         with self._storage.exclusive(place) as transaction:
             now_ms = self._clock.wall_ms()
@@ -125,5 +125,11 @@ class Committer:
     def _request(self, file_id: bytes, demand: Demand) -> Request:
         session = self._session
         hashed = session.request_hash(file_id, demand.request_id) if demand.request_id else None
-        digest = session.request_digest(repr(demand.condition).encode(), *demand.content)
+        digest = session.request_digest(_condition_bytes(demand.condition), *demand.content)
         return Request(demand.entity_key, demand.condition, hashed, digest)
+
+
+def _condition_bytes(condition: Condition) -> bytes:
+    """Return a condition as it goes into a stored digest: this form must not change."""
+    version = "" if condition.if_version is None else str(condition.if_version)
+    return f"{version},{condition.if_absent:d},{condition.if_present:d}".encode()

@@ -10,6 +10,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 from processing_fn.service.ports import Overlap, Place
@@ -21,6 +22,7 @@ from strongroom.layout import BLOB_SUFFIX, SIDECAR_SUFFIX, Layout, blob_name, si
 
 _BLOB_BYTES_MAX: Final = limits.MESSAGE_BYTES_MAX + limits.HEADER_BYTES_MAX
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_LEVELS_BELOW_ROOT: Final = 3
 _FILE_ID: Final = re.compile(r"[0-9a-f]{64}")
 Loaded = tuple[blob.Parsed, blob.Body, bytes]
 
@@ -45,6 +47,7 @@ class EntityFiles:
         self._clock = clock
         self._overlap = overlap
         self._out_of_service = out_of_service
+        self._durable_shards: set[str] = set()
 
     def is_current(self, place: Place, sidecar: bytes) -> bool:
         """Read the sidecar and compare its bytes: three calls."""
@@ -121,10 +124,29 @@ class EntityFiles:
     def exclusive(self, place: Place) -> Iterator["FileTransaction"]:
         """Hold the entity's lock and its directory."""
         with _disk(), self._locks.exclusive(place.file_id) as locked_at:
-            shard = self._layout.shard(place.database, place.file_id)
-            descriptor = durable.open_or_make_directory(self._filesystem, shard)
-            with durable.opened(self._filesystem, descriptor) as directory:
+            directory = self._open_durable_shard(place)
+            try:
                 yield FileTransaction(self, place.file_id, directory, locked_at)
+            finally:
+                # Nothing was written through it: an error here says nothing about the commit.
+                with suppress(OSError):
+                    self._filesystem.close(directory)
+
+    def _open_durable_shard(self, place: Place) -> int:
+        """Open an entity's directory, whose own name a power cut cannot take back.
+
+        Another process may have made it a moment ago and not have synced its parent yet, so
+        each process does that once for each directory.
+        """
+        shard = self._layout.shard(place.database, place.file_id)
+        directory = durable.open_or_make_directory(self._filesystem, shard)
+        if shard not in self._durable_shards:
+            for above in list(Path(shard).parents)[:_LEVELS_BELOW_ROOT]:
+                durable.sync_directory(self._filesystem, str(above))
+            if len(self._durable_shards) >= limits.SHARDS_REMEMBERED:
+                self._durable_shards.clear()
+            self._durable_shards.add(shard)
+        return directory
 
     def _open_shard(self, place: Place) -> int | None:
         try:
@@ -212,9 +234,11 @@ class FileTransaction:
         self._filesystem.fsync(self._directory)
         temporary = self._stage(sidecar, sync=False)
         try:
+            self._check_unchanged()
+            self._check_time()
             self._filesystem.rename(temporary, sidecar_name(self._file_id), self._directory)
-        except OSError:
-            durable.discard(self._filesystem, self._directory, temporary)
+        except BaseException:
+            self._discard(temporary)
             raise
 
     def _publish(self, blob_temporary: str, sidecar_temporary: str) -> None:
@@ -287,6 +311,6 @@ def _disk() -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise UnavailableError("the storage is full", retry_after_s=30) from error
-        if error.errno in {errno.EFBIG, errno.ELOOP}:
+        if error.errno in {errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.EAGAIN}:
             raise IntegrityError("a stored file is not one of ours") from error
         raise UnavailableError("the storage does not answer", retry_after_s=1) from error

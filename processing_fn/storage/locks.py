@@ -9,7 +9,7 @@ not exclude itself, so a mutex per entity comes first.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from processing_fn.service.keyed_mutex import KeyedMutex
 from strongroom import durable, limits
@@ -43,14 +43,25 @@ class EntityLocks:
             OSError: The filesystem refuses.
         """
         deadline = self._clock.boot_s() + limits.LOCK_WAIT_SECONDS
-        with self._threads.exclusive(file_id, limits.LOCK_WAIT_SECONDS):
+        with self._threads.exclusive(file_id, limits.LOCK_WAIT_SECONDS, limits.LOCK_WAITERS_MAX):
             descriptor = self._file(file_id[0])
             offset = int.from_bytes(file_id[1:9], "big") >> 2
             self._wait(descriptor, offset, deadline)
             try:
                 yield self._clock.boot_s()
             finally:
-                self._filesystem.unlock(descriptor, offset)
+                self._unlock(file_id[0], descriptor, offset)
+
+    def _unlock(self, number: int, descriptor: int, offset: int) -> None:
+        """Give a lock back; where that fails, by closing the file, which gives all of it back."""
+        try:
+            self._filesystem.unlock(descriptor, offset)
+        except OSError:
+            with self._opening:
+                if self._files.get(number) == descriptor:
+                    del self._files[number]
+            with suppress(OSError):
+                self._filesystem.close(descriptor)
 
     def _wait(self, descriptor: int, offset: int, deadline: float) -> None:
         pause = _POLL_FIRST_S

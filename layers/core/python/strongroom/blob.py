@@ -21,7 +21,6 @@ A blob is parsed in two steps, so that whoever needs the header alone needs no k
 """
 
 import base64
-import binascii
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from strongroom import limits
+from strongroom.clock import from_rfc3339
 from strongroom.crypto import aead
 from strongroom.errors import IntegrityError
 
@@ -37,6 +37,7 @@ FORMAT_VERSION: Final = 1
 _MAGIC: Final = b"SRM"
 _PREFIX: Final = struct.Struct(">3sBI")
 _LENGTH: Final = struct.Struct(">I")
+_RECORD_BYTES: Final = 33
 _PURPOSE: Final = b"strongroom/file/v1"
 
 
@@ -87,27 +88,30 @@ class RequestRecord:
         keyed_hash: 12 bytes of a keyed hash of the request id.
         digest: 8 bytes of a keyed hash of the request.
         version: The version that the write made.
-        at_s: When, in seconds since 1970.
+        at_ms: When, in milliseconds since 1970.
         created: Whether the write created the entity.
     """
 
     keyed_hash: bytes
     digest: bytes
     version: int
-    at_s: int
+    at_ms: int
     created: bool
 
-    _LAYOUT = struct.Struct(">12s8sQI?")
-
     def pack(self) -> str:
-        """Return the 33 bytes of the record as base64."""
-        raw = self._LAYOUT.pack(self.keyed_hash, self.digest, self.version, self.at_s, self.created)
+        """Return the 33 bytes of the record as base64: 12, 8, 6 (version), 6 (at_ms), 1."""
+        numbers = self.version.to_bytes(6, "big") + self.at_ms.to_bytes(6, "big")
+        raw = self.keyed_hash + self.digest + numbers + bytes([self.created])
         return base64.b64encode(raw).decode()
 
     @classmethod
     def unpack(cls, text: str) -> "RequestRecord":
-        """Return the record of a base64 text; raises ValueError or struct.error."""
-        return cls(*cls._LAYOUT.unpack(base64.b64decode(text, validate=True)))
+        """Return the record of a base64 text; raises ValueError."""
+        raw = base64.b64decode(text, validate=True)
+        if len(raw) != _RECORD_BYTES:
+            raise ValueError("not a request record")
+        version, at_ms = int.from_bytes(raw[20:26], "big"), int.from_bytes(raw[26:32], "big")
+        return cls(raw[:12], raw[12:20], version, at_ms, bool(raw[32]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +206,7 @@ def decrypt_with(opener: aead.Cipher, parsed: Parsed, file_id: bytes) -> Body:
     raw, offset = parsed.raw, parsed.ciphertext_offset
     try:
         iv = base64.b64decode(parsed.header.iv, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise IntegrityError("the header cannot be read") from error
     return _body(opener.open(iv, raw[offset:], raw[:offset] + file_id), parsed.header)
 
@@ -267,8 +271,9 @@ def sidecar_version(raw: bytes) -> int | None:
 def sidecar_expiry(raw: bytes) -> str | None:
     """Return when a sidecar says that its entity expires; it is a hint, nothing vouches for it."""
     try:
-        return msgspec.json.decode(raw, type=_SidecarVersion).expires_at
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+        ends = msgspec.json.decode(raw, type=_SidecarVersion).expires_at
+        return ends if ends is None or from_rfc3339(ends) else None
+    except (msgspec.MsgspecError, ValueError):
         return None
 
 
@@ -277,13 +282,14 @@ class _SidecarVersion(msgspec.Struct, frozen=True):
     expires_at: str | None = None
 
 
-def recent(requests: Iterable[RequestRecord], now_s: int) -> list[RequestRecord]:
+def recent(requests: Iterable[RequestRecord], now_ms: int) -> list[RequestRecord]:
     """Return the request records of the last 24 hours."""
-    return [r for r in requests if now_s - r.at_s < limits.REQUEST_IDS_KEPT_SECONDS]
+    kept_ms = limits.REQUEST_IDS_KEPT_SECONDS * 1000
+    return [r for r in requests if now_ms - r.at_ms < kept_ms]
 
 
 def remember(
-    requests: Iterable[RequestRecord], new: RequestRecord, now_s: int
+    requests: Iterable[RequestRecord], new: RequestRecord, now_ms: int
 ) -> tuple[RequestRecord, ...]:
     """Return the request records to keep: the last 16 within 24 hours, the new one last."""
-    return (*recent(requests, now_s)[-(limits.REQUEST_IDS_KEPT - 1) :], new)
+    return (*recent(requests, now_ms)[-(limits.REQUEST_IDS_KEPT - 1) :], new)

@@ -9,7 +9,6 @@ that was moved to another name, is refused (design.md section 3).
 """
 
 import base64
-import binascii
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -120,5 +119,5 @@ def _decode(raw: bytes, kind_type: type[T], kind: bytes, name: str, keys: MacKey
         return msgspec.json.decode(body, type=kind_type)
     except IntegrityError as error:
         raise IntegrityError(f"{what}: {error.detail}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise IntegrityError(f"{what} cannot be read") from error

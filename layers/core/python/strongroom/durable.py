@@ -98,8 +98,9 @@ class LocalFilesystem:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def open(self, name: str, directory: int | None) -> int:
-        """Open for reading; a symbolic link is refused (ELOOP)."""
-        return os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory)
+        """Open for reading; a symbolic link is refused (ELOOP), a pipe is not waited for."""
+        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.open(name, flags, dir_fd=directory)
 
     def create(self, name: str, directory: int | None) -> int:
         """Create for writing."""
@@ -288,6 +289,12 @@ def remove_file(filesystem: Filesystem, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
+
+
+def sync_directory(filesystem: Filesystem, path: str) -> None:
+    """Make the names in a directory durable; raises OSError."""
+    with opened(filesystem, filesystem.open_directory(path)) as descriptor:
+        filesystem.fsync(descriptor)
 
 
 def open_or_make_directory(filesystem: Filesystem, path: str) -> int:

@@ -24,7 +24,7 @@ _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _SPLIT: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def parse(text: bytes) -> JsonValue:
+def parse(text: bytes, depth_max: int = limits.NESTING_DEPTH_MAX) -> JsonValue:
     """Return the value of a JSON text, numbers with a fraction or exponent as `Decimal`.
 
     Raises:
@@ -50,7 +50,7 @@ def parse(text: bytes) -> JsonValue:
         ) from None
     except RecursionError:
         raise _too_deep() from None
-    _check_shape(text, value)
+    _check_shape(text, value, depth_max)
     return value
 
 
@@ -61,7 +61,8 @@ def split(text: bytes) -> dict[str, bytes]:
         InvalidDocumentError: As `parse`, or the text is not an object.
         TooLargeError: As `parse`.
     """
-    if not isinstance(parse(text), dict):
+    # The object itself is not part of any document.
+    if not isinstance(parse(text, limits.NESTING_DEPTH_MAX + 1), dict):
         raise InvalidDocumentError("the body is a JSON object: entity keys and their documents")
     return {name: bytes(raw) for name, raw in _SPLIT.decode(text).items()}
 
@@ -139,11 +140,11 @@ _EXACT_DECODER: Final = json.JSONDecoder(
 )
 
 
-def _check_shape(text: bytes, value: JsonValue) -> None:
+def _check_shape(text: bytes, value: JsonValue, depth_max: int) -> None:
     """Check nesting and size; brackets and commas bound both, so most texts need no walk."""
     opened = text.count(b"{") + text.count(b"[")
-    if opened > limits.NESTING_DEPTH_MAX:
-        _check_depth(value)
+    if opened > depth_max:
+        _check_depth(value, depth_max)
     if opened + text.count(b",") > limits.MEMBERS_MAX and size(value) > limits.MEMBERS_MAX:
         raise TooLargeError(f"more than {limits.MEMBERS_MAX} members and elements")
 
@@ -153,11 +154,11 @@ def _children(value: JsonValue) -> list[JsonValue]:
     return [child for child in values if isinstance(child, dict | list)]
 
 
-def _check_depth(value: JsonValue) -> None:
+def _check_depth(value: JsonValue, depth_max: int) -> None:
     level = [value] if isinstance(value, dict | list) else []
     depth = 0
     while level:
         depth += 1
-        if depth > limits.NESTING_DEPTH_MAX:
+        if depth > depth_max:
             raise _too_deep()
         level = [grandchild for child in level for grandchild in _children(child)]

@@ -11,7 +11,6 @@ a MAC under the root covers the whole file, so that no state can be changed and 
 """
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -193,7 +192,7 @@ def decode(raw: bytes, open_root: Callable[[bytes, str], bytes]) -> tuple[Keyrin
             raise IntegrityError(f"keyring format {file.format} is not known to this version")
         message = base64.b64decode(file.root, validate=True)
         signature = base64.b64decode(file.mac, validate=True)
-    except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise IntegrityError("the keyring's file cannot be read") from error
     root = open_root(message, file.deployment)
     mac.verify(_mac_key(root), signature, _signed_bytes(msgspec.structs.replace(file, mac="")))
