@@ -12,12 +12,13 @@ from main_api.service.ports import (
     EntityPage,
     Found,
     PageRequest,
+    WorkerLostError,
     WriteItem,
     WriteKind,
     Written,
 )
 from strongroom.configuration import Database
-from strongroom.errors import StrongroomError
+from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.rpc import messages, status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc
@@ -57,7 +58,7 @@ class GrpcWorkers:
         """Read several entities."""
         request = _batch(database, pb.OPERATION_GET, [pb.BatchItem(entity_key=k) for k in keys])
         answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
-        return [_found(key, r) for key, r in zip(keys, answer.responses, strict=True)]
+        return [_found(key, r) for key, r in zip(keys, _batch_answer(answer), strict=True)]
 
     def transform(
         self,
@@ -112,7 +113,7 @@ class GrpcWorkers:
         """Put several entities."""
         request = _batch(database, pb.OPERATION_PUT, _batch_items(items))
         answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
-        return [_written(i.key, r) for i, r in zip(items, answer.responses, strict=True)]
+        return [_written(i.key, r) for i, r in zip(items, _batch_answer(answer), strict=True)]
 
     def validate(
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
@@ -170,7 +171,20 @@ def _call(call: Callable[[], T]) -> T:
     try:
         return call()
     except grpc.RpcError as error:
-        raise status.from_rpc_error(error) from error
+        failure = status.from_rpc_error(error)
+        if isinstance(failure, UnavailableError) and not status.is_answer(error):
+            text = error.details() if isinstance(error, grpc.Call) else ""
+            # gRPC core's own words for a call that was never put on the wire.
+            raise WorkerLostError(
+                delivered=not (text or "").startswith("failed to connect to all addresses")
+            ) from error
+        raise failure from error
+
+
+def _batch_answer(answer: pb.ProcessBatchResponse) -> Sequence[pb.ProcessResponse]:
+    if answer.HasField("status"):
+        raise status.from_status(answer.status)
+    return answer.responses
 
 
 def _raised(answer: T | StrongroomError) -> T:

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from main_api.domain import placement, registry
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import ControlStore
+from main_api.service.ports import ControlStore, WorkerLostError
 from strongroom import limits
 from strongroom.clock import Clock
 from strongroom.errors import (
@@ -52,28 +52,27 @@ class Dispatcher:
         """As `read`, for a write that carries a request id and so cannot be applied twice.
 
         Raises:
-            OutcomeUnknownError: A worker failed with the write in its hands, and no other one could
-                say what had become of it.
+            OutcomeUnknownError: A worker was lost with the write in its hands, and no other one
+                could say what had become of it.
         """
-        handed_over = False
+        lost = False
 
-        def handing_over(worker: WorkerRecord, timeout_s: float) -> T:
-            nonlocal handed_over
+        def noting(worker: WorkerRecord, timeout_s: float) -> T:
+            nonlocal lost
             try:
                 return attempt(worker, timeout_s)
-            except UnavailableError:
-                handed_over = True
+            except WorkerLostError as error:
+                lost = lost or error.delivered
                 raise
 
         try:
-            return self._call(database, key, handing_over, limits.WRITE_ATTEMPT_SECONDS)
-        except BusyError:
-            raise
-        except UnavailableError as error:
-            if not handed_over:
+            return self._call(database, key, noting, limits.WRITE_ATTEMPT_SECONDS)
+        except StrongroomError as error:
+            # What a second worker refuses says little about what the first one may have done.
+            if not lost:
                 raise
             raise OutcomeUnknownError(
-                "the worker failed during the write; repeat it with the same Idempotency-Key,"
+                "a worker was lost during the write; repeat it with the same Idempotency-Key,"
                 " or read the entity to find out",
                 retry_after_s=1,
             ) from error

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from main_api.domain.grants import Action
+from main_api.domain.registry import WorkerRecord
 from main_api.service.access import Access, Caller
 from main_api.service.dispatch import Dispatcher
 from main_api.service.ports import (
@@ -269,11 +270,15 @@ class Entities:
         )
 
     def _put_many(self, database: Database, items: list[WriteItem]) -> list[Written]:
-        answers = self._dispatcher.write(
-            database.name,
-            items[0].key,
-            lambda worker, timeout_s: self._workers.put_many(worker, database, items, timeout_s),
-        )
+        def attempt(worker: WorkerRecord, timeout_s: float) -> list[Written | StrongroomError]:
+            answers = self._workers.put_many(worker, database, items, timeout_s)
+            failures = [answer for answer in answers if isinstance(answer, StrongroomError)]
+            if len(failures) == len(answers):
+                # Nothing was written: one refusal stands for all.
+                raise failures[0]
+            return answers
+
+        answers = self._dispatcher.write(database.name, items[0].key, attempt)
         written = [answer for answer in answers if isinstance(answer, Written)]
         if len(written) < len(answers):
             raise PartlyWrittenError(dict(zip((i.key for i in items), answers, strict=True)))

@@ -11,7 +11,7 @@ from main_api.domain.grants import Grant
 from main_api.domain.registry import WorkerRecord
 from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
-from strongroom.errors import StrongroomError
+from strongroom.errors import StrongroomError, UnavailableError
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -202,10 +202,23 @@ class EntityPage:
     damaged: int
 
 
+class WorkerLostError(UnavailableError):
+    """A worker did not answer.
+
+    Attributes:
+        delivered: It may have got the request.
+    """
+
+    def __init__(self, *, delivered: bool) -> None:
+        """Say it in the client's words."""
+        super().__init__("the worker cannot be reached in time", retry_after_s=1)
+        self.delivered = delivered
+
+
 class WorkerClient(Protocol):
     """Calls to a Processing Worker.
 
-    Every method raises what the worker answers, UnavailableError when it cannot be reached within
+    Every method raises what the worker answers, WorkerLostError when there is no answer within
     `timeout_s`, and RateLimitedError when it has no room.
     """
 

@@ -10,6 +10,7 @@ import grpc
 
 from processing_fn.domain.entity import Outcome
 from processing_fn.rpc import translation
+from processing_fn.service import deadline
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Engine
 from processing_fn.service.patching import PatchKind
@@ -38,12 +39,12 @@ class ProcessingService(services.ProcessingServiceServicer):
         """Answer one operation on one entity."""
         _require_main(context)
         try:
-            return self._process(request)
+            return self._process(request, context)
         except StrongroomError as error:
             return translation.response(error)
         except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
             _log.exception("process-failed", database=request.database_name)
-            return translation.response(InternalError("an internal error; the log has more"))
+            return translation.response(_defect())
 
     def ProcessBatch(  # noqa: N802 - named by gRPC
         self, request: pb.ProcessBatchRequest, context: grpc.ServicerContext
@@ -51,10 +52,14 @@ class ProcessingService(services.ProcessingServiceServicer):
         """Answer one operation on several entities."""
         _require_main(context)
         try:
-            responses = self._process_batch(request)
+            with deadline.watched(context.is_active):
+                return pb.ProcessBatchResponse(responses=self._process_batch(request))
         except StrongroomError as error:
-            status.abort(context, error)
-        return pb.ProcessBatchResponse(responses=responses)
+            # Not as the call's own status: violations may be more than trailing metadata holds.
+            return pb.ProcessBatchResponse(status=status.to_status(error))
+        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+            _log.exception("process-failed", database=request.database_name)
+            return pb.ProcessBatchResponse(status=status.to_status(_defect()))
 
     def Scan(  # noqa: N802 - named by gRPC
         self, request: pb.ScanRequest, context: grpc.ServicerContext
@@ -66,6 +71,9 @@ class ProcessingService(services.ProcessingServiceServicer):
             return translation.page(self._engine().page(binding, query))
         except StrongroomError as error:
             return status.abort(context, error)
+        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+            _log.exception("process-failed", database=request.database_name)
+            return status.abort(context, _defect())
 
     def GetStatistics(  # noqa: N802 - named by gRPC
         self, request: pb.GetStatisticsRequest, context: grpc.ServicerContext
@@ -75,7 +83,9 @@ class ProcessingService(services.ProcessingServiceServicer):
         _require_main(context)
         return pb.GetStatisticsResponse(counters=self._statistics())
 
-    def _process(self, request: pb.ProcessRequest) -> pb.ProcessResponse:
+    def _process(
+        self, request: pb.ProcessRequest, context: grpc.ServicerContext
+    ) -> pb.ProcessResponse:
         engine, params = self._engine(), request.params
         binding, key = translation.binding(request), request.entity_key
         # The hot path is first, and not looked up in a table.
@@ -84,7 +94,8 @@ class ProcessingService(services.ProcessingServiceServicer):
             return translation.response(snapshot, params.if_none_match_version)
         if request.operation == pb.OPERATION_TRANSFORM:
             return translation.response(engine.transform(binding, key, params.expression))
-        return translation.response(_write(engine, binding, request))
+        with deadline.watched(context.is_active):
+            return translation.response(_write(engine, binding, request))
 
     def _process_batch(self, request: pb.ProcessBatchRequest) -> list[pb.ProcessResponse]:
         if len(request.items) > limits.ENTITIES_PER_REQUEST_MAX:
@@ -122,6 +133,10 @@ def _require_main(context: grpc.ServicerContext) -> None:
         tls.require_main(context.auth_context())
     except StrongroomError as error:
         status.abort(context, error)
+
+
+def _defect() -> InternalError:
+    return InternalError("an internal error; the log has more")
 
 
 def _unknown_operation() -> InvalidArgumentError:

@@ -20,7 +20,13 @@ from strongroom import blob, ids, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
-from strongroom.errors import IntegrityError, NotFoundError, StrongroomError, TooLargeError
+from strongroom.errors import (
+    IntegrityError,
+    NotFoundError,
+    SchemaViolationError,
+    StrongroomError,
+    TooLargeError,
+)
 
 T = TypeVar("T")
 
@@ -156,7 +162,14 @@ class Engine:
             StaleBindingError: The disk binds the database otherwise.
             StrongroomError: As `Committer.commit`.
         """
-        database, compiled = self._admit(binding, [put])
+        try:
+            database, compiled = self._admit(binding, [put])
+        except SchemaViolationError:
+            # The template may have changed since this very request was accepted.
+            repeated = self._committer.replayed(self._bindings.read(binding), _demand(put))
+            if repeated is None:
+                raise
+            return repeated
         return self._put(database, compiled, put)
 
     def put_many(self, binding: Binding, puts: Sequence[Put]) -> list[Outcome | StrongroomError]:
@@ -284,9 +297,7 @@ class Engine:
             document = _completed(compiled, put.document, put.entity_key, seen, now_ms)
             return Change(document, expires_at(lifetime_s, now_ms))
 
-        content = (b"put", put.document, repr(put.ttl_seconds).encode())
-        demand = Demand(put.entity_key, put.condition, put.request_id, content)
-        return self._committer.commit(database, compiled, demand, replaced)
+        return self._committer.commit(database, compiled, _demand(put), replaced)
 
     def _rewrite(
         self,
@@ -307,6 +318,11 @@ class Engine:
 
         demand = Demand(key, request.condition, request.request_id, content)
         return self._committer.commit(database, compiled, demand, rewritten)
+
+
+def _demand(put: Put) -> Demand:
+    content = (b"put", put.document, str(put.ttl_seconds or 0).encode())
+    return Demand(put.entity_key, put.condition, put.request_id, content)
 
 
 def _gone(seen: State | None, _: int) -> Change:

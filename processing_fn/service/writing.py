@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from processing_fn.domain import entity
 from processing_fn.domain.entity import Change, Outcome, Request, State, Write, Writer
+from processing_fn.service import deadline
 from processing_fn.service.ports import EntityStorage, Place, Transaction
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
@@ -76,6 +77,23 @@ class Committer:
             self._write(transaction, place, write)
         return write.outcome
 
+    def replayed(self, database: Database, demand: Demand) -> Outcome | None:
+        """Return the first answer to a request that was applied before, None for a new one.
+
+        Raises:
+            IdempotencyMismatchError, IntegrityError, UnavailableError: As `commit`.
+        """
+        file_id = self._session.file_id(database.name, database.incarnation, demand.entity_key)
+        place = Place(database.name, database.incarnation, file_id)
+        found = self._storage.load(
+            place, lambda parsed: self._reader.open(parsed, place, demand.entity_key)
+        )
+        if found is None:
+            return None
+        parsed, body, _ = found
+        current = State(parsed.header, body, {})
+        return entity.replay(current, self._request(file_id, demand), self._clock.wall_ms())
+
     def purge(self, database: Database, place: Place) -> None:
         """Put a tombstone in the place of an entity whose time is over; else do nothing.
 
@@ -110,8 +128,18 @@ class Committer:
         session = self._session
         key = session.data_keys.material(write.header.key_id)
         raw = blob.encrypt(write.header, write.body, place.file_id, key, write.header_extra)
-        sidecar = transaction.commit(raw, session.lease.require)
+        sidecar = transaction.commit(raw, self._guard)
         self._reader.keep(place, write.header, write.body, sidecar)
+
+    def _guard(self) -> None:
+        """Refuse at the last moment before the commit point.
+
+        Raises:
+            UnavailableError: The lease has ended, or nobody waits for the answer any more; whoever
+                asked may have been told so by now, and may have asked another worker.
+        """
+        self._session.lease.require()
+        deadline.require()
 
     def _state(
         self, transaction: Transaction, place: Place, entity_key: str | None

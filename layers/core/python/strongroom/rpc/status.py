@@ -15,6 +15,7 @@ from strongroom import errors
 DOMAIN: Final = "strongroom"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 _VERSION: Final = "current_version"
+_DETAILS_BYTES_MAX: Final = 4_096
 _ENTITY_KEY: Final = "entity_key"
 
 _GRPC: Final[dict[type[errors.StrongroomError], int]] = {
@@ -96,6 +97,13 @@ def from_rpc_error(error: grpc.RpcError) -> errors.StrongroomError:
     return errors.InternalError("the call failed in a way that the other side did not name")
 
 
+def is_answer(error: grpc.RpcError) -> bool:
+    """Tell whether the server itself has named the error, rather than gRPC for want of it."""
+    return isinstance(error, grpc.Call) and any(
+        key == DETAILS_KEY for key, _ in error.trailing_metadata() or ()
+    )
+
+
 _TRANSIENT: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -107,10 +115,20 @@ _TRANSIENT: Final = frozenset(
 
 def abort(context: grpc.ServicerContext, error: errors.StrongroomError) -> NoReturn:
     """End a call of a server with an error."""
-    status = to_status(error)
+    status = _capped(to_status(error))
     context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
     context.abort(_STATUS_CODES[status.code], status.message)
     raise AssertionError("abort returned")
+
+
+def _capped(status: status_pb2.Status) -> status_pb2.Status:
+    """Leave violations out until the status fits into trailing metadata."""
+    for detail in status.details:
+        bad_request = error_details_pb2.BadRequest()
+        while detail.ByteSize() > _DETAILS_BYTES_MAX and detail.Unpack(bad_request):
+            del bad_request.field_violations[len(bad_request.field_violations) // 2 :]
+            detail.Pack(bad_request)
+    return status
 
 
 def _bad_request(error: errors.StrongroomError) -> error_details_pb2.BadRequest:

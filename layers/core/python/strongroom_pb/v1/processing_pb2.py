@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from strongroom_pb.v1 import common_pb2 as strongroom__pb_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!strongroom_pb/v1/processing.proto\x12\x10strongroom_pb.v1\x1a\x17google/rpc/status.proto\x1a\x1dstrongroom_pb/v1/common.proto\"\xbd\x01\n\x0eProcessRequest\x12\x15\n\rdatabase_name\x18\x01 \x01(\t\x12\x12\n\nentity_key\x18\x02 \x01(\t\x12\x11\n\tschema_id\x18\x03 \x01(\t\x12.\n\toperation\x18\x04 \x01(\x0e\x32\x1b.strongroom_pb.v1.Operation\x12(\n\x06params\x18\x05 \x01(\x0b\x32\x18.strongroom_pb.v1.Params\x12\x13\n\x0bincarnation\x18\x06 \x01(\t\"\xa6\x01\n\x06Params\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12.\n\tcondition\x18\x02 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x04 \x01(\x03\x12\x1d\n\x15if_none_match_version\x18\x05 \x01(\x03\x12\x12\n\nexpression\x18\x06 \x01(\t\"_\n\x0fProcessResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.strongroom_pb.v1.Result\"u\n\x06Result\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x32\n\x08metadata\x18\x02 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x14\n\x0cnot_modified\x18\x04 \x01(\x08\"\xb0\x01\n\x13ProcessBatchRequest\x12\x15\n\rdatabase_name\x18\x01 \x01(\t\x12\x11\n\tschema_id\x18\x02 \x01(\t\x12.\n\toperation\x18\x03 \x01(\x0e\x32\x1b.strongroom_pb.v1.Operation\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12*\n\x05items\x18\x05 \x03(\x0b\x32\x1b.strongroom_pb.v1.BatchItem\"I\n\tBatchItem\x12\x12\n\nentity_key\x18\x01 \x01(\t\x12(\n\x06params\x18\x02 \x01(\x0b\x32\x18.strongroom_pb.v1.Params\"L\n\x14ProcessBatchResponse\x12\x34\n\tresponses\x18\x01 \x03(\x0b\x32!.strongroom_pb.v1.ProcessResponse\"t\n\x0bScanRequest\x12\x15\n\rdatabase_name\x18\x01 \x01(\t\x12\x11\n\tschema_id\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12&\n\x05query\x18\x04 \x01(\x0b\x32\x17.strongroom_pb.v1.Query\"{\n\x05Query\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x14\n\x0ckey_prefixes\x18\x02 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x0e\n\x06select\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\x12\r\n\x05scope\x18\x07 \x01(\t\"t\n\x0cScanResponse\x12\x31\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x1f.strongroom_pb.v1.ScannedEntity\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x10\n\x08\x65xamined\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x61maged\x18\x04 \x01(\x03\"i\n\rScannedEntity\x12\x12\n\nentity_key\x18\x01 \x01(\t\x12\x32\n\x08metadata\x18\x02 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\"\x16\n\x14GetStatisticsRequest\"\x91\x01\n\x15GetStatisticsResponse\x12G\n\x08\x63ounters\x18\x01 \x03(\x0b\x32\x35.strongroom_pb.v1.GetStatisticsResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*\xe9\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x11\n\rOPERATION_GET\x10\x01\x12\x11\n\rOPERATION_PUT\x10\x02\x12\x14\n\x10OPERATION_DELETE\x10\x03\x12\x19\n\x15OPERATION_MERGE_PATCH\x10\x04\x12\x18\n\x14OPERATION_JSON_PATCH\x10\x05\x12\x17\n\x13OPERATION_TRANSFORM\x10\x06\x12\x1f\n\x1bOPERATION_STORE_TRANSFORMED\x10\x07\x12\x16\n\x12OPERATION_VALIDATE\x10\x08\x32\xeb\x02\n\x11ProcessingService\x12N\n\x07Process\x12 .strongroom_pb.v1.ProcessRequest\x1a!.strongroom_pb.v1.ProcessResponse\x12]\n\x0cProcessBatch\x12%.strongroom_pb.v1.ProcessBatchRequest\x1a&.strongroom_pb.v1.ProcessBatchResponse\x12\x45\n\x04Scan\x12\x1d.strongroom_pb.v1.ScanRequest\x1a\x1e.strongroom_pb.v1.ScanResponse\x12`\n\rGetStatistics\x12&.strongroom_pb.v1.GetStatisticsRequest\x1a\'.strongroom_pb.v1.GetStatisticsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!strongroom_pb/v1/processing.proto\x12\x10strongroom_pb.v1\x1a\x17google/rpc/status.proto\x1a\x1dstrongroom_pb/v1/common.proto\"\xbd\x01\n\x0eProcessRequest\x12\x15\n\rdatabase_name\x18\x01 \x01(\t\x12\x12\n\nentity_key\x18\x02 \x01(\t\x12\x11\n\tschema_id\x18\x03 \x01(\t\x12.\n\toperation\x18\x04 \x01(\x0e\x32\x1b.strongroom_pb.v1.Operation\x12(\n\x06params\x18\x05 \x01(\x0b\x32\x18.strongroom_pb.v1.Params\x12\x13\n\x0bincarnation\x18\x06 \x01(\t\"\xa6\x01\n\x06Params\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12.\n\tcondition\x18\x02 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x04 \x01(\x03\x12\x1d\n\x15if_none_match_version\x18\x05 \x01(\x03\x12\x12\n\nexpression\x18\x06 \x01(\t\"_\n\x0fProcessResponse\x12\"\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.Status\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x18.strongroom_pb.v1.Result\"u\n\x06Result\x12\x10\n\x08\x64ocument\x18\x01 \x01(\x0c\x12\x32\n\x08metadata\x18\x02 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x08\x12\x14\n\x0cnot_modified\x18\x04 \x01(\x08\"\xb0\x01\n\x13ProcessBatchRequest\x12\x15\n\rdatabase_name\x18\x01 \x01(\t\x12\x11\n\tschema_id\x18\x02 \x01(\t\x12.\n\toperation\x18\x03 \x01(\x0e\x32\x1b.strongroom_pb.v1.Operation\x12\x13\n\x0bincarnation\x18\x04 \x01(\t\x12*\n\x05items\x18\x05 \x03(\x0b\x32\x1b.strongroom_pb.v1.BatchItem\"I\n\tBatchItem\x12\x12\n\nentity_key\x18\x01 \x01(\t\x12(\n\x06params\x18\x02 \x01(\x0b\x32\x18.strongroom_pb.v1.Params\"p\n\x14ProcessBatchResponse\x12\x34\n\tresponses\x18\x01 \x03(\x0b\x32!.strongroom_pb.v1.ProcessResponse\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"t\n\x0bScanRequest\x12\x15\n\rdatabase_name\x18\x01 \x01(\t\x12\x11\n\tschema_id\x18\x02 \x01(\t\x12\x13\n\x0bincarnation\x18\x03 \x01(\t\x12&\n\x05query\x18\x04 \x01(\x0b\x32\x17.strongroom_pb.v1.Query\"{\n\x05Query\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x14\n\x0ckey_prefixes\x18\x02 \x03(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x0e\n\x06select\x18\x04 \x01(\t\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\x12\r\n\x05scope\x18\x07 \x01(\t\"t\n\x0cScanResponse\x12\x31\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x1f.strongroom_pb.v1.ScannedEntity\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\x10\n\x08\x65xamined\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x61maged\x18\x04 \x01(\x03\"i\n\rScannedEntity\x12\x12\n\nentity_key\x18\x01 \x01(\t\x12\x32\n\x08metadata\x18\x02 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\"\x16\n\x14GetStatisticsRequest\"\x91\x01\n\x15GetStatisticsResponse\x12G\n\x08\x63ounters\x18\x01 \x03(\x0b\x32\x35.strongroom_pb.v1.GetStatisticsResponse.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01*\xe9\x01\n\tOperation\x12\x19\n\x15OPERATION_UNSPECIFIED\x10\x00\x12\x11\n\rOPERATION_GET\x10\x01\x12\x11\n\rOPERATION_PUT\x10\x02\x12\x14\n\x10OPERATION_DELETE\x10\x03\x12\x19\n\x15OPERATION_MERGE_PATCH\x10\x04\x12\x18\n\x14OPERATION_JSON_PATCH\x10\x05\x12\x17\n\x13OPERATION_TRANSFORM\x10\x06\x12\x1f\n\x1bOPERATION_STORE_TRANSFORMED\x10\x07\x12\x16\n\x12OPERATION_VALIDATE\x10\x08\x32\xeb\x02\n\x11ProcessingService\x12N\n\x07Process\x12 .strongroom_pb.v1.ProcessRequest\x1a!.strongroom_pb.v1.ProcessResponse\x12]\n\x0cProcessBatch\x12%.strongroom_pb.v1.ProcessBatchRequest\x1a&.strongroom_pb.v1.ProcessBatchResponse\x12\x45\n\x04Scan\x12\x1d.strongroom_pb.v1.ScanRequest\x1a\x1e.strongroom_pb.v1.ScanResponse\x12`\n\rGetStatistics\x12&.strongroom_pb.v1.GetStatisticsRequest\x1a\'.strongroom_pb.v1.GetStatisticsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETSTATISTICSRESPONSE_COUNTERSENTRY']._loaded_options = None
   _globals['_GETSTATISTICSRESPONSE_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_OPERATION']._serialized_start=1661
-  _globals['_OPERATION']._serialized_end=1894
+  _globals['_OPERATION']._serialized_start=1697
+  _globals['_OPERATION']._serialized_end=1930
   _globals['_PROCESSREQUEST']._serialized_start=112
   _globals['_PROCESSREQUEST']._serialized_end=301
   _globals['_PARAMS']._serialized_start=304
@@ -50,21 +50,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHITEM']._serialized_start=867
   _globals['_BATCHITEM']._serialized_end=940
   _globals['_PROCESSBATCHRESPONSE']._serialized_start=942
-  _globals['_PROCESSBATCHRESPONSE']._serialized_end=1018
-  _globals['_SCANREQUEST']._serialized_start=1020
-  _globals['_SCANREQUEST']._serialized_end=1136
-  _globals['_QUERY']._serialized_start=1138
-  _globals['_QUERY']._serialized_end=1261
-  _globals['_SCANRESPONSE']._serialized_start=1263
-  _globals['_SCANRESPONSE']._serialized_end=1379
-  _globals['_SCANNEDENTITY']._serialized_start=1381
-  _globals['_SCANNEDENTITY']._serialized_end=1486
-  _globals['_GETSTATISTICSREQUEST']._serialized_start=1488
-  _globals['_GETSTATISTICSREQUEST']._serialized_end=1510
-  _globals['_GETSTATISTICSRESPONSE']._serialized_start=1513
-  _globals['_GETSTATISTICSRESPONSE']._serialized_end=1658
-  _globals['_GETSTATISTICSRESPONSE_COUNTERSENTRY']._serialized_start=1611
-  _globals['_GETSTATISTICSRESPONSE_COUNTERSENTRY']._serialized_end=1658
-  _globals['_PROCESSINGSERVICE']._serialized_start=1897
-  _globals['_PROCESSINGSERVICE']._serialized_end=2260
+  _globals['_PROCESSBATCHRESPONSE']._serialized_end=1054
+  _globals['_SCANREQUEST']._serialized_start=1056
+  _globals['_SCANREQUEST']._serialized_end=1172
+  _globals['_QUERY']._serialized_start=1174
+  _globals['_QUERY']._serialized_end=1297
+  _globals['_SCANRESPONSE']._serialized_start=1299
+  _globals['_SCANRESPONSE']._serialized_end=1415
+  _globals['_SCANNEDENTITY']._serialized_start=1417
+  _globals['_SCANNEDENTITY']._serialized_end=1522
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=1524
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=1546
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=1549
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=1694
+  _globals['_GETSTATISTICSRESPONSE_COUNTERSENTRY']._serialized_start=1647
+  _globals['_GETSTATISTICSRESPONSE_COUNTERSENTRY']._serialized_end=1694
+  _globals['_PROCESSINGSERVICE']._serialized_start=1933
+  _globals['_PROCESSINGSERVICE']._serialized_end=2296
 # @@protoc_insertion_point(module_scope)
