@@ -80,6 +80,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
 def rest_from_environment(environment: Mapping[str, str] = os.environ) -> RestSettings:
     """Return the REST face's settings; raises as `from_environment`."""
     host, port = _address(environment, "HTTP_LISTEN", "127.0.0.1:8080")
+    host = host.strip("[]")  # of an IPv6 address; gRPC wants them, sockets do not
     certificate = environment.get("STRONGROOM_SERVER_CERTIFICATE_FILE")
     return RestSettings(
         host=host,

@@ -18,7 +18,7 @@ from cli.emulation import seed
 from cli.emulation.deployment import LocalDeployment
 from main_api import bootstrap
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import Found, PutItem, Written
+from main_api.service.ports import Found, WriteItem, WriteKind, Written
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.service.ports import Subscription
 from processing_fn.service.session import Lease, Session, open_session
@@ -27,7 +27,6 @@ from strongroom.clock import SystemClock
 from strongroom.configuration import Database
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.durable import LocalFilesystem
-from strongroom.entity import UNCONDITIONAL
 from strongroom.errors import UnavailableError
 from strongroom.layout import blob_name, sidecar_name
 from strongroom.rpc.tls import Identity
@@ -88,8 +87,8 @@ class Stage:
 
     def write(self, worker_id: str, entity_key: str, document: bytes) -> Written:
         """Write an entity through a worker of our choice."""
-        item = PutItem(entity_key, document, UNCONDITIONAL, f"/{ids.new_id()}", None)
-        return self.main.workers.put(self._worker(worker_id), self.database, item, _CALL_S)
+        item = WriteItem(WriteKind.PUT, entity_key, document, request_id=f"/{ids.new_id()}")
+        return self.main.workers.write(self._worker(worker_id), self.database, item, _CALL_S)
 
     def files(self) -> tuple[Path, Path]:
         """Return the paths of the entity's blob and sidecar, as its keys name them."""

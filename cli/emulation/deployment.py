@@ -1,6 +1,6 @@
 """A whole deployment below one directory: what `strongroom up` runs.
 
-<root>/shared/     the shared directory (docs/architecture.md)
+<root>/shared/     the shared directory (docs/design.md, section 3)
 <root>/kms/        the emulated master key
 <root>/pki/        certificates
 <root>/run/        logs and ready files of the processes
@@ -9,6 +9,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from main_api import bootstrap
 from main_api.settings import Settings
 from strongroom import durable, limits
 from strongroom.clock import SystemClock
-from strongroom.errors import ConflictError
+from strongroom.errors import ConflictError, UnauthenticatedError
 from strongroom.layout import Layout
 from strongroom.rpc import tls
 from strongroom.rpc.tls import Identity
@@ -62,6 +63,7 @@ class LocalDeployment:
         self._clock = SystemClock()
         self._kms = EmulatedKms(self._root / "kms" / "master-key.json")
         self._children: dict[str, Child] = {}
+        self._coming_up: set[str] = set()
         self._http_port = 0
         self._grpc_port = 0
         self._subscription_port = 0
@@ -134,11 +136,14 @@ class LocalDeployment:
             self._children[name].wait_until_ready(_READY_S)
 
     def watch(self) -> bool:
-        """Restart what has died; tell whether a restarted process has come to serve."""
-        restarted = [child for child in self._children.values() if child.keep_alive()]
-        for child in restarted:
-            child.wait_until_ready(_READY_S)
-        return bool(restarted)
+        """Restart what has died; tell whether a restarted process has come to serve.
+
+        It waits for none of them: while one comes up, another one may die.
+        """
+        self._coming_up |= {n for n, child in self._children.items() if child.keep_alive()}
+        arrived = {name for name in self._coming_up if self._children[name].announced()}
+        self._coming_up -= arrived
+        return bool(arrived)
 
     def stop(self) -> None:
         """End the workers, then the Main Worker, then the emulated KMS."""
@@ -155,7 +160,7 @@ class LocalDeployment:
             self._lock.close()
 
     def facts(self) -> dict[str, Any]:
-        """Return what stands in the ready file (interface: `strongroom up`)."""
+        """Return what stands in the ready file of `strongroom up`."""
         return {
             "http_url": self.http_url,
             "grpc_address": self.grpc_address,
@@ -203,7 +208,11 @@ class LocalDeployment:
         filesystem, path = durable.LocalFilesystem(), self._root / "admin.json"
         raw = durable.read_file(filesystem, str(path), limits.CONFIG_FILE_BYTES_MAX)
         if raw is not None:
-            return msgspec.json.decode(raw, type=Credentials)
+            kept = msgspec.json.decode(raw, type=Credentials)
+            # They are of no use where somebody has removed the shared directory.
+            with suppress(UnauthenticatedError):
+                main.access.issue_token(kept.client_id, kept.client_secret, "")
+                return kept
         secret = main.provisioning.put_administrator("admin")
         made = Credentials("admin", secret)
         curl = f'user = "{made.client_id}:{made.client_secret}"\n'
@@ -234,6 +243,9 @@ class LocalDeployment:
         ports = grpc.wait_until_ready(_READY_S)
         self._grpc_port, self._subscription_port = ports["client_port"], ports["subscription_port"]
         self._http_port = rest.wait_until_ready(_READY_S)["port"]
+        rest.wait_until_connectable(
+            self._options.http.rpartition(":")[0], self._http_port, _READY_S
+        )
         # A restarted process has to be found where the first one was.
         grpc.environment["STRONGROOM_GRPC_LISTEN"] = self.grpc_address
         grpc.environment["STRONGROOM_SUBSCRIPTION_LISTEN"] = self.subscription_address

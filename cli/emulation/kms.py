@@ -7,6 +7,7 @@ file, or reach the port, can open the keyring. Real deployments use AWS KMS.
 
 import base64
 import logging
+import os
 from pathlib import Path
 from typing import Final
 
@@ -64,7 +65,9 @@ class EmulatedKms:
             "AWS_SECRET_ACCESS_KEY": "emulated",
             "AWS_DEFAULT_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "127.0.0.1,localhost",
+            # boto3 must not look for the loopback behind a proxy.
+            "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1,localhost"])),
+            "no_proxy": ",".join(filter(None, [os.environ.get("no_proxy"), "127.0.0.1,localhost"])),
             "STRONGROOM_KMS_KEY_ARN": self.key_arn,
         }
 

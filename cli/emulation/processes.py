@@ -1,9 +1,11 @@
 """Child processes: started, watched, restarted, ended."""
 
 import os
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -88,6 +90,20 @@ class Child:
             pause.wait(_POLL_S)
         raise UnavailableError(f"{self.name} is not ready after {timeout_s} s; see {self.log_file}")
 
+    def wait_until_connectable(self, host: str, port: int, timeout_s: float) -> None:
+        """Wait until it listens: granian binds its port before and listens later.
+
+        Raises:
+            UnavailableError: As `wait_until_ready`.
+        """
+        ends_at_s = self.clock.boot_s() + timeout_s
+        pause = threading.Event()
+        while self.clock.boot_s() < ends_at_s and self.is_running():
+            with suppress(OSError), socket.create_connection((host.strip("[]"), port), _POLL_S):
+                return
+            pause.wait(_POLL_S)
+        raise UnavailableError(f"{self.name} does not listen:\n{self._log_tail()}")
+
     def announced(self) -> dict[str, Any] | None:
         """Return what it has announced since its last start."""
         filesystem = durable.LocalFilesystem()
@@ -104,13 +120,13 @@ class Child:
         if self.is_running():
             if now_s - self._started_s > _HEALTHY_AFTER_S:
                 self._backoff_s = _BACKOFF_FIRST_S
-            self._restart_at_s = 0.0
             return False
         if self._restart_at_s == 0.0:
             self._restart_at_s = now_s + self._backoff_s
             self._backoff_s = min(2 * self._backoff_s, _BACKOFF_LONGEST_S)
         if now_s < self._restart_at_s:
             return False
+        self._restart_at_s = 0.0
         self.start()
         return True
 

@@ -6,6 +6,7 @@ itself refuses to open it under another one. Algorithm: AES-256-GCM with HKDF an
 without the signature, because whoever may decrypt here may also encrypt.
 """
 
+import logging
 from typing import Final
 
 import aws_encryption_sdk
@@ -22,6 +23,7 @@ _PURPOSE: Final = "strongroom-keyring-root"
 _CONNECT_S: Final = 2
 _READ_S: Final = 5
 _ATTEMPTS: Final = 3
+_ABOUT_THE_MESSAGE: Final = {"InvalidCiphertextException", "IncorrectKeyException"}
 _SUITE: Final = AlgorithmSuite.AES_256_GCM_HKDF_SHA512_COMMIT_KEY
 
 
@@ -49,8 +51,12 @@ class KmsKeyProvider:
         """Decrypt the root: one Decrypt."""
         try:
             root, header = _client().decrypt(source=message, key_provider=self._master_keys())
-        except (AWSEncryptionSDKClientError, BotoCoreError, ClientError) as error:
-            raise self._unavailable(error) from error
+        except Exception as error:  # the SDK lets through whatever a damaged message leads to
+            if _is_about_the_service(error):
+                raise self._unavailable(error) from error
+            raise IntegrityError(
+                f"the keyring's root was changed, or was not wrapped by {self._key_arn}"
+            ) from error
         for name, value in _context(deployment).items():
             if header.encryption_context.get(name) != value:
                 raise IntegrityError("the keyring's root belongs to another deployment")
@@ -81,7 +87,21 @@ class KmsKeyProvider:
         )
 
 
+def _is_about_the_service(error: BaseException) -> bool:
+    """Tell KMS's refusals and failures from a message that does not open."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ClientError):
+            return seen.response.get("Error", {}).get("Code") not in _ABOUT_THE_MESSAGE
+        if isinstance(seen, BotoCoreError):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
 def _client() -> aws_encryption_sdk.EncryptionSDKClient:
+    # The SDK logs tracebacks of errors that it raises as well.
+    logging.getLogger("aws_encryption_sdk").setLevel(logging.CRITICAL + 1)
     return aws_encryption_sdk.EncryptionSDKClient(
         commitment_policy=CommitmentPolicy.REQUIRE_ENCRYPT_REQUIRE_DECRYPT
     )

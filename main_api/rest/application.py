@@ -124,6 +124,12 @@ class StrongroomApp(Chalice):
         headers[REQUEST_ID_HEADER] = mine.request_id
         return answer
 
+    def refuse(self, error: StrongroomError, headers: dict[str, str]) -> dict[str, Any]:
+        """Answer a request that never became an event."""
+        request_id = _request_id({"headers": headers})
+        answer = problems.response(error, request_id, {REQUEST_ID_HEADER: request_id})
+        return answer.to_dict(self.api.binary_types)
+
     def _admit(self, event: Event) -> None:
         """Check path, method and token, in this order, before Chalice sees the request."""
         resource = event["requestContext"]["resourcePath"]

@@ -33,12 +33,11 @@ def for_write(if_match: str | None, if_none_match: str | None) -> Condition:
     return UNCONDITIONAL
 
 
-def known_version(if_none_match: str | None) -> int:
-    """Return the version that a reader has, 0 for none or one that cannot be ours."""
-    if if_none_match is None:
-        return 0
-    match = _ETAG.fullmatch(if_none_match.replace("W/", "", 1))
-    return int(match[1]) if match else 0
+def known_versions(if_none_match: str | None) -> frozenset[int]:
+    """Return the versions that a reader has; what cannot be one of ours is passed over."""
+    tags = [] if if_none_match is None else if_none_match.split(",")
+    matches = [_ETAG.fullmatch(tag.strip().removeprefix("W/")) for tag in tags]
+    return frozenset(int(match[1]) for match in matches if match is not None)
 
 
 def _version(header: str, value: str) -> int:

@@ -68,11 +68,14 @@ def _add_reading(app: StrongroomApp) -> None:
         if len(set(keys)) > 1:
             many = entities.get_many(app.caller, database, keys)
             return json_response(_mapping([(found.key, found.document) for found in many]))
-        known = conditions.known_version(app.request.headers.get("if-none-match"))
-        found = entities.get(app.caller, database, keys[0], known)
+        if_none_match = app.request.headers.get("if-none-match")
+        known = conditions.known_versions(if_none_match)
+        # With one version the worker can leave the document out.
+        (only,) = known if len(known) == 1 else (0,)
+        found = entities.get(app.caller, database, keys[0], only)
         headers = {"ETag": conditions.etag(found.metadata.version)}
-        if found.not_modified:
-            return Response("", {**headers}, 304)
+        if found.metadata.version in known or (if_none_match or "").strip() == "*":
+            return Response("", {**headers, "Cache-Control": "no-store"}, 304)
         return json_response(_mapping([(found.key, found.document)]), headers=headers)
 
     @app.route("/entity/{database}/query", methods=["POST"])

@@ -52,7 +52,8 @@ def response(
         headers: Further headers.
         members: Further members of the problem (RFC 9457 section 3.2).
     """
-    status = _HTTP[type(error)]
+    # A subclass without a row of its own is answered as its parent is.
+    status = next(_HTTP[kind] for kind in type(error).__mro__ if kind in _HTTP)
     problem: dict[str, Any] = {
         "type": _TYPE + error.code,
         "title": error.title,

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from main_api.rest.application import Event, StrongroomApp
 from strongroom import limits
+from strongroom.errors import InvalidArgumentError
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -33,16 +34,22 @@ class WsgiAdapter:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        answer = self._app(self._event(environ), None)
+        headers = _headers(environ)
+        try:
+            event = self._event(environ, headers)
+        except InvalidArgumentError as error:
+            answer = self._app.refuse(error, headers)
+        else:
+            answer = self._app(event, None)
         body = answer.get("body") or ""
         data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
-        headers = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
-        headers.append(("Content-Length", str(len(data))))
+        sent = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
+        sent.append(("Content-Length", str(len(data))))
         status = HTTPStatus(answer["statusCode"])
-        start_response(f"{status.value} {status.phrase}", headers)
+        start_response(f"{status.value} {status.phrase}", sent)
         return [data]
 
-    def _event(self, environ: Environ) -> Event:
+    def _event(self, environ: Environ, headers: dict[str, str]) -> Event:
         path = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
         resource, parameters = self._match(path)
         method = environ["REQUEST_METHOD"]
@@ -52,7 +59,7 @@ class WsgiAdapter:
             "resource": resource,
             "path": path,
             "httpMethod": method,
-            "headers": _headers(environ),
+            "headers": headers,
             "multiValueQueryStringParameters": query or None,
             "pathParameters": parameters,
             "stageVariables": None,
@@ -87,9 +94,14 @@ def _headers(environ: Environ) -> dict[str, str]:
 
 def _query(text: str) -> dict[str, list[str]]:
     query: dict[str, list[str]] = {}
-    pairs = parse_qsl(
-        text, keep_blank_values=True, errors="surrogateescape", max_num_fields=_PARAMETERS_MAX
-    )
+    try:
+        pairs = parse_qsl(
+            text, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS_MAX
+        )
+    except ValueError as error:
+        raise InvalidArgumentError(
+            f"the query is at most {_PARAMETERS_MAX} parameters of UTF-8, percent-encoded"
+        ) from error
     for name, value in pairs:
         query.setdefault(name, []).append(value)
     return query

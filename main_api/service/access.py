@@ -24,6 +24,13 @@ _SECRET_LABEL = b"strongroom/client-secret/v1"
 _SCHEME = "bearer "
 
 
+class _NotCached:
+    """Tells "not cached" from "there is no such client"."""
+
+
+_NOT_CACHED = _NotCached()
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """An authenticated client.
@@ -166,8 +173,10 @@ class Access:
 
     def _client(self, client_id: str) -> ClientRecord | None:
         with self._lock:
-            if client_id in self._clients:
-                return self._clients[client_id]
+            # One look: an entry may expire between two.
+            known = self._clients.get(client_id, _NOT_CACHED)
+        if not isinstance(known, _NotCached):
+            return known
         client = self._store.client(client_id)
         with self._lock:
             self._clients[client_id] = client

@@ -20,11 +20,21 @@ def admit(text: bytes) -> None:
     schema = jsontext.parse(text)
     if not isinstance(schema, dict | bool):
         raise InvalidDocumentError("a JSON Schema is an object, true or false")
-    dialect = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    if isinstance(schema, dict) and not isinstance(schema.get("$schema", ""), str):
+        raise InvalidDocumentError("$schema names a draft by its URI")
+    try:
+        dialect = jsonschema.validators.validator_for(
+            schema, default=jsonschema.Draft202012Validator
+        )
+    except ValueError as error:
+        raise InvalidDocumentError("$schema names a draft by its URI") from error
     # Without formats: with them, valid patterns such as \p{Letter} are refused.
     metaschema = dialect(dialect.META_SCHEMA)
-    error = best_match(metaschema.iter_errors(msgspec.json.decode(text)))
-    if error is not None:
-        raise InvalidDocumentError(f"not a JSON Schema: {error.message}")
+    try:
+        refusal = best_match(metaschema.iter_errors(msgspec.json.decode(text)))
+    except msgspec.MsgspecError as beyond:
+        raise InvalidDocumentError("a number in the schema is beyond a double") from beyond
+    if refusal is not None:
+        raise InvalidDocumentError(f"not a JSON Schema: {refusal.message}")
     templates.compile_schema(schema)
     enrichment.of_schema(schema)

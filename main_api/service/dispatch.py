@@ -13,6 +13,7 @@ from strongroom.errors import (
     BusyError,
     OutcomeUnknownError,
     RateLimitedError,
+    StaleBindingError,
     StrongroomError,
     UnavailableError,
 )
@@ -90,6 +91,9 @@ class Dispatcher:
                 return attempt(worker, min(attempt_s, left_s))
             except BusyError:
                 raise
+            except StaleBindingError as error:
+                # The database was changed between our look at it and the worker's.
+                raise UnavailableError(error.detail, retry_after_s=1) from error
             except (UnavailableError, RateLimitedError) as error:
                 failure = error
         raise failure

@@ -7,6 +7,8 @@ the same worker supersedes an earlier one.
 
 from dataclasses import dataclass
 
+import msgspec
+
 from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits, tokens
@@ -16,6 +18,7 @@ from strongroom.errors import InvalidArgumentError, UnauthenticatedError
 from strongroom.keyring import WORKER_PURPOSES, Key, Keyring, Purpose, State
 
 _ADDRESS_CHARS_MAX = 260
+_TIME_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class Subscriptions:
         )
         return Grant(
             deployment=self._keyring.deployment,
-            token=self._token(worker_id, ids.new_id()),
+            token=self._token(worker_id, self._new_subscription_id()),
             key_id=self._keyring.active(Purpose.DATA).key_id,
             lease_s=limits.LEASE_SECONDS,
             keys=keys,
@@ -90,6 +93,11 @@ class Subscriptions:
         host, _, port = address.rpartition(":")
         if not host or not port.isdecimal() or len(address) > _ADDRESS_CHARS_MAX:
             raise InvalidArgumentError("the address is host:port")
+        known = self._store.worker(worker_id)
+        if known is not None and known.subscription_id >= subscription_id:
+            is_same = known.subscription_id == subscription_id
+            if not (is_same and known.is_live(self._clock.wall_ms())):
+                raise UnauthenticatedError("the subscription is over; subscribe anew")
         self._remove_the_long_gone()
         return self._list(
             WorkerRecord(
@@ -112,8 +120,9 @@ class Subscriptions:
 
     def leave(self, proven_id: str, worker_id: str, token: str) -> None:
         """List the worker no longer; raises as `renew`."""
-        self._own_record(proven_id, worker_id, token)
-        self._store.remove_worker(worker_id)
+        record = self._own_record(proven_id, worker_id, token)
+        # The record stays for a while, so that this subscription cannot register again.
+        self._store.put_worker(msgspec.structs.replace(record, lease_until_ms=0))
 
     def _own_record(self, proven_id: str, worker_id: str, token: str) -> WorkerRecord:
         subscription_id = self._verify(proven_id, worker_id, token)
@@ -126,22 +135,19 @@ class Subscriptions:
 
     def _list(self, record: WorkerRecord) -> Lease:
         now_ms = self._clock.wall_ms()
-        self._store.put_worker(
-            WorkerRecord(
-                worker_id=record.worker_id,
-                address=record.address,
-                subscription_id=record.subscription_id,
-                registered_at=record.registered_at,
-                lease_until_ms=now_ms + limits.LEASE_SECONDS * 1000,
-            )
-        )
+        lease_until_ms = now_ms + limits.LEASE_SECONDS * 1000
+        self._store.put_worker(msgspec.structs.replace(record, lease_until_ms=lease_until_ms))
         token = self._token(record.worker_id, record.subscription_id)
         return Lease(token, limits.LEASE_SECONDS, now_ms)
+
+    def _new_subscription_id(self) -> str:
+        """Return a random id that sorts after every earlier one, by the millisecond."""
+        return f"{self._clock.wall_ms():012x}{ids.new_id(64)}"
 
     def _remove_the_long_gone(self) -> None:
         long_ago_ms = self._clock.wall_ms() - limits.REGISTRY_KEPT_SECONDS * 1000
         for record in self._store.workers():
-            if record.lease_until_ms < long_ago_ms:
+            if record.lease_until_ms < long_ago_ms and _subscribed_ms(record) < long_ago_ms:
                 self._store.remove_worker(record.worker_id)
 
     def _seal(self, key: Key, worker_id: str, public_key: bytes) -> SealedKey:
@@ -171,6 +177,10 @@ class Subscriptions:
         if claims.subject != worker_id or len(claims.scope) != 1:
             raise UnauthenticatedError("the token is another worker's")
         return next(iter(claims.scope))
+
+
+def _subscribed_ms(record: WorkerRecord) -> int:
+    return int(record.subscription_id[:_TIME_DIGITS], 16)
 
 
 def _require_own_name(proven_id: str, worker_id: str) -> None:

@@ -65,7 +65,7 @@ def test_bad_patches_over_rest(
 
 def test_transform_over_rest(http: httpx.Client, key: str) -> None:
     """POST /transform answers otherwise than the interface says."""
-    body = {"key": key, "expression": "chat[0].text"}
+    body: dict[str, object] = {"key": key, "expression": "chat[0].text"}
     shown = http.post("/entity/chatdb/transform", json=body)
     assert shown.json() == {key: "HERE TEXT"}
     body = {"key": key, "expression": "{chat: chat[?type=='user']}", "store": True}
@@ -108,7 +108,7 @@ def test_changes_over_grpc(deployment: Deployment, http: httpx.Client, key: str)
     failing = entity_pb2.PatchEntityRequest(database="chatdb", key=key, json_patch=test)
     with pytest.raises(grpc.RpcError) as refused:
         stub.PatchEntity(failing, metadata=metadata)
-    assert refused.value.code() == grpc.StatusCode.ALREADY_EXISTS  # type: ignore[attr-defined]
+    assert refused.value.code() == grpc.StatusCode.ALREADY_EXISTS
     assert http.get("/entity/chatdb", params={"key": key}).json() == {key: CHAT}
 
 

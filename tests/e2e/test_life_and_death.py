@@ -87,7 +87,7 @@ def test_without_a_worker_the_answer_says_when_to_try_again(own: Deployment) -> 
             kill(pid)
         answer = http.get("/entity/chatdb", params={"key": "there"})
         if answer.status_code != 200:
-            assert answer.status_code == 503
+            assert answer.status_code == 503, answer.text
             assert int(answer.headers["Retry-After"]) >= 1
 
         def served() -> bool:

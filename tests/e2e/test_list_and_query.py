@@ -33,7 +33,7 @@ def database(http: httpx.Client) -> str:
 
 def test_following_the_links_lists_everything_once(http: httpx.Client, database: str) -> None:
     """A client that follows `Link` misses entities, or never comes to the end."""
-    found: list[str] = []
+    found: list[tuple[str, int]] = []
     url: str | None = f"/entity/{database}?limit=7&select=n"
     while url is not None:
         answer = http.get(url)

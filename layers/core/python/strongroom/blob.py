@@ -20,7 +20,6 @@ does not know are authenticated and carried along.
 A blob is parsed in two steps, so that whoever needs the header alone needs no key.
 """
 
-import base64
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from strongroom import limits
+from strongroom import base64text, limits
 from strongroom.clock import from_rfc3339
 from strongroom.crypto import aead
 from strongroom.errors import IntegrityError
@@ -102,12 +101,12 @@ class RequestRecord:
         """Return the 33 bytes of the record as base64: 12, 8, 6 (version), 6 (at_ms), 1."""
         numbers = self.version.to_bytes(6, "big") + self.at_ms.to_bytes(6, "big")
         raw = self.keyed_hash + self.digest + numbers + bytes([self.created])
-        return base64.b64encode(raw).decode()
+        return base64text.encode(raw)
 
     @classmethod
     def unpack(cls, text: str) -> "RequestRecord":
         """Return the record of a base64 text; raises ValueError."""
-        raw = base64.b64decode(text, validate=True)
+        raw = base64text.decode(text)
         if len(raw) != _RECORD_BYTES:
             raise ValueError("not a request record")
         version, at_ms = int.from_bytes(raw[20:26], "big"), int.from_bytes(raw[26:32], "big")
@@ -205,7 +204,7 @@ def decrypt_with(opener: aead.Cipher, parsed: Parsed, file_id: bytes) -> Body:
     """Return what lies inside, with a cipher made before; raises as `decrypt`."""
     raw, offset = parsed.raw, parsed.ciphertext_offset
     try:
-        iv = base64.b64decode(parsed.header.iv, validate=True)
+        iv = base64text.decode(parsed.header.iv)
     except ValueError as error:
         raise IntegrityError("the header cannot be read") from error
     return _body(opener.open(iv, raw[offset:], raw[:offset] + file_id), parsed.header)
@@ -244,19 +243,19 @@ def encrypt(
         {"key": body.entity_key, "requests": [r.pack() for r in body.requests], **body.extra}
     )
     plaintext = _LENGTH.pack(len(prelude)) + prelude + (body.document or b"")
-    iv = base64.b64decode(header.iv)
+    iv = base64text.decode(header.iv)
     return prefix + cipher(data_key, file_id).seal(iv, plaintext, prefix + file_id)
 
 
 def fresh_iv() -> str:
     """Return a random IV as the header holds it."""
-    return base64.b64encode(aead.new_iv()).decode()
+    return base64text.encode(aead.new_iv())
 
 
 def sidecar(parsed: Parsed) -> bytes:
     """Return the bytes of the sidecar that belongs to a blob: its header and tag, readable."""
     members = msgspec.to_builtins(parsed.header) | parsed.extra()
-    members["tag"] = base64.b64encode(parsed.tag).decode()
+    members["tag"] = base64text.encode(parsed.tag)
     return msgspec.json.format(msgspec.json.encode(members, order="sorted"), indent=1) + b"\n"
 
 

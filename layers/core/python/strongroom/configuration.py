@@ -8,11 +8,11 @@ The MAC (HMAC-SHA256 under the configuration key of the keyring) covers what the
 that was moved to another name, is refused (design.md section 3).
 """
 
-import base64
 from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from strongroom import base64text
 from strongroom.crypto import mac
 from strongroom.errors import IntegrityError
 
@@ -79,7 +79,7 @@ def encode(record: Template | Database, keys: MacKeys) -> bytes:
     kind, name = _identity(record)
     body = msgspec.json.format(msgspec.json.encode(record), indent=1)
     key_id, key = keys.active()
-    tag = base64.b64encode(mac.tag(key, _LABEL, kind, name, body)).decode()
+    tag = base64text.encode(mac.tag(key, _LABEL, kind, name, body))
     return msgspec.json.encode(_File(FORMAT_VERSION, _Mac(key_id, tag), msgspec.Raw(body))) + b"\n"
 
 
@@ -111,7 +111,7 @@ def _decode(raw: bytes, kind_type: type[T], kind: bytes, name: str, keys: MacKey
     what = f"the {kind.decode()} {name}"
     try:
         file = msgspec.json.decode(raw, type=_File)
-        tag = base64.b64decode(file.mac.tag, validate=True)
+        tag = base64text.decode(file.mac.tag)
         if file.format != FORMAT_VERSION:
             raise IntegrityError(f"{what} has format {file.format}, not known to this version")
         body = bytes(file.body)

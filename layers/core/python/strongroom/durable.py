@@ -182,15 +182,13 @@ def read_all(filesystem: Filesystem, descriptor: int, size_max: int) -> bytes:
         OSError: EFBIG for a longer file, or what the kernel says.
     """
     chunk = filesystem.read(descriptor, _READ_CHUNK_BYTES)
-    if len(chunk) < _READ_CHUNK_BYTES:
-        return chunk
-    chunks = [chunk]
-    total = len(chunk)
-    while chunk := filesystem.read(descriptor, 4 * _READ_CHUNK_BYTES):
+    chunks, total = [chunk], len(chunk)
+    while chunk and total <= size_max and total >= _READ_CHUNK_BYTES:
+        chunk = filesystem.read(descriptor, 4 * _READ_CHUNK_BYTES)
         chunks.append(chunk)
         total += len(chunk)
-        if total > size_max:
-            raise OSError(errno.EFBIG, "larger than any file of its kind")
+    if total > size_max:
+        raise OSError(errno.EFBIG, "larger than any file of its kind")
     return b"".join(chunks)
 
 

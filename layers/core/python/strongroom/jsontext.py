@@ -101,7 +101,7 @@ def _refuse_constant(_name: str) -> NoReturn:
 def _decimal(text: str) -> Decimal:
     mantissa, _, exponent = text.lower().partition("e")
     if (
-        len(mantissa) > limits.NUMBER_DIGITS_MAX + len("-.")
+        len(mantissa.lstrip("-").replace(".", "")) > limits.NUMBER_DIGITS_MAX
         or len(exponent) > len("-0000001000")
         or abs(int(exponent or 0)) > limits.NUMBER_EXPONENT_MAX
     ):

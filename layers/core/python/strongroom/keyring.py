@@ -10,7 +10,6 @@ a MAC under the root covers the whole file, so that no state can be changed and 
      "<base64>"}
 """
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -18,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from strongroom import ids
+from strongroom import base64text, ids
 from strongroom.crypto import aead, mac
 from strongroom.errors import IntegrityError, UnavailableError
 
@@ -167,11 +166,11 @@ def encode(keyring: Keyring, root: bytes, root_message: bytes) -> bytes:
         format=FORMAT_VERSION,
         deployment=keyring.deployment,
         generation=keyring.generation,
-        root=_text(root_message),
+        root=base64text.encode(root_message),
         keys=[_wrap(key, root, keyring.deployment) for key in keyring.keys],
     )
     signature = mac.tag(_mac_key(root), _signed_bytes(unsigned))
-    signed = msgspec.structs.replace(unsigned, mac=_text(signature))
+    signed = msgspec.structs.replace(unsigned, mac=base64text.encode(signature))
     return msgspec.json.format(msgspec.json.encode(signed), indent=1) + b"\n"
 
 
@@ -190,8 +189,8 @@ def decode(raw: bytes, open_root: Callable[[bytes, str], bytes]) -> tuple[Keyrin
         file = msgspec.json.decode(raw, type=_File)
         if file.format != FORMAT_VERSION:
             raise IntegrityError(f"keyring format {file.format} is not known to this version")
-        message = base64.b64decode(file.root, validate=True)
-        signature = base64.b64decode(file.mac, validate=True)
+        message = base64text.decode(file.root)
+        signature = base64text.decode(file.mac)
     except (msgspec.MsgspecError, ValueError) as error:
         raise IntegrityError("the keyring's file cannot be read") from error
     root = open_root(message, file.deployment)
@@ -216,15 +215,18 @@ def _wrapping(root: bytes, deployment: str, purpose: str, key_id: str) -> aead.C
 def _wrap(key: Key, root: bytes, deployment: str) -> _KeyEntry:
     iv = aead.new_iv()
     wrapped = _wrapping(root, deployment, key.purpose, key.key_id).seal(iv, key.material, b"")
-    return _KeyEntry(key.key_id, key.purpose, key.state, key.created_at, _text(iv), _text(wrapped))
+    return _KeyEntry(
+        key.key_id,
+        key.purpose,
+        key.state,
+        key.created_at,
+        base64text.encode(iv),
+        base64text.encode(wrapped),
+    )
 
 
 def _unwrap(entry: _KeyEntry, root: bytes, deployment: str) -> Key:
     cipher = _wrapping(root, deployment, entry.purpose, entry.key_id)
-    iv, wrapped = base64.b64decode(entry.iv), base64.b64decode(entry.wrapped)
+    iv, wrapped = base64text.decode(entry.iv), base64text.decode(entry.wrapped)
     material = cipher.open(iv, wrapped, b"")
     return Key(entry.key_id, entry.purpose, entry.state, entry.created_at, material)
-
-
-def _text(raw: bytes) -> str:
-    return base64.b64encode(raw).decode()

@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from strongroom import errors
@@ -45,7 +46,7 @@ _STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}
 
 def to_status(error: errors.StrongroomError) -> status_pb2.Status:
     """Return an error as the message that crosses the wire."""
-    status = status_pb2.Status(code=_GRPC[type(error)], message=error.detail)
+    status = status_pb2.Status(code=_code(error), message=error.detail)
     info = error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN)
     if error.current_version is not None:
         info.metadata[_VERSION] = str(error.current_version)
@@ -59,6 +60,10 @@ def to_status(error: errors.StrongroomError) -> status_pb2.Status:
         retry.retry_delay.seconds = error.retry_after_s
         _add(status, retry)
     return status
+
+
+def _code(error: errors.StrongroomError) -> int:
+    return next(_GRPC[kind] for kind in type(error).__mro__ if kind in _GRPC)
 
 
 def from_status(status: status_pb2.Status) -> errors.StrongroomError:
@@ -89,12 +94,24 @@ def from_rpc_error(error: grpc.RpcError) -> errors.StrongroomError:
     if isinstance(error, grpc.Call):
         for key, value in error.trailing_metadata() or ():
             if key == DETAILS_KEY and isinstance(value, bytes):
-                return from_status(status_pb2.Status.FromString(value))
+                return _from_bytes(value)
     if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
         return errors.RateLimitedError("the server has no room for the request", retry_after_s=1)
-    if code in _TRANSIENT:
+    if code in _TRANSIENT or _connection_broke(error):
         return errors.UnavailableError("the server cannot be reached in time", retry_after_s=1)
     return errors.InternalError("the call failed in a way that the other side did not name")
+
+
+def _connection_broke(error: grpc.RpcError) -> bool:
+    """Recognize gRPC core's words for a connection that ended within a call, which is UNKNOWN."""
+    return isinstance(error, grpc.Call) and "Stream removed" in (error.details() or "")
+
+
+def _from_bytes(raw: bytes) -> errors.StrongroomError:
+    try:
+        return from_status(status_pb2.Status.FromString(raw))
+    except (DecodeError, ValueError):
+        return errors.InternalError("the other side failed in a way that cannot be read")
 
 
 def is_answer(error: grpc.RpcError) -> bool:

@@ -1,0 +1,136 @@
+"""The README's example, entered as a newcomer would, against a deployment that nobody has used."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from main_api.rest.app import app
+from strongroom_pb.v1 import auth_pb2, entity_pb2
+from tests.support.deployment import Deployment, wait_until
+
+pytestmark = pytest.mark.xdist_group("deployment")
+
+REPOSITORY = Path(__file__).parents[2]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+VARYING = {
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z": "TIME",
+    r"\b[0-9a-f]{2}/[0-9a-f]{64}\b": "FILE",
+    r"\b[0-9a-f]{32}\b": "REQUEST",
+}
+MARK = "-- end of step --"
+
+
+@dataclass
+class Step:
+    """Commands of the README, and what it shows as their answer."""
+
+    commands: str
+    kind: str = ""
+    answer: str = ""
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A deployment of its own: the README shows first versions."""
+    running = Deployment(tmp_path_factory.mktemp("readme")).start()
+    yield running
+    assert running.stop() == 0
+
+
+def test_the_example_answers_as_the_readme_shows(fresh: Deployment) -> None:
+    """A newcomer's first commands fail, or answer something else than the README says."""
+    steps = _steps((REPOSITORY / "README.md").read_text())
+    assert [step.kind for step in steps] == ["", "http", "http", "http", "text", "text"]
+    script = "".join(f"{step.commands}\nprintf '\\n%s\\n' '{MARK}'\n" for step in steps)
+    done = subprocess.run(  # noqa: S603 - the commands are the README's
+        ["/bin/bash", "-euo", "pipefail", "-c", _at(fresh, script)],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    answers = done.stdout.split(f"\n{MARK}\n")
+    for step, answer in zip(steps, answers, strict=False):
+        if step.kind == "http":
+            _compare_http(step.answer, answer)
+        elif step.kind == "text":
+            shown = answer.replace(str(fresh.root), ".local")
+            assert sorted(_plain(step.answer).split("\n")) == sorted(_plain(shown).split("\n"))
+
+
+def test_up_prints_the_commands_of_the_readme(fresh: Deployment) -> None:
+    """The terminal tells a newcomer something else than the README."""
+    out = fresh.directory / "up.out"
+    assert wait_until(lambda: "Ctrl-C stops it" in out.read_text(), 10)
+    lines = re.sub("^  ", "", out.read_text(), flags=re.MULTILINE)
+    for step in _steps((REPOSITORY / "README.md").read_text())[:3]:
+        assert _at(fresh, step.commands) in lines
+
+
+def test_the_table_has_every_path() -> None:
+    """A reader of the README does not learn of a path, or looks for one that is not there."""
+    told = {
+        (method, path)
+        for methods, path in re.findall(r"`([A-Z][A-Z, ]+) (/[^ `]*)`", _table())
+        for method in methods.split(", ")
+    }
+    served = {(m, path) for path, methods in app.routes.items() for m in methods}
+    assert told == served
+
+
+def test_the_table_has_every_method() -> None:
+    """A reader of the README does not learn of a gRPC method, or looks for one that is gone."""
+    services = [
+        auth_pb2.DESCRIPTOR.services_by_name["AuthService"],
+        entity_pb2.DESCRIPTOR.services_by_name["EntityService"],
+    ]
+    told = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", _table()))
+    assert told == {method.name for service in services for method in service.methods}
+
+
+def _table() -> str:
+    text = (REPOSITORY / "README.md").read_text()
+    return text.partition("## What it can do")[2].partition("\n## ")[0].partition("\nWrites")[0]
+
+
+def _steps(text: str) -> list[Step]:
+    """Return the fenced commands of the README, each with the fenced answer below it."""
+    steps: list[Step] = []
+    for kind, content in FENCE.findall(text):
+        if kind == "sh":
+            steps.append(Step(content))
+        else:
+            steps[-1].kind, steps[-1].answer = kind, content
+    return steps
+
+
+def _at(deployment: Deployment, script: str) -> str:
+    """Put the test's ports and directory in the place of the defaults."""
+    url, address = deployment.facts["http_url"], deployment.facts["grpc_address"]
+    for default, actual in {
+        "http://127.0.0.1:8080": url,
+        "127.0.0.1:50051": address,
+        ".local/": f"{deployment.root}/",
+    }.items():
+        script = script.replace(default, actual)
+    return script
+
+
+def _compare_http(shown: str, answer: str) -> None:
+    shown_head, _, shown_body = shown.strip().partition("\n\n")
+    head, _, body = answer.replace("\r\n", "\n").strip().partition("\n\n")
+    assert shown_head.split("\n")[0] == head.split("\n")[0]
+    assert set(shown_head.split("\n")) <= set(head.split("\n"))
+    assert _plain(shown_body) == _plain(body)
+
+
+def _plain(text: str) -> str:
+    for pattern, name in VARYING.items():
+        text = re.sub(pattern, name, text)
+    return text.strip()

@@ -1,0 +1,80 @@
+"""What reaches a log, and what never does: seen on the standard error of a real process."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+PROLOGUE = """
+from strongroom import logs
+logs.configure("tester")
+log = logs.logger()
+"""
+
+
+def logged(script: str) -> tuple[list[dict[str, Any]], str]:
+    """Run a script that logs; return its lines, parsed and as they are."""
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", PROLOGUE + script], capture_output=True, text=True, check=True
+    )
+    return [json.loads(line) for line in done.stderr.splitlines()], done.stderr
+
+
+def test_a_line_is_an_object_with_what_an_operator_needs() -> None:
+    """An operator cannot find out which request failed where."""
+    ((line,), _) = logged('log.info("served", request_id="r-1", database="chatdb", version=3)')
+    assert {k: v for k, v in line.items() if k != "timestamp"} == {
+        "event": "served",
+        "level": "info",
+        "process": "tester",
+        "request_id": "r-1",
+        "database": "chatdb",
+        "version": 3,
+    }
+    assert line["timestamp"].endswith("Z")
+
+
+def test_a_field_that_is_not_on_the_list_is_not_written() -> None:
+    """A document, a token, a secret or an entity key lies readable in a log."""
+    names = [
+        *("entity_key", "key", "document", "body", "token", "authorization", "secret"),
+        *("client_secret", "material", "plaintext", "headers", "query", "params", "detail"),
+        *("exception", "stack", "exc_info_text", "Database", "EVENT"),
+    ]
+    (lines, text) = logged(
+        f"for name in {names!r}:\n"
+        '    log.info("x", **{name: "hunter2"})\n'
+        '    log.bind(**{name: "hunter2"}).warning("x")\n'
+        '    log.error("x", **{name: {"nested": ["hunter2"]}})\n'
+    )
+    assert len(lines) == 3 * len(names)
+    assert "hunter2" not in text
+    for number, line in enumerate(lines):
+        assert names[number // 3] in line
+
+
+def test_of_an_exception_only_type_and_place_are_written() -> None:
+    """The text of a library's exception, which quotes a document, lies readable in a log."""
+    ((line,), text) = logged(
+        """
+def inner():
+    hunter2 = "hunter2"
+    raise ValueError(f"cannot parse {hunter2!r}") from KeyError(hunter2)
+try:
+    inner()
+except ValueError as error:
+    error.add_note("hunter2 was the password")
+    log.exception("request-failed", request_id="r-1")
+"""
+    )
+    assert "hunter2" not in text
+    assert line["event"] == "request-failed"
+    assert line["error"] == "ValueError"
+    assert [place.rpartition(":")[0] for place in line["where"]] == ["<string>", "<string>"]
+
+
+def test_a_line_stays_a_line() -> None:
+    """Whoever chooses a text that is logged writes lines of their own into the log."""
+    (lines, text) = logged('log.info("x", database="a\\n{\\"event\\": \\"forged\\"}\\r\\x1b[0m")')
+    assert len(lines) == 1
+    assert "\x1b" not in text

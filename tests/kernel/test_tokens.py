@@ -1,0 +1,266 @@
+"""Access tokens: only those of this deployment, for this audience, in their time."""
+
+import base64
+import hmac
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from strongroom import keyring, limits, tokens
+from strongroom.errors import UnauthenticatedError
+from strongroom.keyring import Keyring, Purpose
+from tests.support.clocks import ManualClock
+
+AT = "2026-01-01T00:00:00.000Z"
+KEYS = keyring.new("deployment", AT)
+SIGNING = KEYS.active(Purpose.TOKEN_SIGNING)
+PRIVATE = Ed25519PrivateKey.from_private_bytes(SIGNING.material)
+NOW_S = ManualClock().wall_ms() // 1000
+CLAIMS: dict[str, Any] = {
+    "iss": "strongroom:deployment",
+    "aud": tokens.CLIENT_AUDIENCE,
+    "sub": "ada",
+    "scope": "read",
+    "iat": NOW_S,
+    "nbf": NOW_S,
+    "exp": NOW_S + 600,
+    "jti": "0" * 32,
+}
+HEADERS: dict[str, Any] = {"kid": SIGNING.key_id, "typ": "at+jwt", "alg": "EdDSA"}
+
+
+def issued(keys: Keyring = KEYS, clock: ManualClock | None = None, **changes: Any) -> str:  # noqa: ANN401 - any argument
+    """Issue a token as the product does."""
+    arguments: dict[str, Any] = {
+        "audience": tokens.CLIENT_AUDIENCE,
+        "subject": "ada",
+        "scope": frozenset({"read", "write"}),
+        "lifetime_s": 600,
+    }
+    return tokens.issue(keys, clock or ManualClock(), **(arguments | changes))
+
+
+def verified(token: str, clock: ManualClock | None = None, keys: Keyring = KEYS) -> tokens.Claims:
+    """Verify a token as a face does that serves clients."""
+    return tokens.verify(keys, clock or ManualClock(), token, audience=tokens.CLIENT_AUDIENCE)
+
+
+def encoded(part: object) -> str:
+    """Return a JSON value as a segment of a token."""
+    raw = part if isinstance(part, bytes) else json.dumps(part).encode()
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def signed(
+    claims: object, headers: object = None, sign: Callable[[bytes], bytes] = PRIVATE.sign
+) -> str:
+    """Return a token made by hand, so that it may be one that no library would make."""
+    text = f"{encoded(HEADERS if headers is None else headers)}.{encoded(claims)}"
+    return f"{text}.{encoded(sign(text.encode()))}"
+
+
+def test_an_issued_token_verifies() -> None:
+    """No client gets in."""
+    claims = verified(issued())
+    assert claims.subject == "ada"
+    assert claims.scope == {"read", "write"}
+    assert claims.expires_at_s == NOW_S + 600
+    assert claims.token_id != verified(issued()).token_id
+
+
+def test_a_token_made_by_hand_verifies() -> None:
+    """The forgeries below would be refused for another reason than their own."""
+    assert verified(signed(CLAIMS)).subject == "ada"
+
+
+def test_a_token_is_an_ordinary_jwt() -> None:
+    """A gateway in front cannot verify our tokens with the published key."""
+    claims = jwt.decode(
+        issued(),
+        PRIVATE.public_key(),
+        algorithms=["EdDSA"],
+        audience=tokens.CLIENT_AUDIENCE,
+        options={"verify_exp": False, "verify_nbf": False, "verify_iat": False},
+    )
+    assert claims["scope"] == "read write"
+
+
+def test_a_token_lives_exactly_as_long_as_it_says() -> None:
+    """A token that has leaked works for longer than was promised."""
+    clock = ManualClock()
+    token = issued(clock=clock)
+    clock.advance(599.999)
+    verified(token, clock)
+    clock.advance(0.001)
+    with pytest.raises(UnauthenticatedError, match="expired"):
+        verified(token, clock)
+
+
+def test_a_token_from_the_future_is_refused_past_the_skew_of_clocks() -> None:
+    """Two Main Workers refuse each other's tokens, or a token is usable before its time."""
+    ahead, behind = ManualClock(), ManualClock()
+    ahead.advance(10)
+    token = issued(clock=ahead)
+    behind.advance(10 - limits.CLOCK_SKEW_MS_MAX / 1000)
+    verified(token, behind)
+    behind.advance(-0.001)
+    with pytest.raises(UnauthenticatedError, match="not valid yet"):
+        verified(token, behind)
+
+
+def forgeries() -> dict[str, str]:
+    """Return tokens that an attacker could try, and what is wrong with each."""
+    public = PRIVATE.public_key()
+    raw_public = public.public_bytes_raw()
+    pem = public.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    foreign = Ed25519PrivateKey.generate()
+
+    def hs256(secret: bytes) -> str:
+        headers = HEADERS | {"alg": "HS256"}
+        return signed(CLAIMS, headers, lambda text: hmac.digest(secret, text, "sha256"))
+
+    def without(name: str) -> dict[str, Any]:
+        return {k: v for k, v in CLAIMS.items() if k != name}
+
+    made = {
+        "alg none": signed(CLAIMS, HEADERS | {"alg": "none"}, lambda _: b""),
+        "alg None": signed(CLAIMS, HEADERS | {"alg": "None"}, lambda _: b""),
+        "alg none with a signature": signed(CLAIMS, HEADERS | {"alg": "none"}),
+        "no alg": signed(CLAIMS, {k: v for k, v in HEADERS.items() if k != "alg"}),
+        "HS256 with the raw public key": hs256(raw_public),
+        "HS256 with the public key's PEM": hs256(pem),
+        "HS256 with an empty secret": hs256(b""),
+        "alg of another curve": signed(CLAIMS, HEADERS | {"alg": "ES256"}),
+        "signed by somebody else": signed(CLAIMS, sign=foreign.sign),
+        "signed by the key in its own header": signed(
+            CLAIMS,
+            HEADERS
+            | {
+                "jwk": {
+                    "kty": "OKP",
+                    "crv": "Ed25519",
+                    "x": encoded(foreign.public_key().public_bytes_raw()),
+                }
+            },
+            foreign.sign,
+        ),
+        "no signature": signed(CLAIMS).rpartition(".")[0] + ".",
+        "zero signature": signed(CLAIMS, sign=lambda _: bytes(64)),
+        "unknown kid": signed(CLAIMS, HEADERS | {"kid": "0" * 16}),
+        "no kid": signed(CLAIMS, {k: v for k, v in HEADERS.items() if k != "kid"}),
+        "kid that is a list": signed(CLAIMS, HEADERS | {"kid": [SIGNING.key_id]}),
+        "kid of the data key": signed(
+            CLAIMS,
+            HEADERS | {"kid": KEYS.active(Purpose.DATA).key_id},
+            Ed25519PrivateKey.from_private_bytes(KEYS.active(Purpose.DATA).material).sign,
+        ),
+        "kid that is a path": signed(CLAIMS, HEADERS | {"kid": "../../dev/null"}),
+        "typ JWT": signed(CLAIMS, HEADERS | {"typ": "JWT"}),
+        "no typ": signed(CLAIMS, {k: v for k, v in HEADERS.items() if k != "typ"}),
+        "unknown critical extension": signed(CLAIMS, HEADERS | {"crit": ["x"], "x": 1}),
+        "detached payload": signed(CLAIMS, HEADERS | {"b64": False, "crit": ["b64"]}),
+        "audience of workers": signed(CLAIMS | {"aud": tokens.WORKER_AUDIENCE}),
+        "no audience": signed(without("aud")),
+        "empty audience": signed(CLAIMS | {"aud": []}),
+        "issuer of another deployment": signed(CLAIMS | {"iss": "strongroom:other"}),
+        "issuers of both deployments": signed(
+            CLAIMS | {"iss": [CLAIMS["iss"], "strongroom:other"]}
+        ),
+        "header that is a list": signed(CLAIMS, []),
+        "header of depth": signed(CLAIMS, b"[" * 2_000),
+        "header that is not UTF-8": signed(CLAIMS, b'{"alg": "\xff"}'),
+        "payload that is a list": signed([CLAIMS]),
+        "payload of depth": signed(b"[" * 2_000),
+        "payload that is not JSON": signed(b"ada"),
+        "empty": "",
+        "dots": "..",
+        "more dots": "....",
+        "no token": "ada:secret",
+        "not ASCII": "é.é.é",
+        "lone surrogate": "\ud800.\ud800.\ud800",
+        "NUL": "\0",
+        "line feed behind": signed(CLAIMS) + "\n",
+        "too long": signed(CLAIMS | {"pad": "x" * limits.TOKEN_CHARS_MAX}),
+        "far too long": "a" * 10_000_000,
+    }
+    for name in ("iss", "sub", "iat", "nbf", "exp", "jti"):
+        made[f"without {name}"] = signed(without(name))
+        made[f"{name} that is null"] = signed(CLAIMS | {name: None})
+    for name in ("nbf", "exp"):
+        made[f"{name} that is no number"] = signed(CLAIMS | {name: "soon"})
+    return made
+
+
+FORGERIES = forgeries()
+
+
+@pytest.mark.parametrize("token", FORGERIES.values(), ids=FORGERIES)
+def test_a_forged_or_foreign_token_is_refused(token: str) -> None:
+    """Somebody gets in who is nobody's client, or brings down the request with an odd token."""
+    with pytest.raises(UnauthenticatedError):
+        verified(token)
+
+
+def test_a_token_at_the_bound_verifies() -> None:
+    """A client with a long scope gets a token that is refused."""
+    overhead = len(signed(CLAIMS | {"pad": ""}))
+    pad = (limits.TOKEN_CHARS_MAX - overhead) * 3 // 4
+    token = signed(CLAIMS | {"pad": "x" * pad})
+    assert limits.TOKEN_CHARS_MAX - 2 <= len(token) <= limits.TOKEN_CHARS_MAX
+    assert verified(token).subject == "ada"
+
+
+def test_another_deployments_token_is_refused_though_the_key_is_the_same() -> None:
+    """A test deployment that was copied from production makes tokens for it."""
+    with pytest.raises(UnauthenticatedError):
+        verified(issued(replace(KEYS, deployment="copy")))
+
+
+def test_a_workers_token_is_no_clients_and_the_reverse() -> None:
+    """A broken worker reads through the client API, or a client gets the data key."""
+    client, worker = issued(), issued(audience=tokens.WORKER_AUDIENCE)
+    with pytest.raises(UnauthenticatedError):
+        verified(worker)
+    with pytest.raises(UnauthenticatedError):
+        tokens.verify(KEYS, ManualClock(), client, audience=tokens.WORKER_AUDIENCE)
+
+
+def test_every_truncated_or_changed_token_is_refused() -> None:
+    """A changed token verifies: who it names can be changed too."""
+    token = issued()
+    for length in range(len(token)):
+        with pytest.raises(UnauthenticatedError):
+            pytest.fail(f"cut to {length}: {verified(token[:length])}")
+    for position, character in enumerate(token):
+        for other in "Ab0_.=":
+            if other != character:
+                changed = token[:position] + other + token[position + 1 :]
+                with pytest.raises(UnauthenticatedError):
+                    pytest.fail(f"{other} at {position}: {verified(changed)}")
+
+
+def test_a_token_outlives_a_rotation_of_the_signing_key() -> None:
+    """A rotation of the signing key logs everybody out."""
+    token = issued()
+    rotated = keyring.with_active(KEYS, keyring.new_key(Purpose.TOKEN_SIGNING, AT))
+    assert verified(token, keys=rotated).subject == "ada"
+    assert verified(issued(rotated), keys=rotated).subject == "ada"
+    with pytest.raises(UnauthenticatedError):
+        verified(issued(rotated))
+
+
+@given(st.text(alphabet=st.characters(), max_size=200))
+def test_no_text_is_more_than_refused(text: str) -> None:
+    """Some header value ends in an internal error."""
+    with pytest.raises(UnauthenticatedError):
+        verified(text)

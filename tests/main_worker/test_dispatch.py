@@ -1,0 +1,285 @@
+"""Which worker is asked, what happens when it fails, and when patience ends."""
+
+from collections.abc import Callable
+
+import pytest
+
+from main_api.domain import placement
+from main_api.domain.registry import WorkerRecord
+from main_api.service.dispatch import Dispatcher
+from main_api.service.ports import WorkerLostError
+from strongroom import limits
+from strongroom.errors import (
+    BusyError,
+    IntegrityError,
+    InternalError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PreconditionFailedError,
+    RateLimitedError,
+    SchemaViolationError,
+    StaleBindingError,
+    StrongroomError,
+    UnavailableError,
+)
+from tests.support.clocks import ManualClock
+from tests.support.main_fakes import MemoryControlStore, a_worker
+
+Answer = str | StrongroomError
+
+
+class Attempts:
+    """Answers the attempts of one request in turn, and remembers them."""
+
+    def __init__(self, clock: ManualClock, *answers: Answer, takes_s: float = 0.0) -> None:
+        """Take what the first worker answers, the second one, and so on."""
+        self._clock = clock
+        self._answers = list(answers)
+        self._takes_s = takes_s
+        self.workers: list[str] = []
+        self.timeouts: list[float] = []
+
+    def __call__(self, worker: WorkerRecord, timeout_s: float) -> str:
+        """Answer one attempt."""
+        self.workers.append(worker.worker_id)
+        self.timeouts.append(timeout_s)
+        self._clock.advance(min(self._takes_s, timeout_s))
+        answer = self._answers.pop(0)
+        if isinstance(answer, StrongroomError):
+            raise answer
+        return answer
+
+
+class Rig:
+    """A dispatcher over three workers."""
+
+    def __init__(self, count: int = 3) -> None:
+        """List the workers."""
+        self.clock = ManualClock()
+        self.store = MemoryControlStore()
+        for n in range(count):
+            self.store.put_worker(a_worker(f"worker-{n}"))
+        self.dispatcher = Dispatcher(self.store, self.clock)
+        workers = list(self.store.registry.values())
+        self.ranked = [w.worker_id for w in placement.rank(workers, "chatdb", "k")]
+
+    def attempts(self, *answers: Answer, takes_s: float = 0.0) -> Attempts:
+        """Return attempts with these answers."""
+        return Attempts(self.clock, *answers, takes_s=takes_s)
+
+    def read(self, attempts: Attempts) -> str:
+        """Read through the dispatcher."""
+        return self.dispatcher.read("chatdb", "k", attempts)
+
+    def write(self, attempts: Attempts) -> str:
+        """Write through the dispatcher."""
+        return self.dispatcher.write("chatdb", "k", attempts)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Return a dispatcher over three workers."""
+    return Rig()
+
+
+Send = Callable[[Rig, Attempts], str]
+BOTH = pytest.mark.parametrize("send", [Rig.read, Rig.write], ids=["read", "write"])
+DOWN = UnavailableError("it says that it cannot serve", retry_after_s=1)
+LOST = WorkerLostError(delivered=True)
+UNREACHED = WorkerLostError(delivered=False)
+FULL = RateLimitedError("full", retry_after_s=1)
+
+
+@BOTH
+def test_the_first_in_rank_is_asked_alone(rig: Rig, send: Send) -> None:
+    """An entity is read by several workers, and no cache is warm."""
+    attempts = rig.attempts("answer")
+    assert send(rig, attempts) == "answer"
+    assert attempts.workers == rig.ranked[:1]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "failure", [DOWN, LOST, UNREACHED, FULL], ids=["down", "lost", "unreached", "full"]
+)
+def test_the_next_in_rank_is_asked_when_one_fails(
+    rig: Rig, send: Send, failure: StrongroomError
+) -> None:
+    """One worker's death fails the requests for a part of all keys."""
+    attempts = rig.attempts(failure, failure, "answer")
+    assert send(rig, attempts) == "answer"
+    assert attempts.workers == rig.ranked
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "answer",
+    [
+        NotFoundError("no such entity"),
+        PreconditionFailedError("changed", current_version=4),
+        SchemaViolationError("refused"),
+        IntegrityError("changed on the disk"),
+        InternalError("a defect"),
+        OutcomeUnknownError("the disk failed midway"),
+    ],
+    ids=lambda error: error.code,
+)
+def test_what_a_worker_answers_is_the_answer(rig: Rig, send: Send, answer: StrongroomError) -> None:
+    """A refusal costs as many calls as there are workers, or a defect is repeated on each."""
+    attempts = rig.attempts(answer)
+    with pytest.raises(type(answer)) as failure:
+        send(rig, attempts)
+    assert failure.value is answer
+    assert len(attempts.workers) == 1
+
+
+@BOTH
+def test_a_busy_entity_is_not_asked_for_elsewhere(rig: Rig, send: Send) -> None:
+    """Under contention every worker queues up for the same lock."""
+    attempts = rig.attempts(BusyError("locked", retry_after_s=1))
+    with pytest.raises(BusyError):
+        send(rig, attempts)
+    assert len(attempts.workers) == 1
+
+
+@BOTH
+def test_a_database_that_has_just_changed_is_worth_another_try(rig: Rig, send: Send) -> None:
+    """Between two workers' views of a changed database a client gets an error that is not its."""
+    attempts = rig.attempts(StaleBindingError("bound otherwise"))
+    with pytest.raises(UnavailableError) as failure:
+        send(rig, attempts)
+    assert failure.value.retry_after_s is not None
+    assert len(attempts.workers) == 1
+
+
+@BOTH
+def test_without_workers_nothing_is_done_and_the_client_may_retry(send: Send) -> None:
+    """While no worker is up, a write looks as if it could have taken place."""
+    rig = Rig(count=0)
+    attempts = rig.attempts()
+    with pytest.raises(UnavailableError) as failure:
+        send(rig, attempts)
+    assert not isinstance(failure.value, OutcomeUnknownError)
+    assert failure.value.retry_after_s is not None
+    assert attempts.workers == []
+
+
+def test_a_read_that_no_worker_can_serve_is_unavailable(rig: Rig) -> None:
+    """A failed read looks as if something could have been changed."""
+    attempts = rig.attempts(DOWN, DOWN, DOWN)
+    with pytest.raises(UnavailableError) as failure:
+        rig.read(attempts)
+    assert failure.value.retry_after_s is not None
+    assert attempts.workers == rig.ranked
+
+
+def test_a_write_whose_worker_was_lost_has_an_unknown_outcome(rig: Rig) -> None:
+    """A client is told that nothing was done, writes anew, and has written twice."""
+    attempts = rig.attempts(LOST, LOST, LOST)
+    with pytest.raises(OutcomeUnknownError) as failure:
+        rig.write(attempts)
+    assert failure.value.retry_after_s is not None
+    assert attempts.workers == rig.ranked
+
+
+@pytest.mark.parametrize("failure", [DOWN, UNREACHED, FULL], ids=["down", "unreached", "full"])
+def test_a_write_that_no_worker_has_taken_was_not_done(rig: Rig, failure: StrongroomError) -> None:
+    """A client is told that its write may have taken place, though it cannot have."""
+    with pytest.raises(type(failure)):
+        rig.write(rig.attempts(failure, failure, failure))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        FULL,
+        DOWN,
+        UNREACHED,
+        BusyError("locked", retry_after_s=1),
+        InternalError("a defect"),
+        PreconditionFailedError("changed", current_version=4),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_outcome_stays_unknown_whatever_a_second_worker_fails_with(
+    second: StrongroomError,
+) -> None:
+    """A worker is lost after its commit, the next one is full: the client hears "not done"."""
+    rig = Rig(count=2)
+    with pytest.raises(OutcomeUnknownError):
+        rig.write(rig.attempts(LOST, second))
+
+
+def test_a_second_worker_that_knows_the_write_answers_for_the_first(rig: Rig) -> None:
+    """After a failover the client is told of an unknown outcome that is known."""
+    assert rig.write(rig.attempts(LOST, "first answer")) == "first answer"
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def test_attempts_are_as_long_as_they_may_be(rig: Rig) -> None:
+    """A read waits for a hanging worker for as long as the whole request may take."""
+    reading, writing = rig.attempts("answer"), rig.attempts("answer")
+    rig.read(reading)
+    rig.write(writing)
+    assert reading.timeouts == [limits.READ_ATTEMPT_SECONDS]
+    assert writing.timeouts == [limits.WRITE_ATTEMPT_SECONDS]
+
+
+def test_the_last_attempt_ends_with_the_request(rig: Rig) -> None:
+    """A request takes as many attempts' time as there are workers, and the client has hung up."""
+    attempts = rig.attempts(DOWN, "answer", takes_s=limits.WRITE_ATTEMPT_SECONDS)
+    rig.write(attempts)
+    assert attempts.timeouts == [
+        limits.WRITE_ATTEMPT_SECONDS,
+        limits.REQUEST_SECONDS - limits.WRITE_ATTEMPT_SECONDS,
+    ]
+
+
+def test_after_the_deadline_nobody_is_asked(rig: Rig) -> None:
+    """A write is applied after its client was told that it has failed."""
+    attempts = rig.attempts(LOST, LOST, "too late", takes_s=limits.REQUEST_SECONDS / 2)
+    with pytest.raises(OutcomeUnknownError):
+        rig.write(attempts)
+    assert len(attempts.workers) == 2
+
+
+# -- the view of the registry ----------------------------------------------------------------------
+
+
+def test_the_registry_is_read_once_in_a_while(rig: Rig) -> None:
+    """Each request lists a directory and decrypts a record for each worker."""
+    for _ in range(10):
+        rig.read(rig.attempts("answer"))
+    assert rig.store.reads["workers"] == 1
+    rig.clock.advance(limits.REGISTRY_REFRESH_SECONDS)
+    rig.read(rig.attempts("answer"))
+    assert rig.store.reads["workers"] == 2
+
+
+def test_a_new_worker_is_seen_after_the_refresh(rig: Rig) -> None:
+    """A worker that was started gets no requests."""
+    assert len(rig.dispatcher.live_workers()) == 3
+    rig.store.put_worker(a_worker("worker-9"))
+    rig.clock.advance(limits.REGISTRY_REFRESH_SECONDS)
+    assert len(rig.dispatcher.live_workers()) == 4
+
+
+def test_a_lease_that_ends_between_two_refreshes_counts(rig: Rig) -> None:
+    """Requests go to a worker whose lease has ended, until the registry is read again."""
+    ends_ms = rig.clock.wall_ms() + 100
+    rig.store.put_worker(a_worker("worker-9", lease_until_ms=ends_ms))
+    assert len(rig.dispatcher.live_workers()) == 4
+    rig.clock.now_wall_ms = ends_ms
+    assert len(rig.dispatcher.live_workers()) == 3
+    assert rig.store.reads["workers"] == 1
+
+
+@BOTH
+def test_a_registry_that_cannot_be_read_is_unavailable(rig: Rig, send: Send) -> None:
+    """While the disk fails, a write looks as if it could have taken place."""
+    rig.store.down = True
+    with pytest.raises(UnavailableError) as failure:
+        send(rig, rig.attempts())
+    assert not isinstance(failure.value, OutcomeUnknownError)

@@ -1,0 +1,72 @@
+"""What a Main Worker is told by its environment."""
+
+from pathlib import Path
+
+import pytest
+
+from main_api import settings
+from strongroom.errors import InvalidArgumentError
+
+COMPLETE = {
+    "STRONGROOM_SHARED_DIR": "/srv/strongroom",
+    "STRONGROOM_KMS_KEY_ARN": "arn:aws:kms:eu-central-1:123456789012:key/k",
+    "STRONGROOM_CA_FILE": "/pki/ca.pem",
+    "STRONGROOM_CERTIFICATE_FILE": "/pki/main.pem",
+    "STRONGROOM_KEY_FILE": "/pki/main.key",
+}
+RPC = COMPLETE | {
+    "STRONGROOM_SERVER_CERTIFICATE_FILE": "/pki/server.pem",
+    "STRONGROOM_SERVER_KEY_FILE": "/pki/server.key",
+}
+
+
+def test_settings_are_read() -> None:
+    """A Main Worker takes another directory or key than it was told to."""
+    found = settings.from_environment(COMPLETE)
+    assert found.shared_dir == Path("/srv/strongroom")
+    assert found.kms_key_arn == COMPLETE["STRONGROOM_KMS_KEY_ARN"]
+    assert found.identity.ca_file == Path("/pki/ca.pem")
+    assert found.identity.certificate_file == Path("/pki/main.pem")
+    assert found.identity.key_file == Path("/pki/main.key")
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_missing_setting_is_named(name: str, value: str | None) -> None:
+    """An operator has to guess which setting is missing."""
+    environment = {k: v for k, v in COMPLETE.items() if k != name}
+    if value is not None:
+        environment[name] = value
+    with pytest.raises(InvalidArgumentError, match=name):
+        settings.from_environment(environment)
+
+
+def test_both_faces_listen_on_the_loopback_unless_told_otherwise() -> None:
+    """A face that nobody has configured is open to the network."""
+    rest, rpc = settings.rest_from_environment({}), settings.rpc_from_environment(RPC)
+    assert (rest.host, rest.port, rest.certificate_file) == ("127.0.0.1", 8080, None)
+    assert (rpc.client_listen, rpc.subscription_listen) == ("127.0.0.1:50051", "127.0.0.1:50052")
+    assert rpc.server_identity.certificate_file == Path("/pki/server.pem")
+
+
+def test_an_ipv6_address_is_taken() -> None:
+    """Nothing can be served on an IPv6 address."""
+    rest = settings.rest_from_environment({"STRONGROOM_HTTP_LISTEN": "[::1]:8080"})
+    rpc = settings.rpc_from_environment(RPC | {"STRONGROOM_GRPC_LISTEN": "[::1]:50051"})
+    assert (rest.host, rest.port) == ("::1", 8080)
+    assert rpc.client_listen == "[::1]:50051"
+
+
+@pytest.mark.parametrize("address", ["", "8080", ":8080", "host:", "host:port", "host:-1"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    """A typing error in an address ends in a stack trace, or opens another port."""
+    with pytest.raises(InvalidArgumentError, match="HTTP_LISTEN is host:port"):
+        settings.rest_from_environment({"STRONGROOM_HTTP_LISTEN": address})
+    with pytest.raises(InvalidArgumentError, match="GRPC_LISTEN is host:port"):
+        settings.rpc_from_environment(RPC | {"STRONGROOM_GRPC_LISTEN": address})
+
+
+def test_a_certificate_for_https_needs_its_key() -> None:
+    """HTTPS that was half configured is served as plain HTTP."""
+    with pytest.raises(InvalidArgumentError, match="SERVER_KEY_FILE"):
+        settings.rest_from_environment({"STRONGROOM_SERVER_CERTIFICATE_FILE": "/pki/server.pem"})

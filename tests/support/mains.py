@@ -1,0 +1,126 @@
+"""A Main Worker without processes around it: real use cases over fakes of their ports."""
+
+import base64
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from main_api.adapters.processing_workers import GrpcWorkers
+from main_api.bootstrap import Current, Main
+from main_api.domain.grants import ALL_ACTIONS, Action, Grant
+from main_api.service.access import Access, Caller
+from main_api.service.administration import Administration
+from main_api.service.dispatch import Dispatcher
+from main_api.service.entities import Entities
+from main_api.service.ports import ControlStore
+from main_api.service.provisioning import Provisioning
+from main_api.service.subscriptions import Subscriptions
+from strongroom import keyring
+from strongroom.keyring import Keyring
+from strongroom.rpc.tls import Identity
+from tests.support.clocks import ManualClock
+from tests.support.main_fakes import MemoryControlStore, MemoryWorkers, a_database, a_worker
+
+AT = "2026-01-01T00:00:00.000Z"
+NO_IDENTITY = Identity(Path("no-ca"), Path("no-certificate"), Path("no-key"))
+EVERYTHING = (Grant(database="*", actions=ALL_ACTIONS),)
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A client's."""
+
+    client_id: str
+    secret: str
+
+    @property
+    def basic(self) -> str:
+        """Return the value of an `Authorization: Basic` header."""
+        return "Basic " + base64.b64encode(f"{self.client_id}:{self.secret}".encode()).decode()
+
+
+@dataclass
+class MainRig:
+    """One Main Worker: a database `chatdb`, no workers and no clients yet."""
+
+    clock: ManualClock = field(default_factory=ManualClock)
+    keys: Keyring = field(default_factory=lambda: keyring.new("test-deployment", AT))
+    memory: MemoryControlStore = field(default_factory=MemoryControlStore)
+    other_store: ControlStore | None = None
+
+    def __post_init__(self) -> None:
+        """Put the parts together as the composition root does."""
+        self.workers = MemoryWorkers(self.clock)
+        self.access = Access(self.keys, self.store, self.clock)
+        self.dispatcher = Dispatcher(self.store, self.clock)
+        self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
+        self.subscriptions = Subscriptions(self.keys, self.store, self.clock)
+        self.provisioning = Provisioning(self.access, self.store, self.clock)
+        self.administration = Administration(self.access, self.store, self.provisioning, self.clock)
+        self.store.put_database(a_database("chatdb"))
+
+    @property
+    def store(self) -> ControlStore:
+        """The control store in use."""
+        return self.other_store or self.memory
+
+    def add_workers(self, *worker_ids: str) -> None:
+        """List workers whose lease never ends, and let the dispatcher see them."""
+        for worker_id in worker_ids:
+            self.store.put_worker(a_worker(worker_id))
+        self.clock.advance(1)
+
+    def add_client(self, client_id: str, *grants: Grant) -> Credentials:
+        """Make a client; without grants it may do everything."""
+        return Credentials(client_id, self.provisioning.put_client(client_id, grants or EVERYTHING))
+
+    def bearer(self, credentials: Credentials, scope: str = "") -> str:
+        """Return the value of an `Authorization: Bearer` header."""
+        issued = self.access.issue_token(credentials.client_id, credentials.secret, scope)
+        return f"Bearer {issued.access_token}"
+
+    def caller(self, *grants: Grant, client_id: str = "somebody") -> Caller:
+        """Return an authenticated client; without grants it may do everything."""
+        return self.access.authenticate(self.bearer(self.add_client(client_id, *grants)))
+
+    def main(self) -> Main:
+        """Return the Main that the faces are given."""
+        return Main(
+            access=self.access,
+            entities=self.entities,
+            subscriptions=self.subscriptions,
+            provisioning=self.provisioning,
+            administration=self.administration,
+            dispatcher=self.dispatcher,
+            workers=GrpcWorkers(NO_IDENTITY),
+        )
+
+
+class Built(Current):
+    """A `Current` that was built already."""
+
+    def __init__(self, main: Main) -> None:
+        """Take it."""
+        super().__init__()
+        self._built = main
+
+    def get(self) -> Main:
+        """Return it."""
+        return self._built
+
+
+class Unbuildable(Current):
+    """A `Current` that cannot be built."""
+
+    def __init__(self, error: Exception) -> None:
+        """Take the reason."""
+        super().__init__()
+        self._error = error
+
+    def get(self) -> Main:
+        """Fail."""
+        raise self._error
+
+
+def grant(database: str, *actions: Action, key_prefix: str = "") -> Grant:
+    """Return a grant."""
+    return Grant(database=database, actions=frozenset(actions), key_prefix=key_prefix)
