@@ -7,7 +7,7 @@ without the signature, because whoever may decrypt here may also encrypt.
 """
 
 import logging
-from typing import Final
+from typing import Any, Final
 
 import aws_encryption_sdk
 import botocore.session
@@ -36,24 +36,30 @@ class KmsKeyProvider:
 
     def wrap(self, root: bytes, deployment: str) -> bytes:
         """Encrypt the root: one GenerateDataKey."""
+        witness = _Witness()
         try:
             message, _ = _client().encrypt(
                 source=root,
-                key_provider=self._master_keys(),
+                key_provider=self._master_keys(witness),
                 encryption_context=_context(deployment),
                 algorithm=_SUITE,
             )
         except (AWSEncryptionSDKClientError, BotoCoreError, ClientError) as error:
-            raise self._unavailable(error) from error
+            raise self._unavailable(witness.failure or type(error).__name__) from error
         return bytes(message)
 
     def unwrap(self, message: bytes, deployment: str) -> bytes:
         """Decrypt the root: one Decrypt."""
+        witness = _Witness()
         try:
-            root, header = _client().decrypt(source=message, key_provider=self._master_keys())
+            root, header = _client().decrypt(
+                source=message, key_provider=self._master_keys(witness)
+            )
         except Exception as error:  # the SDK lets through whatever a damaged message leads to
-            if _is_about_the_service(error):
-                raise self._unavailable(error) from error
+            if witness.failure and witness.failure not in _ABOUT_THE_MESSAGE:
+                raise self._unavailable(witness.failure) from error
+            if isinstance(error, BotoCoreError):
+                raise self._unavailable(type(error).__name__) from error
             raise IntegrityError(
                 f"the keyring's root was changed, or was not wrapped by {self._key_arn}"
             ) from error
@@ -62,7 +68,7 @@ class KmsKeyProvider:
                 raise IntegrityError("the keyring's root belongs to another deployment")
         return bytes(root)
 
-    def _master_keys(self) -> StrictAwsKmsMasterKeyProvider:
+    def _master_keys(self, witness: "_Witness") -> StrictAwsKmsMasterKeyProvider:
         session = botocore.session.Session()
         session.set_default_client_config(
             Config(
@@ -71,32 +77,29 @@ class KmsKeyProvider:
                 retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             )
         )
+        session.register("after-call.kms", witness.answered)
+        session.register("after-call-error.kms", witness.failed)
         return StrictAwsKmsMasterKeyProvider(key_ids=[self._key_arn], botocore_session=session)
 
-    def _unavailable(self, error: Exception) -> UnavailableError:
-        cause = error.__cause__ or error.__context__ or error
-        kind = (
-            cause.response.get("Error", {}).get("Code", "ClientError")
-            if isinstance(cause, ClientError)
-            else type(cause).__name__
-        )
+    def _unavailable(self, reason: str) -> UnavailableError:
         return UnavailableError(
-            f"KMS does not serve the key {self._key_arn} ({kind}); check that it is enabled, that"
-            " this role may use it and that its endpoint can be reached",
+            f"KMS does not serve the key {self._key_arn} ({reason}); check that it is enabled,"
+            " that this role may use it and that its endpoint can be reached",
             retry_after_s=5,
         )
 
 
-def _is_about_the_service(error: BaseException) -> bool:
-    """Tell KMS's refusals and failures from a message that does not open."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ClientError):
-            return seen.response.get("Error", {}).get("Code") not in _ABOUT_THE_MESSAGE
-        if isinstance(seen, BotoCoreError):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+class _Witness:
+    """Sees what KMS itself says: the SDK tells every failure in the same words."""
+
+    def __init__(self) -> None:
+        self.failure = ""
+
+    def answered(self, **event: Any) -> None:  # noqa: ANN401 - botocore's own type
+        self.failure = str(event["parsed"].get("Error", {}).get("Code", ""))
+
+    def failed(self, **event: Any) -> None:  # noqa: ANN401 - as above
+        self.failure = type(event["exception"]).__name__
 
 
 def _client() -> aws_encryption_sdk.EncryptionSDKClient:
