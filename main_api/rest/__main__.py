@@ -9,14 +9,15 @@ from granian.server import Server
 
 from main_api import settings
 from main_api.rest.app import app, current
+from main_api.rest.rsgi import RsgiAdapter
 from main_api.rest.wsgi import WsgiAdapter
-from strongroom import limits, logs, process
+from strongroom import logs, process
 from strongroom.errors import StrongroomError, UnavailableError
 
 _BACKLOG = 1024
 
 
-def application() -> WsgiAdapter:
+def application() -> RsgiAdapter:
     """Build the application in granian's worker process; called by granian."""
     process.die_with_parent()
     process.keep_memory_private()
@@ -26,7 +27,7 @@ def application() -> WsgiAdapter:
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         raise SystemExit(1) from error
-    return WsgiAdapter(app)
+    return RsgiAdapter(WsgiAdapter(app))
 
 
 def main() -> int:
@@ -45,9 +46,8 @@ def main() -> int:
         factory=True,
         address=configured.host,
         port=port,
-        interface=Interfaces.WSGI,
+        interface=Interfaces.RSGI,
         workers=1,
-        blocking_threads=limits.MAIN_THREADS,
         backlog=_BACKLOG,
         ssl_cert=configured.certificate_file,
         ssl_key=configured.key_file,

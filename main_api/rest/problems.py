@@ -23,6 +23,7 @@ _HTTP: Final[dict[type[errors.StrongroomError], int]] = {
     errors.MethodNotAllowedError: 405,
     errors.ConflictError: 409,
     errors.PreconditionFailedError: 412,
+    errors.TimedOutError: 408,
     errors.TooLargeError: 413,
     errors.UnsupportedMediaTypeError: 415,
     errors.SchemaViolationError: 422,

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from main_api.rest.application import Event, StrongroomApp
 from strongroom import limits
-from strongroom.errors import InvalidArgumentError
+from strongroom.errors import InvalidArgumentError, StrongroomError
 
 Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
@@ -38,16 +38,14 @@ class WsgiAdapter:
         try:
             event = self._event(environ, headers)
         except InvalidArgumentError as error:
-            answer = self._app.refuse(error, headers)
-        else:
-            answer = self._app(event, None)
-        body = answer.get("body") or ""
-        data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
-        sent = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
-        sent.append(("Content-Length", str(len(data))))
-        status = HTTPStatus(answer["statusCode"])
-        start_response(f"{status.value} {status.phrase}", sent)
-        return [data]
+            return [self.refuse(error, headers, start_response)]
+        return [_send(self._app(event, None), start_response)]
+
+    def refuse(
+        self, error: StrongroomError, headers: dict[str, str], start_response: StartResponse
+    ) -> bytes:
+        """Answer a request that never became an event."""
+        return _send(self._app.refuse(error, headers), start_response)
 
     def _event(self, environ: Environ, headers: dict[str, str]) -> Event:
         path = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
@@ -79,6 +77,16 @@ class WsgiAdapter:
             if match is not None:
                 return resource, match.groupdict()
         return path, {}
+
+
+def _send(answer: dict[str, Any], start_response: StartResponse) -> bytes:
+    body = answer.get("body") or ""
+    data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
+    headers = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
+    headers.append(("Content-Length", str(len(data))))
+    status = HTTPStatus(answer["statusCode"])
+    start_response(f"{status.value} {status.phrase}", headers)
+    return data
 
 
 def _headers(environ: Environ) -> dict[str, str]:

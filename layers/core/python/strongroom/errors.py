@@ -110,6 +110,13 @@ class PreconditionFailedError(StrongroomError):
     title = "Precondition failed"
 
 
+class TimedOutError(StrongroomError):
+    """The client did not send its request in time."""
+
+    code = "request-timeout"
+    title = "The request did not come in time"
+
+
 class TooLargeError(StrongroomError):
     """Larger than a bound of `limits`."""
 

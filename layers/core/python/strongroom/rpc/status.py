@@ -29,6 +29,7 @@ _GRPC: Final[dict[type[errors.StrongroomError], int]] = {
     errors.MethodNotAllowedError: code_pb2.UNIMPLEMENTED,
     errors.ConflictError: code_pb2.ALREADY_EXISTS,
     errors.PreconditionFailedError: code_pb2.ABORTED,
+    errors.TimedOutError: code_pb2.DEADLINE_EXCEEDED,
     errors.TooLargeError: code_pb2.INVALID_ARGUMENT,
     errors.UnsupportedMediaTypeError: code_pb2.INVALID_ARGUMENT,
     errors.SchemaViolationError: code_pb2.INVALID_ARGUMENT,
