@@ -17,6 +17,7 @@ from main_api.service.subscriptions import Subscriptions
 from main_api.settings import Settings
 from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem
+from strongroom.errors import ConflictError
 from strongroom.layout import Layout
 
 
@@ -67,7 +68,14 @@ def create_deployment(configured: Settings) -> None:
         ConflictError: There is one.
         UnavailableError: KMS or the disk refuse.
     """
-    store = KeyringFile(LocalFilesystem(), Layout(configured.shared_dir))
+    layout = Layout(configured.shared_dir)
+    left = [path for path in layout.data() if path.is_dir() and any(path.iterdir())]
+    if left and not layout.keyring().exists():
+        raise ConflictError(
+            f"{layout.keyring()} is missing, but there is data under {left[0]}: restore the keyring"
+            " from a backup, a new one could open nothing"
+        )
+    store = KeyringFile(LocalFilesystem(), layout)
     provisioning.create_keyring(store, KmsKeyProvider(configured.kms_key_arn), SystemClock())
 
 

@@ -107,6 +107,10 @@ class LocalDeployment:
         return self._root / "admin.curl"
 
     @property
+    def _admin_file(self) -> Path:
+        return self._root / "admin.json"
+
+    @property
     def worker_names(self) -> list[str]:
         """The workers' ids."""
         return [f"worker-{number}" for number in range(1, self._options.workers + 1)]
@@ -120,7 +124,7 @@ class LocalDeployment:
             OSError: The disk refuses.
         """
         self._claim_root()
-        self._kms.start()
+        self._kms.start(may_make_key=not self.layout.keyring().exists())
         os.environ.update(self._kms.environment())
         os.environ.pop("AWS_PROFILE", None)
         authority = CertificateAuthority(self._root / "pki", self._clock)
@@ -201,14 +205,21 @@ class LocalDeployment:
         if not self.layout.keyring().exists():
             bootstrap.create_deployment(configured)
         main = bootstrap.build(configured)
-        seed(main.provisioning)
+        if not self._admin_file.exists():
+            # Later a missing file is a loss, and not for this command to make up for.
+            seed(main.provisioning)
         self.credentials = self._administrator(main)
 
     def _administrator(self, main: bootstrap.Main) -> Credentials:
-        filesystem, path = durable.LocalFilesystem(), self._root / "admin.json"
+        filesystem, path = durable.LocalFilesystem(), self._admin_file
         raw = durable.read_file(filesystem, str(path), limits.CONFIG_FILE_BYTES_MAX)
         if raw is not None:
-            kept = msgspec.json.decode(raw, type=Credentials)
+            try:
+                kept = msgspec.json.decode(raw, type=Credentials)
+            except msgspec.MsgspecError as error:
+                raise ConflictError(
+                    f"{path} cannot be read; remove it to get new credentials"
+                ) from error
             # They are of no use where somebody has removed the shared directory.
             with suppress(UnauthenticatedError):
                 main.access.issue_token(kept.client_id, kept.client_secret, "")

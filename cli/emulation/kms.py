@@ -16,6 +16,7 @@ from moto.kms.models import kms_backends
 from moto.server import ThreadedMotoServer
 
 from strongroom import durable, limits
+from strongroom.errors import ConflictError
 
 _ACCOUNT: Final = "123456789012"
 REGION: Final = "us-east-1"
@@ -36,13 +37,25 @@ class EmulatedKms:
         self.key_arn = ""
         self.endpoint = ""
 
-    def start(self) -> None:
-        """Serve the kept master key, a new one the first time; raises OSError."""
+    def start(self, *, may_make_key: bool = True) -> None:
+        """Serve the kept master key, a new one the first time.
+
+        Args:
+            may_make_key: Whether there is nothing yet that only the kept key can open.
+
+        Raises:
+            ConflictError: The kept key is missing, or cannot be read.
+            OSError: The disk refuses.
+        """
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         backend = kms_backends[_ACCOUNT][REGION]
         key = backend.create_key(None, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "Strongroom", None)
         del backend.keys[key.id]
         kept = self._read()
+        if kept is None and not may_make_key:
+            raise ConflictError(
+                f"{self._file} is missing: restore it from a backup, nothing else opens the keyring"
+            )
         if kept is None:
             kept = _KeptKey(key.id, base64.b64encode(key.key_material).decode())
             durable.replace_file(durable.LocalFilesystem(), self._file, msgspec.json.encode(kept))
@@ -75,4 +88,7 @@ class EmulatedKms:
         raw = durable.read_file(
             durable.LocalFilesystem(), str(self._file), limits.CONFIG_FILE_BYTES_MAX
         )
-        return None if raw is None else msgspec.json.decode(raw, type=_KeptKey)
+        try:
+            return None if raw is None else msgspec.json.decode(raw, type=_KeptKey)
+        except msgspec.MsgspecError as error:
+            raise ConflictError(f"{self._file} cannot be read; restore it from a backup") from error

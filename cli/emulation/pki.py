@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from strongroom import durable, limits
 from strongroom.clock import Clock
+from strongroom.errors import ConflictError
 from strongroom.rpc.tls import Identity
 
 _CA_DAYS: Final = 3650
@@ -35,10 +37,7 @@ class CertificateAuthority:
         if key is None or certificate is None:
             self._key, self._certificate = self._make_authority()
         else:
-            loaded = serialization.load_pem_private_key(key, password=None)
-            if not isinstance(loaded, ec.EllipticCurvePrivateKey):
-                raise ValueError("the authority's key is not an EC key")
-            self._key, self._certificate = loaded, x509.load_pem_x509_certificate(certificate)
+            self._key, self._certificate = self._load(key, certificate)
 
     def issue(self, name: str, hosts: list[str]) -> Identity:
         """Return a certificate for DNS names and IP addresses, with a fresh key."""
@@ -63,6 +62,24 @@ class CertificateAuthority:
             ca_file=self.certificate_file,
             certificate_file=self._directory / f"{name}.pem",
             key_file=self._directory / f"{name}.key",
+        )
+
+    def _load(
+        self, key: bytes, certificate: bytes
+    ) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
+        try:
+            loaded = serialization.load_pem_private_key(key, password=None)
+            authority = x509.load_pem_x509_certificate(certificate)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise self._unreadable() from error
+        if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+            raise self._unreadable()
+        return loaded, authority
+
+    def _unreadable(self) -> ConflictError:
+        return ConflictError(
+            f"the certificate authority in {self._directory} cannot be read; remove the folder to"
+            " make a new one"
         )
 
     def _make_authority(self) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:

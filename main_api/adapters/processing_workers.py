@@ -17,6 +17,7 @@ from main_api.service.ports import (
     WriteKind,
     Written,
 )
+from strongroom import limits
 from strongroom.configuration import Database
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.rpc import messages, status, tls
@@ -150,9 +151,9 @@ class GrpcWorkers:
             if known is not None and known.address == worker.address:
                 return known
             if known is None and len(self._connections) >= _CONNECTIONS_MAX:
-                _, known = self._connections.popitem()
+                known = self._connections.pop(next(iter(self._connections)))
             if known is not None:
-                known.channel.close()
+                _close_later(known.channel)
             name = tls.worker_name(worker.worker_id)
             channel = tls.mutual_channel(self._identity, worker.address, name)
             stub = processing_pb2_grpc.ProcessingServiceStub(channel)
@@ -165,6 +166,13 @@ class _Connection:
     address: str
     channel: grpc.Channel
     stub: processing_pb2_grpc.ProcessingServiceStub
+
+
+def _close_later(channel: grpc.Channel) -> None:
+    """Close a channel once no call can be under way on it any more."""
+    timer = threading.Timer(limits.REQUEST_SECONDS, channel.close)
+    timer.daemon = True
+    timer.start()
 
 
 def _call(call: Callable[[], T]) -> T:

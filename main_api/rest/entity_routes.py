@@ -11,6 +11,7 @@ from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
     bounded_body,
     decoded,
+    idempotency_key,
     json_body,
     media_type,
     parameters,
@@ -116,7 +117,7 @@ def _add_put_and_delete(app: StrongroomApp) -> None:
             database,
             documents,
             condition=_condition(request),
-            idempotency_key=request.headers.get("idempotency-key", ""),
+            idempotency_key=idempotency_key(request),
             ttl_seconds=(
                 whole_number("ttl_seconds", single("ttl_seconds", lifetime)) if lifetime else None
             ),
@@ -134,7 +135,7 @@ def _add_put_and_delete(app: StrongroomApp) -> None:
             database,
             keys[0],
             condition=_condition(app.request),
-            idempotency_key=app.request.headers.get("idempotency-key", ""),
+            idempotency_key=idempotency_key(app.request),
         )
         return Response("", {}, 204)
 
@@ -156,7 +157,7 @@ def _add_patch(app: StrongroomApp) -> None:
             kind,
             patch,
             condition=_condition(request),
-            idempotency_key=request.headers.get("idempotency-key", ""),
+            idempotency_key=idempotency_key(request),
         )
         return _put_answer([written])
 
@@ -178,7 +179,7 @@ def _add_transform(app: StrongroomApp) -> None:
             body.key,
             body.expression,
             condition=_condition(request),
-            idempotency_key=request.headers.get("idempotency-key", ""),
+            idempotency_key=idempotency_key(request),
         )
         return _put_answer([written])
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote_plus
 import msgspec
 from chalice.app import Request
 
-from strongroom import jsontext, limits
+from strongroom import ids, jsontext, limits
 from strongroom.errors import (
     InvalidArgumentError,
     TooLargeError,
@@ -96,6 +96,16 @@ def decoded(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidArgumentError(str(error)) from error
+
+
+def idempotency_key(request: Request) -> str:
+    """Return the client's `Idempotency-Key`, empty where the header is not there.
+
+    Raises:
+        InvalidArgumentError: It is there and is not one.
+    """
+    given = request.headers.get("idempotency-key")
+    return "" if given is None else ids.idempotency_key(given)
 
 
 def media_type(request: Request, wanted: tuple[str, ...]) -> str:

@@ -16,7 +16,12 @@ from urllib.parse import unquote_to_bytes
 
 from main_api.rest.wsgi import Environ, WsgiAdapter
 from strongroom import limits
-from strongroom.errors import StrongroomError, TimedOutError, UnavailableError
+from strongroom.errors import (
+    InvalidArgumentError,
+    StrongroomError,
+    TimedOutError,
+    UnavailableError,
+)
 
 _SMALL_BYTES: Final = 64 * 1024
 
@@ -67,6 +72,7 @@ class RsgiAdapter:
         headers = _headers(scope)
         answer = _Answer()
         try:
+            _require_readable(scope, headers)
             body = await self._body(headers, protocol)
         except StrongroomError as error:
             data = self._adapter.refuse(error, headers, answer.start)
@@ -84,16 +90,22 @@ class RsgiAdapter:
         if length == "0" and "transfer-encoding" not in headers:
             return b""
         if length.isdecimal() and 0 < int(length) <= _SMALL_BYTES:
-            return await _read(protocol, limits.BODY_SECONDS)
+            body = await _read(protocol, limits.BODY_SECONDS)
+            if len(body) != int(length):
+                raise InvalidArgumentError("the body was cut short")
+            return body
         # Large ones, and those of unknown size, are let in a few at a time: they take memory.
         try:
             await asyncio.wait_for(self._large_bodies.acquire(), limits.BODY_SECONDS)
         except TimeoutError as error:
             raise UnavailableError("too many large requests at once", retry_after_s=1) from error
         try:
-            return await _read(protocol, limits.BODY_SECONDS)
+            body = await _read(protocol, limits.BODY_SECONDS)
         finally:
             self._large_bodies.release()
+        if length.isdecimal() and 0 < int(length) != len(body) <= limits.MESSAGE_BYTES_MAX:
+            raise InvalidArgumentError("the body was cut short")
+        return body
 
 
 async def _read(protocol: HttpProtocol, timeout_s: float) -> bytes:
@@ -119,9 +131,23 @@ async def _read(protocol: HttpProtocol, timeout_s: float) -> bytes:
 def _headers(scope: Scope) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name, value in scope.headers.items():
+        if "_" in name:
+            # In an environ it would be the same as the name with hyphens.
+            continue
         # RFC 9110 section 5.2: repeated fields are one list.
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     return headers
+
+
+def _require_readable(scope: Scope, headers: dict[str, str]) -> None:
+    """Refuse what granian leaves out: a header whose value is not ASCII.
+
+    Raises:
+        InvalidArgumentError: There is one; to pass over a condition or an idempotency key would be
+            to do something else than was asked for.
+    """
+    if any("_" not in name and name not in headers for name in scope.headers.keys()):  # noqa: SIM118
+        raise InvalidArgumentError("the value of a header is not ASCII text")
 
 
 def _environ(scope: Scope, headers: dict[str, str], body: bytes) -> Environ:

@@ -5,6 +5,7 @@ only; from Register on it also presents the token of its subscription, and a lat
 the same worker supersedes an earlier one.
 """
 
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -17,7 +18,8 @@ from strongroom.crypto import seal
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError
 from strongroom.keyring import WORKER_PURPOSES, Key, Keyring, Purpose, State
 
-_ADDRESS_CHARS_MAX = 260
+_ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+_PORTS = 1 << 16
 _TIME_DIGITS = 12
 
 
@@ -90,8 +92,7 @@ class Subscriptions:
             InvalidArgumentError: The address is not host:port.
         """
         subscription_id = self._verify(proven_id, worker_id, token)
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal() or len(address) > _ADDRESS_CHARS_MAX:
+        if _ADDRESS.fullmatch(address) is None or not 0 < int(address.rpartition(":")[2]) < _PORTS:
             raise InvalidArgumentError("the address is host:port")
         known = self._store.worker(worker_id)
         if known is not None and known.subscription_id >= subscription_id:

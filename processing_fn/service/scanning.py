@@ -67,7 +67,7 @@ class Page:
         items: What was found.
         cursor: Where the next page begins, empty for the end.
         examined: How many entities that the caller may see were looked at.
-        damaged: How many files did not verify; they are left out.
+        damaged: How many files did not verify; they are left out. 0 for who may not see all.
     """
 
     items: tuple[Item, ...]
@@ -158,7 +158,9 @@ class _PageUnderWay:
         return not self.is_full
 
     def finished(self, cursor: str) -> Page:
-        return Page(tuple(self._items), cursor, self._examined, self._damaged)
+        # Whose file a damaged one was is not known: who may not see all learns nothing of it.
+        damaged = self._damaged if "" in self._query.key_prefixes else 0
+        return Page(tuple(self._items), cursor, self._examined, damaged)
 
     def _may_see(self, found: CachedEntity) -> bool:
         return found.entity_key.startswith(self._query.key_prefixes)

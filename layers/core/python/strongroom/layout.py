@@ -41,6 +41,12 @@ class Layout:
         """Return the file of a database's configuration."""
         return self.root / "databases" / f"{database}.json"
 
+    def data(self) -> list[Path]:
+        """Return the directories whose content is of no use without the keyring."""
+        control = self.root / "control"
+        names = ("files", "templates", "databases")
+        return [*(self.root / name for name in names), control / "clients", control / "workers"]
+
     def keyring(self) -> Path:
         """Return the file of the keyring."""
         return self.root / "control" / "keyring.json"
