@@ -163,6 +163,30 @@ def test_a_blob_of_another_entity_does_not_open(rig: Rig) -> None:
     assert rig.worker("reader").get("yours") == (1, NEW)
 
 
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("kind", ["pipe", "directory", "link"])
+def test_what_is_no_file_is_an_integrity_error_and_holds_nobody(
+    rig: Rig, which: int, kind: str
+) -> None:
+    """A pipe in the place of a file holds a worker's thread for ever."""
+    worker = rig.worker()
+    worker.put("a", OLD)
+    path = worker.files("a")[which]
+    path.unlink()
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/etc/hostname")
+    reader = rig.worker("reader")
+    try:
+        assert reader.get("a") == (1, OLD)
+        assert which == 1
+    except IntegrityError:
+        pass
+
+
 def test_an_older_blob_put_back_is_detected_by_its_sidecar(rig: Rig) -> None:
     """An old state comes back by copying one file."""
     worker = rig.worker()

@@ -2,9 +2,11 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
 
+from processing_fn.service.bindings import Binding
 from processing_fn.service.scanning import Page, Query
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError
@@ -88,6 +90,24 @@ def test_deleted_and_expired_entities_are_not_listed(worker: Worker) -> None:
     clock.advance(10)
     assert sorted(_keys(_pages(worker, Query()))) == NAMES[2:]
     assert sorted(_keys(_pages(worker.rig.worker("cold"), Query()))) == NAMES[2:]
+
+
+def test_files_of_another_database_are_not_listed(worker: Worker) -> None:
+    """Whoever can write the disk shows a secret database's entities to readers of a public one."""
+    rig = worker.rig
+    rig.put_database("public", "11" * 16)
+    shutil.copytree(rig.root / "files" / "people", rig.root / "files" / "public")
+    public = Binding("public", "11" * 16, "person.v1")
+    page = rig.worker("other").engine.page(public, Query(limit=limits.PAGE_SIZE_MAX))
+    assert page.items == ()
+    assert page.damaged == len(NAMES)
+
+
+def test_who_may_not_see_all_is_not_told_of_damage(worker: Worker) -> None:
+    """The number of damaged files tells a narrow client how many entities of others there are."""
+    worker.files("k03")[0].write_bytes(b"garbage")
+    page = worker.rig.worker("cold").engine.page(worker.rig.binding, Query(key_prefixes=("k1",)))
+    assert page.damaged == 0
 
 
 def test_a_damaged_file_is_counted_and_does_not_stop_the_others(worker: Worker) -> None:
