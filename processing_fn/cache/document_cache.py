@@ -12,7 +12,7 @@ from cachetools import TTLCache
 from processing_fn.service.ports import CachedEntity
 from strongroom.clock import Clock
 
-EVENTS: Final = ("hits", "misses", "joined", "stale", "evictions", "expirations")
+EVENTS: Final = ("hits", "misses", "joined", "stale")
 
 
 class _CountingCache(TTLCache[bytes, CachedEntity]):
@@ -39,7 +39,7 @@ class DocumentCache:
     def __init__(self, clock: Clock, size_bytes_max: int, ttl_s: float) -> None:
         """Start empty; an entity larger than the bound is not kept."""
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys(("hits", "misses", "joined", "stale"), 0)
+        self._counts = dict.fromkeys(EVENTS, 0)
         self._entries = _CountingCache(
             size_bytes_max, ttl_s, timer=clock.boot_s, getsizeof=CachedEntity.size_bytes
         )

@@ -172,7 +172,7 @@ class EntityCache(Protocol):
         ...
 
     def count(self, event: str) -> None:
-        """Count an event of `EVENTS`."""
+        """Count a hit, a miss, a read that joined another one's load, or a stale entry."""
         ...
 
     def clear(self) -> None:

@@ -9,7 +9,7 @@ from strongroom.errors import InvalidArgumentError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _WORKER_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_REQUEST_ID: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_REQUEST_ID: Final = re.compile(f"[!#$%&'*+.^_`|~0-9A-Za-z-]{{1,{limits.REQUEST_ID_CHARS_MAX}}}")
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

@@ -7,7 +7,6 @@ import jsonschema_rs
 from strongroom import jsontext, limits
 from strongroom.errors import InvalidDocumentError
 
-DEFAULT_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _MASK: Final = "the value"
 
 
