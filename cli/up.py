@@ -38,13 +38,14 @@ def run(options: Options, ready_file: Path | None) -> None:
     logs.configure("up")
     process.keep_memory_private()
     deployment = LocalDeployment(options)
-    stopping = threading.Event()
-    _stop_at_signals(stopping)
+    _stop_at_signals()
+    pause = threading.Event()
     try:
         deployment.start()
         _announce(deployment, ready_file)
         _greet(deployment, options)
-        while not stopping.wait(_WATCH_EVERY_S):
+        while True:
+            pause.wait(_WATCH_EVERY_S)
             _watch(deployment, ready_file)
     except _StoppedError:
         pass
@@ -56,12 +57,13 @@ def run(options: Options, ready_file: Path | None) -> None:
 
 
 class _StoppedError(Exception):
-    """A signal came while the deployment was starting."""
+    """A signal has come."""
 
 
-def _stop_at_signals(stopping: threading.Event) -> None:
+def _stop_at_signals() -> None:
     def stop(*_: object) -> None:
-        stopping.set()
+        # One is enough: a second one must not interrupt the stopping.
+        _ignore_signals()
         raise _StoppedError
 
     for number in (signal.SIGINT, signal.SIGTERM):

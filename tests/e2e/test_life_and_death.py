@@ -119,6 +119,18 @@ def test_a_killed_main_worker_comes_back_at_the_same_address(own: Deployment, wh
     assert wait_until(served, 20)
 
 
+def test_a_hail_of_signals_ends_a_worker_once(own: Deployment) -> None:
+    """A supervisor that signals twice leaves a worker hanging in its own handler."""
+    victim = own.facts["pids"]["workers"]["worker-1"]
+    for number in [signal.SIGTERM, signal.SIGINT] * 100:
+        if not is_alive(victim):
+            break
+        os.kill(victim, number)
+    assert wait_until(lambda: not is_alive(victim), 5)
+    with own.http() as http:
+        assert http.put("/entity/chatdb", json={"there": CHAT}).status_code in {200, 201}
+
+
 def test_every_process_dies_with_up(own: Deployment) -> None:
     """A killed `strongroom up` leaves processes that hold ports and keys."""
     pids = own.all_pids()

@@ -14,7 +14,7 @@ from strongroom import durable, jsontext
 PARENT_VARIABLE: Final = "STRONGROOM_PARENT_PID"
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
-_JOIN_S: Final = 0.5
+_JOIN_S: Final = 0.1
 
 
 def die_with_parent() -> None:
@@ -55,16 +55,21 @@ def announce(ready_file: str | None, facts: dict[str, Any]) -> None:
 def run_until_signal(work: Callable[[], bool], stop: Callable[[], None]) -> bool:
     """Run `work` until it returns, and call `stop` at SIGTERM or SIGINT; return its answer.
 
-    `work` gets a thread of its own: a signal's handler runs in the main thread, which then holds no
-    lock that `stop` could want. False when `work` has raised; the traceback went to standard error.
+    `work` gets a thread of its own. A handler only takes a note, and `stop` is called outside of
+    it: a second signal may come within the handler of the first one, which would then wait for a
+    lock that it holds itself. False when `work` has raised; the traceback went to standard error.
     """
     answers: list[bool] = []
+    signals: list[int] = []
     thread = threading.Thread(target=lambda: answers.append(work()), name="work")
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop())
+        signal.signal(number, lambda received, _frame: signals.append(received))
     thread.start()
     while thread.is_alive():
         thread.join(_JOIN_S)
+        if signals:
+            signals.clear()
+            stop()
     return bool(answers and answers[0])
 
 
