@@ -177,7 +177,9 @@ class Entities:
             ConflictError: A `test` operation fails.
             PatchFailedError: A path leads nowhere.
         """
-        actions = (Action.WRITE, Action.READ)[: 2 if kind is WriteKind.JSON_PATCH else 1]
+        actions: tuple[Action, ...] = (Action.WRITE,)
+        if kind is WriteKind.JSON_PATCH:
+            actions = (Action.WRITE, Action.READ)
         item = WriteItem(kind, key, document=patch, condition=condition)
         return self._write(caller, database_name, item, actions, idempotency_key)
 
@@ -273,7 +275,8 @@ class Entities:
         def attempt(worker: WorkerRecord, timeout_s: float) -> list[Written | StrongroomError]:
             answers = self._workers.put_many(worker, database, items, timeout_s)
             failures = [answer for answer in answers if isinstance(answer, StrongroomError)]
-            if len(failures) == len(answers):
+            unknown = any(isinstance(failure, OutcomeUnknownError) for failure in failures)
+            if len(failures) == len(answers) and not unknown:
                 # Nothing was written: one refusal stands for all.
                 raise failures[0]
             return answers

@@ -102,16 +102,13 @@ class Scanner:
         ids = self._storage.file_ids(binding.database, seal.open(query.cursor))
         page = _PageUnderWay(query)
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
-        while not page.is_full and page.looked_at < limits.SCAN_ENTITIES_MAX:
+        while page.looked_at < limits.SCAN_ENTITIES_MAX:
             chunk = list(itertools.islice(ids, _CHUNK))
             for file_id, found in zip(chunk, self._read(binding, chunk), strict=True):
                 if not page.take(file_id, found) or self._clock.boot_s() >= ends_at_s:
-                    break
-            at_the_end = len(chunk) < _CHUNK and page.last_id == (chunk or [page.last_id])[-1]
-            if at_the_end and not page.is_full:
+                    return page.finished(seal.seal(page.last_id))
+            if len(chunk) < _CHUNK:
                 return page.finished("")
-            if self._clock.boot_s() >= ends_at_s:
-                break
         return page.finished(seal.seal(page.last_id))
 
     def close(self) -> None:
@@ -142,10 +139,9 @@ class _PageUnderWay:
         self._damaged = 0
         self.looked_at = 0
         self.last_id = b""
-        self.is_full = False
 
     def take(self, file_id: bytes, found: CachedEntity | IntegrityError | None) -> bool:
-        """Look at the next entity; False when it has no room and belongs to the next page."""
+        """Look at the next entity; False when the page ends, with it or before it."""
         if isinstance(found, CachedEntity) and self._may_see(found):
             if self._matches(found) and not self._add(found):
                 return False
@@ -154,8 +150,7 @@ class _PageUnderWay:
             self._damaged += 1
         self.looked_at += 1
         self.last_id = file_id
-        self.is_full = len(self._items) == self._query.limit
-        return not self.is_full
+        return len(self._items) < self._query.limit
 
     def finished(self, cursor: str) -> Page:
         # Whose file a damaged one was is not known: who may not see all learns nothing of it.
@@ -174,7 +169,6 @@ class _PageUnderWay:
         document = self._select.apply(found.document) if self._select else found.document
         size_bytes = len(document) + len(found.entity_key) + limits.ITEM_OVERHEAD_BYTES
         if self._items and size_bytes > self._left_bytes:
-            self.is_full = True
             return False
         self._left_bytes -= size_bytes
         self._items.append(Item(found.entity_key, found.metadata, document))

@@ -12,6 +12,7 @@ from main_api.service.ports import WorkerLostError
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (
+    BusyError,
     ConflictError,
     ForbiddenError,
     IdempotencyMismatchError,
@@ -297,6 +298,19 @@ def test_a_refusal_of_all_is_no_partial_write(rig: MainRig, admin: Caller) -> No
     with pytest.raises(SchemaViolationError) as refusal:
         rig.entities.put(admin, "chatdb", {"a": b"1", "b": b"2"})
     assert refusal.value.entity_key == "b"
+
+
+@pytest.mark.parametrize("first", [UnavailableError("gone"), BusyError("locked")])
+def test_an_unknown_outcome_among_refusals_stays_unknown(
+    rig: MainRig, admin: Caller, first: StrongroomError
+) -> None:
+    """A client hears "nothing was done" of a batch of which one write may have been made."""
+    rig.workers.fail_item("a", first)
+    rig.workers.fail_item("b", OutcomeUnknownError("may be"))
+    with pytest.raises(PartlyWrittenError) as failure:
+        rig.entities.put(admin, "chatdb", {"a": b"1", "b": b"2"})
+    assert isinstance(failure.value.outcomes["b"], OutcomeUnknownError)
+    assert len(rig.workers.calls) == 1
 
 
 def test_where_none_was_written_there_is_one_answer(rig: MainRig, admin: Caller) -> None:
