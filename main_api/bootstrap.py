@@ -44,7 +44,7 @@ def build(configured: Settings) -> Main:
     clock, filesystem = SystemClock(), LocalFilesystem()
     layout = Layout(configured.shared_dir)
     provider = KmsKeyProvider(configured.kms_key_arn)
-    keyring = provisioning.open_keyring(KeyringFile(filesystem, layout), provider)
+    keyring = provisioning.open_keyring(KeyringFile(filesystem, layout, clock), provider)
     store = ControlFiles(filesystem, layout, keyring, clock)
     access = Access(keyring, store, clock)
     dispatcher = Dispatcher(store, clock)
@@ -75,8 +75,9 @@ def create_deployment(configured: Settings) -> None:
             f"{layout.keyring()} is missing, but there is data under {left[0]}: restore the keyring"
             " from a backup, a new one could open nothing"
         )
-    store = KeyringFile(LocalFilesystem(), layout)
-    provisioning.create_keyring(store, KmsKeyProvider(configured.kms_key_arn), SystemClock())
+    clock = SystemClock()
+    store = KeyringFile(LocalFilesystem(), layout, clock)
+    provisioning.create_keyring(store, KmsKeyProvider(configured.kms_key_arn), clock)
 
 
 class Current:

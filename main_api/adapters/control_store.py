@@ -1,34 +1,42 @@
 """The Main Worker's state on the shared directory: keyring, clients, workers, configuration."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
+from main_api.adapters.configuration_lock import ConfigurationLock
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import ClientRecord
+from main_api.service.ports import ClientRecord, Kind
 from strongroom import configuration, controlfile, durable, limits, logs
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from strongroom.keyring import Keyring, KeySet, Purpose
-from strongroom.layout import RECORD_SUFFIX, Layout
+from strongroom.layout import RECORD_SUFFIX, TEMPORARY_PREFIX, Layout
 
 T = TypeVar("T", ClientRecord, WorkerRecord)
 _CLIENTS: Final = "clients"
 _WORKERS: Final = "workers"
+_CONFIGURATION_SUFFIX: Final = ".json"
 _log = logs.logger()
 
 
 class KeyringFile:
     """The `KeyringStore` on the shared directory."""
 
-    def __init__(self, filesystem: durable.Filesystem, layout: Layout) -> None:
+    def __init__(self, filesystem: durable.Filesystem, layout: Layout, clock: Clock) -> None:
         """Take the directory."""
         self._filesystem = filesystem
         self._path = layout.keyring()
+        self._lock = ConfigurationLock(filesystem, layout, clock)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold the configuration's lock."""
+        return self._lock.exclusive()
 
     def read(self) -> bytes | None:
         """Return the file."""
@@ -56,10 +64,28 @@ class ControlFiles:
         self._control_keys = KeySet(keyring.of(frozenset({Purpose.CONTROL})))
         self._mac_keys = KeySet(keyring.of(frozenset({Purpose.CONFIGURATION})))
         self._configuration = ConfigurationFiles(filesystem, layout, self._mac_keys)
+        self._lock = ConfigurationLock(filesystem, layout, clock)
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold the configuration's lock."""
+        return self._lock.exclusive()
+
+    def names(self, kind: Kind) -> list[str]:
+        """List a directory."""
+        directory, suffix = {
+            Kind.TEMPLATE: (self._layout.templates(), _CONFIGURATION_SUFFIX),
+            Kind.DATABASE: (self._layout.databases(), _CONFIGURATION_SUFFIX),
+            Kind.CLIENT: (self._layout.records(_CLIENTS), RECORD_SUFFIX),
+        }[kind]
+        return self._names(directory, suffix)
 
     def database(self, name: str) -> Database | None:
         """Return a database's configuration."""
         return self._configuration.database(name)
+
+    def database_record(self, name: str) -> Database | None:
+        """Return a database's configuration, a deleted one's too."""
+        return self._configuration.database_record(name)
 
     def put_database(self, database: Database) -> None:
         """Write a database's configuration."""
@@ -70,6 +96,10 @@ class ControlFiles:
     def template(self, schema_id: str) -> Template | None:
         """Return a template."""
         return self._configuration.template(schema_id)
+
+    def template_record(self, schema_id: str) -> Template | None:
+        """Return a template, a deleted one too."""
+        return self._configuration.template_record(schema_id)
 
     def put_template(self, template: Template) -> None:
         """Write a template."""
@@ -92,12 +122,7 @@ class ControlFiles:
 
     def workers(self) -> list[WorkerRecord]:
         """Return every record that can be read."""
-        try:
-            with _disk():
-                names = self._filesystem.list_directory(str(self._layout.records(_WORKERS)))
-        except FileNotFoundError:
-            return []
-        ids = [n.removesuffix(RECORD_SUFFIX) for n in names if n.endswith(RECORD_SUFFIX)]
+        ids = self._names(self._layout.records(_WORKERS), RECORD_SUFFIX)
         return [record for record in map(self._readable_worker, ids) if record is not None]
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
@@ -112,6 +137,18 @@ class ControlFiles:
         """Remove a worker's record."""
         with _disk():
             durable.remove_file(self._filesystem, self._layout.record(_WORKERS, worker_id))
+
+    def _names(self, directory: Path, suffix: str) -> list[str]:
+        try:
+            with _disk():
+                names = self._filesystem.list_directory(str(directory))
+        except FileNotFoundError:
+            return []
+        return sorted(
+            name.removesuffix(suffix)
+            for name in names
+            if name.endswith(suffix) and not name.startswith(TEMPORARY_PREFIX)
+        )
 
     def _readable_worker(self, worker_id: str) -> WorkerRecord | None:
         try:

@@ -1,18 +1,22 @@
 """The paths of administrators: templates, databases, clients."""
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from chalice.app import Response
+from chalice.app import Request, Response
 
 from main_api.domain.grants import Grant
 from main_api.domain.registry import WorkerRecord
 from main_api.rest.application import StrongroomApp, json_response
-from main_api.rest.requests import decoded, json_body, parameters
+from main_api.rest.requests import decoded, json_body, parameters, single, whole_number
+from main_api.service.administration import Listing
 from main_api.service.ports import ClientRecord
 from strongroom import jsontext, limits
 from strongroom.clock import rfc3339
 from strongroom.configuration import Database, Template
+
+T = TypeVar("T", Template, Database, ClientRecord)
 
 
 class _DatabaseBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -42,6 +46,18 @@ def _add_templates(app: StrongroomApp) -> None:
         status = 201 if template.schema_version == 1 else 200
         return json_response(jsontext.dump(_template(template)), status)
 
+    @app.route("/schemas", methods=["GET"])
+    def list_schemas() -> Response:
+        """Answer a page of the templates."""
+        found = app.main.administration.templates(app.caller, *_page(app.request))
+        return _listing("schemas", found, _template)
+
+    @app.route("/schemas/{schema_id}", methods=["DELETE"])
+    def delete_schema(schema_id: str) -> Response:
+        """Delete a template that no database is bound to."""
+        app.main.administration.delete_template(app.caller, schema_id)
+        return Response("", {}, 204)
+
     @app.route("/schemas/{schema_id}", methods=["GET"])
     def get_schema(schema_id: str) -> Response:
         """Answer a template."""
@@ -59,6 +75,18 @@ def _add_databases(app: StrongroomApp) -> None:
         )
         return json_response(jsontext.dump(_database(made)), 201 if is_new else 200)
 
+    @app.route("/databases", methods=["GET"])
+    def list_databases() -> Response:
+        """Answer a page of the databases that the caller administers."""
+        found = app.main.administration.databases(app.caller, *_page(app.request))
+        return _listing("databases", found, _database)
+
+    @app.route("/databases/{database}", methods=["DELETE"])
+    def delete_database(database: str) -> Response:
+        """Delete a database with all its entities."""
+        app.main.administration.delete_database(app.caller, database)
+        return Response("", {}, 204)
+
     @app.route("/databases/{database}", methods=["GET"])
     def get_database(database: str) -> Response:
         """Answer a database's configuration."""
@@ -74,6 +102,12 @@ def _add_clients(app: StrongroomApp) -> None:
         client, secret = app.main.administration.put_client(app.caller, client_id, body.grants)
         answer = _client(client) | ({"client_secret": secret} if secret else {})
         return json_response(jsontext.dump(answer), 201 if secret else 200)
+
+    @app.route("/clients", methods=["GET"])
+    def list_clients() -> Response:
+        """Answer a page of the clients, without their secrets."""
+        found = app.main.administration.clients(app.caller, *_page(app.request))
+        return _listing("clients", found, _client)
 
     @app.route("/clients/{client_id}", methods=["GET"])
     def get_client(client_id: str) -> Response:
@@ -94,6 +128,22 @@ def _add_workers(app: StrongroomApp) -> None:
         """Answer the registry: the Processing Workers whose lease runs."""
         workers = [_worker(one) for one in app.main.administration.workers(app.caller)]
         return json_response(jsontext.dump({"workers": workers}))
+
+
+def _page(request: Request) -> tuple[int, str]:
+    """Return (limit, cursor) of a listing."""
+    given = parameters(request, frozenset({"limit", "cursor"}))
+    cursor = single("cursor", given["cursor"]) if "cursor" in given else ""
+    if "limit" not in given:
+        return limits.PAGE_SIZE, cursor
+    return whole_number("limit", single("limit", given["limit"])), cursor
+
+
+def _listing(name: str, found: Listing[T], shown: Callable[[T], dict[str, Any]]) -> Response:
+    answer: dict[str, Any] = {name: [shown(record) for record in found.records]}
+    answer |= {"cursor": found.cursor} if found.cursor else {}
+    answer |= {"damaged": found.damaged} if found.damaged else {}
+    return json_response(jsontext.dump(answer))
 
 
 def _template(template: Template) -> dict[str, Any]:

@@ -123,6 +123,18 @@ class Access:
         ):
             raise ForbiddenError(f"no grant lets this client {action} there")
 
+    def may_administer(self, caller: Caller, database: str) -> bool:
+        """Tell whether the caller administers a database, all of it."""
+        return Action.ADMIN in caller.scope and grants.allowed(
+            caller.grants, database, "", Action.ADMIN
+        )
+
+    def administers_any(self, caller: Caller) -> bool:
+        """Tell whether there could be a database that the caller administers."""
+        return Action.ADMIN in caller.scope and any(
+            Action.ADMIN in grant.actions and not grant.key_prefix for grant in caller.grants
+        )
+
     def authorized_prefixes(self, caller: Caller, database: str, action: Action) -> tuple[str, ...]:
         """Return the prefixes of the keys that the caller may act upon.
 

@@ -1,15 +1,43 @@
 """What administrators do with templates, databases and clients, once their rights are proven."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
 from main_api.domain import registry
 from main_api.domain.grants import Action, Grant
 from main_api.domain.registry import WorkerRecord
 from main_api.service.access import Access, Caller
-from main_api.service.ports import ClientRecord, ControlStore
+from main_api.service.ports import ClientRecord, ControlStore, Kind
 from main_api.service.provisioning import Provisioning
 from strongroom import ids, limits
 from strongroom.clock import Clock
 from strongroom.configuration import Database, Template
-from strongroom.errors import ForbiddenError, InvalidArgumentError, NotFoundError
+from strongroom.errors import (
+    ForbiddenError,
+    IntegrityError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+
+T = TypeVar("T", Template, Database, ClientRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A page of records, in the order of their names.
+
+    Attributes:
+        records: What was found.
+        cursor: Where the next page begins; empty for the end.
+        damaged: How many records did not verify; they are left out.
+    """
+
+    records: tuple[T, ...]
+    cursor: str
+    damaged: int
 
 
 class Administration:
@@ -50,6 +78,25 @@ class Administration:
             raise NotFoundError(f"no such schema: {schema_id}")
         return found
 
+    def templates(self, caller: Caller, limit: int, cursor: str) -> Listing[Template]:
+        """Return a page of the templates, without their schemas; `cursor` is the last page's.
+
+        Raises:
+            InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`.
+        """
+        self._require_everywhere(caller)
+        return self._list(Kind.TEMPLATE, self._bare_template, limit, cursor)
+
+    def delete_template(self, caller: Caller, schema_id: str) -> None:
+        """Delete a template; an entity goes on telling which version it was validated by.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: A database is bound to it.
+        """
+        self._require_everywhere(caller)
+        self._provisioning.delete_template(ids.schema_id(schema_id))
+
     def put_database(
         self, caller: Caller, name: str, schema_id: str, ttl_seconds: int | None
     ) -> tuple[Database, bool]:
@@ -76,15 +123,37 @@ class Administration:
             raise NotFoundError(f"no such database: {name}")
         return found
 
+    def databases(self, caller: Caller, limit: int, cursor: str) -> Listing[Database]:
+        """Return a page of the databases that the caller administers; else as `templates`.
+
+        Raises:
+            ForbiddenError: The caller administers none, whichever there are.
+        """
+        if not self._access.administers_any(caller):
+            raise ForbiddenError("no grant lets this client administer a database")
+
+        def read(name: str) -> Database | None:
+            mine = self._access.may_administer(caller, name)
+            return self._store.database(name) if mine else None
+
+        return self._list(Kind.DATABASE, read, limit, cursor)
+
+    def delete_database(self, caller: Caller, name: str) -> None:
+        """Delete a database with all its entities; takes the action `delete` too.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        for action in (Action.ADMIN, Action.DELETE):
+            self._access.authorize(caller, ids.database_name(name), [""], action)
+        self._provisioning.delete_database(name)
+
     def put_client(
         self, caller: Caller, client_id: str, grants: tuple[Grant, ...]
     ) -> tuple[ClientRecord, str | None]:
         """Make a client and return its secret, shown this once; or change a client's grants."""
         self._require_everywhere(caller)
-        if self._store.client(ids.client_id(client_id)) is not None:
-            return self._provisioning.change_grants(client_id, grants), None
-        secret = self._provisioning.put_client(client_id, grants)
-        return self.client(caller, client_id), secret
+        return self._provisioning.put_client(ids.client_id(client_id), grants)
 
     def client(self, caller: Caller, client_id: str) -> ClientRecord:
         """Return a client.
@@ -98,19 +167,54 @@ class Administration:
             raise NotFoundError(f"no such client: {client_id}")
         return found
 
+    def clients(self, caller: Caller, limit: int, cursor: str) -> Listing[ClientRecord]:
+        """Return a page of the clients; as `templates`."""
+        self._require_everywhere(caller)
+        return self._list(Kind.CLIENT, self._store.client, limit, cursor)
+
     def delete_client(self, caller: Caller, client_id: str) -> None:
         """Remove a client; its tokens are refused within `limits.REVOCATION_SECONDS_MAX`.
 
         Raises:
             NotFoundError: There is none.
         """
-        self.client(caller, client_id)
-        self._store.remove_client(client_id)
+        self._require_everywhere(caller)
+        self._provisioning.delete_client(ids.client_id(client_id))
 
     def workers(self, caller: Caller) -> list[WorkerRecord]:
         """Return the Processing Workers that are available now."""
         self._require_everywhere(caller)
         return list(registry.live(self._store.workers(), self._clock.wall_ms()))
+
+    def _bare_template(self, schema_id: str) -> Template | None:
+        found = self._store.template(schema_id)
+        return found and msgspec.structs.replace(found, schema=msgspec.Raw(b"null"))
+
+    def _list(
+        self, kind: Kind, read: Callable[[str], T | None], limit: int, after: str
+    ) -> Listing[T]:
+        """Return the first records after a name, no more than fit into an answer."""
+        if not 1 <= limit <= limits.PAGE_SIZE_MAX:
+            raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
+        page: list[T] = []
+        last, damaged, left_bytes = after, 0, limits.PAGE_BYTES_MAX
+        for name in self._store.names(kind):
+            if name <= after:
+                continue
+            if len(page) == limit:
+                return Listing(tuple(page), last, damaged)
+            try:
+                record = read(name)
+            except IntegrityError:
+                damaged += 1
+                continue
+            if record is not None:
+                left_bytes -= len(msgspec.json.encode(record))
+                if page and left_bytes < 0:
+                    return Listing(tuple(page), last, damaged)
+                page.append(record)
+                last = name
+        return Listing(tuple(page), "", damaged)
 
     def _require_everywhere(self, caller: Caller) -> None:
         everywhere = any(

@@ -1,6 +1,7 @@
 """What the use cases need of the world."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -56,6 +57,10 @@ class KeyProvider(Protocol):
 class KeyringStore(Protocol):
     """Where the keyring's file lies. Raises UnavailableError when the disk refuses."""
 
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Hold the lock of those who change it; raises BusyError where others hold it."""
+        ...
+
     def read(self) -> bytes | None:
         """Return the file, None where there is none."""
         ...
@@ -65,6 +70,14 @@ class KeyringStore(Protocol):
         ...
 
 
+class Kind(Enum):
+    """What can be listed by name."""
+
+    TEMPLATE = "template"
+    DATABASE = "database"
+    CLIENT = "client"
+
+
 class ControlStore(Protocol):
     """The Main Worker's own state under the shared directory, and the configuration it writes.
 
@@ -72,8 +85,24 @@ class ControlStore(Protocol):
     UnavailableError when the disk refuses.
     """
 
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Hold the lock of those who change templates, databases and clients; not reentrant.
+
+        Raises:
+            BusyError: Others hold it for longer than `limits.LOCK_WAIT_SECONDS`.
+        """
+        ...
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of which there is a record, deleted ones too, in order."""
+        ...
+
     def database(self, name: str) -> Database | None:
         """Return a database's configuration."""
+        ...
+
+    def database_record(self, name: str) -> Database | None:
+        """Return a database's configuration, a deleted one's too."""
         ...
 
     def put_database(self, database: Database) -> None:
@@ -82,6 +111,10 @@ class ControlStore(Protocol):
 
     def template(self, schema_id: str) -> Template | None:
         """Return a template."""
+        ...
+
+    def template_record(self, schema_id: str) -> Template | None:
+        """Return a template, a deleted one too."""
         ...
 
     def put_template(self, template: Template) -> None:

@@ -6,8 +6,8 @@ import msgspec
 
 from main_api.domain.grants import ALL_ACTIONS, Grant
 from main_api.service.access import Access
-from main_api.service.ports import ClientRecord, ControlStore, KeyProvider, KeyringStore
-from strongroom import ids, keyring
+from main_api.service.ports import ClientRecord, ControlStore, KeyProvider, KeyringStore, Kind
+from strongroom import ids, keyring, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.crypto import aead
@@ -38,15 +38,19 @@ def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> 
         ConflictError: There is one; a keyring is never overwritten.
         UnavailableError: Key provider or disk refuse.
     """
-    if store.read() is not None:
-        raise ConflictError("there is a keyring already")
-    deployment, root = ids.new_id(), aead.new_key()
-    made = keyring.new(deployment, rfc3339(clock.wall_ms()))
-    store.write(keyring.encode(made, root, provider.wrap(root, deployment)))
+    with store.exclusive():
+        if store.read() is not None:
+            raise ConflictError("there is a keyring already")
+        deployment, root = ids.new_id(), aead.new_key()
+        made = keyring.new(deployment, rfc3339(clock.wall_ms()))
+        store.write(keyring.encode(made, root, provider.wrap(root, deployment)))
 
 
 class Provisioning:
-    """Makes templates, databases and clients."""
+    """Makes, changes and deletes templates, databases and clients, one change at a time.
+
+    Every change holds the store's lock; raises BusyError where others hold it for too long.
+    """
 
     def __init__(self, access: Access, store: ControlStore, clock: Clock) -> None:
         """Take the parts."""
@@ -61,26 +65,47 @@ class Provisioning:
             InvalidDocumentError: Not a JSON Schema that can be used here; the detail says why.
             TooLargeError: Larger than `limits.TEMPLATE_BYTES_MAX`.
         """
-        # The libraries behind it are for this rare request: 0.1 s of a Lambda's cold start.
-        from main_api.service import admission  # noqa: PLC0415
-
-        admission.admit(schema)
-        now = rfc3339(self._clock.wall_ms())
-        current = self._store.template(ids.schema_id(schema_id))
-        template = Template(
-            schema_id=schema_id,
-            schema_version=current.schema_version + 1 if current else 1,
-            created_at=current.created_at if current else now,
-            updated_at=now,
-            schema=msgspec.Raw(schema),
-        )
-        self._store.put_template(template)
+        ids.schema_id(schema_id)
+        _admit(schema)
+        with self._store.exclusive():
+            template = self._next_template(schema_id, schema)
+            self._store.put_template(template)
         return template
+
+    def try_template(self, schema_id: str, schema: bytes) -> Template:
+        """Return what `put_template` would make, and make nothing; raises as that."""
+        ids.schema_id(schema_id)
+        _admit(schema)
+        return self._next_template(schema_id, schema)
 
     def ensure_template(self, schema_id: str, schema: bytes) -> None:
         """Make a template where it is missing; raises as `put_template`."""
         if self._store.template(ids.schema_id(schema_id)) is None:
             self.put_template(schema_id, schema)
+
+    def delete_template(self, schema_id: str) -> None:
+        """Delete a template that no database is bound to.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: A database is bound to it.
+        """
+        with self._store.exclusive():
+            current = self._store.template(ids.schema_id(schema_id))
+            if current is None:
+                raise NotFoundError(f"no such schema: {schema_id}")
+            bound = self.databases_of(schema_id)
+            if bound:
+                raise ConflictError(f"the schema is in use by the database {bound[0].name}")
+            deleted = msgspec.structs.replace(
+                current, schema=msgspec.Raw(b"false"), deleted_at=rfc3339(self._clock.wall_ms())
+            )
+            self._store.put_template(deleted)
+
+    def databases_of(self, schema_id: str) -> list[Database]:
+        """Return the databases that are bound to a template, in the order of their names."""
+        found = map(self._store.database, self._store.names(Kind.DATABASE))
+        return [one for one in found if one is not None and one.schema_id == schema_id]
 
     def ensure_database(self, name: str, schema_id: str) -> None:
         """Make a database where it is missing; raises as `put_database`."""
@@ -95,48 +120,105 @@ class Provisioning:
         Raises:
             NotFoundError: There is no such template.
         """
-        if self._store.template(ids.schema_id(schema_id)) is None:
-            raise NotFoundError(f"no such schema: {schema_id}")
-        current = self._store.database(ids.database_name(name))
-        database = Database(
-            name=name,
-            incarnation=current.incarnation if current else ids.new_id(),
-            schema_id=schema_id,
-            created_at=current.created_at if current else rfc3339(self._clock.wall_ms()),
-            version_floor=current.version_floor if current else 0,
-            ttl_seconds=ttl_seconds,
-        )
-        self._store.put_database(database)
-        return database, current is None
+        ids.schema_id(schema_id)
+        with self._store.exclusive():
+            record = self._store.database_record(ids.database_name(name))
+            if self._store.template(schema_id) is None:
+                raise NotFoundError(f"no such schema: {schema_id}")
+            is_new = record is None or record.deleted_at is not None
+            if record is None or is_new:
+                database = Database(
+                    name=name,
+                    incarnation=ids.new_id(),
+                    schema_id=schema_id,
+                    created_at=rfc3339(self._clock.wall_ms()),
+                    ttl_seconds=ttl_seconds,
+                    retired=record.retired if record else (),
+                )
+            else:
+                database = msgspec.structs.replace(
+                    record, schema_id=schema_id, ttl_seconds=ttl_seconds
+                )
+            self._store.put_database(database)
+        return database, is_new
 
-    def put_administrator(self, client_id: str) -> str:
-        """Make a client with all actions on every database; raises as `put_client`."""
-        return self.put_client(client_id, (Grant(database="*", actions=ALL_ACTIONS),))
-
-    def put_client(self, client_id: str, grants: tuple[Grant, ...]) -> str:
-        """Make a client, or give one new grants and a new secret; return the secret, shown once."""
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
-        secret_mac, key_id = self._access.secret_mac(ids.client_id(client_id), secret)
-        self._store.put_client(
-            ClientRecord(
-                client_id=client_id,
-                secret_mac=secret_mac,
-                secret_key_id=key_id,
-                grants=grants,
-                created_at=rfc3339(self._clock.wall_ms()),
-            )
-        )
-        return secret
-
-    def change_grants(self, client_id: str, grants: tuple[Grant, ...]) -> ClientRecord:
-        """Give a client other grants; its secret stays.
+    def delete_database(self, name: str) -> None:
+        """Delete a database: it is gone at once, the workers remove its files after that.
 
         Raises:
-            NotFoundError: There is no such client.
+            NotFoundError: There is none.
         """
-        client = self._store.client(ids.client_id(client_id))
-        if client is None:
-            raise NotFoundError(f"no such client: {client_id}")
-        changed = msgspec.structs.replace(client, grants=grants)
-        self._store.put_client(changed)
-        return changed
+        with self._store.exclusive():
+            current = self._store.database(ids.database_name(name))
+            if current is None:
+                raise NotFoundError(f"no such database: {name}")
+            retired = (*current.retired, current.incarnation)[-limits.INCARNATIONS_RETIRED_MAX :]
+            deleted = msgspec.structs.replace(
+                current, deleted_at=rfc3339(self._clock.wall_ms()), retired=retired
+            )
+            self._store.put_database(deleted)
+
+    def put_administrator(self, client_id: str) -> str:
+        """Make a client with all actions on every database; raises as `make_client`."""
+        _, secret = self.make_client(client_id, (Grant(database="*", actions=ALL_ACTIONS),))
+        return secret
+
+    def make_client(self, client_id: str, grants: tuple[Grant, ...]) -> tuple[ClientRecord, str]:
+        """Make a client, or give one new grants and a new secret; the secret is shown once."""
+        ids.client_id(client_id)
+        with self._store.exclusive():
+            return self._new_client(client_id, grants)
+
+    def put_client(
+        self, client_id: str, grants: tuple[Grant, ...]
+    ) -> tuple[ClientRecord, str | None]:
+        """Make a client, its secret shown once; or give one other grants, its secret stays."""
+        with self._store.exclusive():
+            client = self._store.client(ids.client_id(client_id))
+            if client is None:
+                return self._new_client(client_id, grants)
+            changed = msgspec.structs.replace(client, grants=grants)
+            self._store.put_client(changed)
+            return changed, None
+
+    def delete_client(self, client_id: str) -> None:
+        """Remove a client.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._store.exclusive():
+            if self._store.client(ids.client_id(client_id)) is None:
+                raise NotFoundError(f"no such client: {client_id}")
+            self._store.remove_client(client_id)
+
+    def _next_template(self, schema_id: str, schema: bytes) -> Template:
+        now = rfc3339(self._clock.wall_ms())
+        record = self._store.template_record(schema_id)
+        return Template(
+            schema_id=schema_id,
+            schema_version=record.schema_version + 1 if record else 1,
+            created_at=now if record is None or record.deleted_at else record.created_at,
+            updated_at=now,
+            schema=msgspec.Raw(schema),
+        )
+
+    def _new_client(self, client_id: str, grants: tuple[Grant, ...]) -> tuple[ClientRecord, str]:
+        secret = secrets.token_urlsafe(_SECRET_BYTES)
+        secret_mac, key_id = self._access.secret_mac(client_id, secret)
+        client = ClientRecord(
+            client_id=client_id,
+            secret_mac=secret_mac,
+            secret_key_id=key_id,
+            grants=grants,
+            created_at=rfc3339(self._clock.wall_ms()),
+        )
+        self._store.put_client(client)
+        return client, secret
+
+
+def _admit(schema: bytes) -> None:
+    # The libraries behind it are for this rare request: 0.1 s of a Lambda's cold start.
+    from main_api.service import admission  # noqa: PLC0415
+
+    admission.admit(schema)

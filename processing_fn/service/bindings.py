@@ -28,7 +28,7 @@ class Bindings:
         self._known: dict[str, Database] = {}
         self._compiled: dict[str, CompiledTemplate] = {}
 
-    def require(self, binding: Binding) -> None:
+    def require(self, binding: Binding) -> Database:
         """Check a binding against what the disk said last, and ask it anew where they differ.
 
         Raises:
@@ -36,7 +36,8 @@ class Bindings:
         """
         known = self._known.get(binding.database)
         if known is None or not _agree(known, binding):
-            self.read(binding)
+            return self.read(binding)
+        return known
 
     def read(self, binding: Binding) -> Database:
         """Return the database as the disk has it now.
@@ -47,7 +48,7 @@ class Bindings:
             IntegrityError: Its file was changed.
             UnavailableError: The disk refuses.
         """
-        database = self.current(binding.database)
+        database = self._configurations.database(ids.database_name(binding.database))
         if database is None:
             raise NotFoundError(f"no such database: {binding.database}")
         if len(self._known) >= limits.DATABASES_REMEMBERED:
@@ -57,9 +58,9 @@ class Bindings:
             raise StaleBindingError("the database is bound otherwise on the disk")
         return database
 
-    def current(self, name: str) -> Database | None:
-        """Return a database as the disk has it now, None where there is none; raises as `read`."""
-        return self._configurations.database(ids.database_name(name))
+    def record(self, name: str) -> Database | None:
+        """Return a database as the disk has it now, a deleted one too; raises as `read`."""
+        return self._configurations.database_record(ids.database_name(name))
 
     def read_with_template(self, binding: Binding) -> tuple[Database, CompiledTemplate]:
         """Return a database and its template, as the disk has both now; raises as both."""

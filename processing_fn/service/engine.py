@@ -1,12 +1,11 @@
 """The operations on entities, under the keys of one session."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from processing_fn.domain.entity import Change, Outcome, State, expires_at, has_expired
+from processing_fn.domain.entity import Change, Outcome, State, expires_at
 from processing_fn.service.bindings import Binding, Bindings
 from processing_fn.service.expressions import Expression
 from processing_fn.service.patching import Patch, PatchKind
@@ -14,14 +13,14 @@ from processing_fn.service.ports import Configurations, EntityCache, EntityStora
 from processing_fn.service.reading import Reader
 from processing_fn.service.scanning import Page, Query, Scanner
 from processing_fn.service.session import Session
+from processing_fn.service.upkeep import Upkeep
 from processing_fn.service.validation import CompiledTemplate
 from processing_fn.service.writing import Committer, Demand
-from strongroom import blob, ids, limits
+from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import (
-    IntegrityError,
     NotFoundError,
     SchemaViolationError,
     StrongroomError,
@@ -81,7 +80,11 @@ class Snapshot:
 
 
 class Engine:
-    """The operations on one entity and on many. Safe under threads."""
+    """The operations on one entity and on many. Safe under threads.
+
+    Attributes:
+        upkeep: What nobody asks for.
+    """
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class Engine:
         self._reader = Reader(session, storage, cache, clock)
         self._scanner = Scanner(session, storage, self._reader, clock)
         self._committer = Committer(session, storage, self._reader, clock)
+        self.upkeep = Upkeep(session, storage, self._bindings, self._committer, clock)
 
     def get(self, binding: Binding, entity_key: str) -> Snapshot:
         """Read an entity.
@@ -149,8 +153,8 @@ class Engine:
             StrongroomError: As `get`; a file that does not verify is counted, not raised.
         """
         self._session.lease.require()
-        self._bindings.require(binding)
-        return self._scanner.page(binding, query)
+        database = self._bindings.require(binding)
+        return self._scanner.page(binding, query, database.retired)
 
     def put(self, binding: Binding, put: Put) -> Outcome:
         """Create or replace an entity.
@@ -240,30 +244,6 @@ class Engine:
         self._session.lease.require()
         _, compiled = self._bindings.read_with_template(binding)
         return [_attempt(partial(self._check, compiled, put)) for put in puts]
-
-    def databases(self) -> list[str]:
-        """Return the databases that have files."""
-        return self._storage.databases()
-
-    def tidy(self, database_name: str, shard: int) -> None:
-        """Sweep a shard's temporary files, and purge its expired entities.
-
-        Raises:
-            StrongroomError: As `delete`.
-        """
-        self._session.lease.require()
-        self._storage.sweep(database_name, shard)
-        database = self._bindings.current(database_name)
-        if database is None:
-            return
-        for file_id, sidecar in self._storage.sidecars(database_name, shard):
-            expiry = blob.sidecar_expiry(sidecar)
-            if expiry is not None and has_expired(expiry, self._clock.wall_ms()):
-                # Whoever reads a damaged file is told; here the others go on.
-                with suppress(IntegrityError):
-                    self._committer.purge(
-                        database, Place(database.name, database.incarnation, file_id)
-                    )
 
     def forget(self) -> None:
         """Drop keys' use and documents; the engine serves nothing after that."""

@@ -30,8 +30,8 @@ class Housekeeper:
         What fails is logged and left to the next round.
         """
         try:
-            engine = self._engine()
-            databases = engine.databases()
+            upkeep = self._engine().upkeep
+            databases = upkeep.databases()
             shard = next(self._round, None)
             if shard is None:
                 # Workers begin at different places, so that they do not follow each other.
@@ -39,7 +39,7 @@ class Housekeeper:
                 numbers = [(first + n) % _SHARDS for n in range(_SHARDS)]
                 self._round = iter([(name, number) for name in databases for number in numbers])
             else:
-                engine.tidy(*shard)
+                upkeep.tidy(*shard)
         except StrongroomError as error:
             _log.warning("housekeeping-failed", code=error.code, reason=error.detail)
             databases = []

@@ -54,6 +54,14 @@ class Transaction(Protocol):
         """
         ...
 
+    def remove(self) -> None:
+        """Remove both files of what `current` returned: no version is left that counts on.
+
+        Raises:
+            UnavailableError: They may be there still.
+        """
+        ...
+
 
 class EntityStorage(Protocol):
     """Entity files on the shared directory."""
@@ -98,8 +106,8 @@ class EntityStorage(Protocol):
         """Remove temporary files that a crash has left. Raises UnavailableError."""
         ...
 
-    def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes]]:
-        """Return (file-id, sidecar's bytes) of a shard. Raises UnavailableError."""
+    def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes | None]]:
+        """Return (file-id, sidecar's bytes, None for none) of a shard. Raises UnavailableError."""
         ...
 
     def exclusive(self, place: Place) -> AbstractContextManager[Transaction]:
@@ -120,6 +128,10 @@ class Configurations(Protocol):
 
     def database(self, name: str) -> Database | None:
         """Return a database's configuration, None where there is none."""
+        ...
+
+    def database_record(self, name: str) -> Database | None:
+        """As `database`, but a deleted one too."""
         ...
 
     def template(self, schema_id: str) -> Template | None:

@@ -9,6 +9,10 @@ from strongroom.clock import Clock, from_rfc3339
 from strongroom.errors import IntegrityError
 
 
+class RetiredError(IntegrityError):
+    """A file of an incarnation that was deleted: nothing of the database as it is now."""
+
+
 class Reader:
     """Reads entities through the cache. Safe under threads."""
 
@@ -36,25 +40,48 @@ class Reader:
             entry = self._join_or_load(place, entity_key)
         return entry if entry is not None and not self._has_expired(entry) else None
 
-    def scan(self, place: Place) -> CachedEntity | None:
-        """As `read`, for one of many whose key is not known: what it loads is not kept."""
+    def scan(self, place: Place, retired: tuple[str, ...]) -> CachedEntity | None:
+        """As `read`, for one of many whose key is not known: what it loads is not kept.
+
+        Args:
+            place: Where.
+            retired: Incarnations of the database that were deleted; their files are not there.
+        """
         entry = self._current(place)
         if entry is None:
-            found = self._storage.load(place, lambda parsed: self.open(parsed, place, None))
+            try:
+                found = self._storage.load(
+                    place, lambda parsed: self.open(parsed, place, None, retired)
+                )
+            except RetiredError:
+                return None
             entry = None if found is None else _entry(place, found[0].header, found[1], found[2])
         return entry if entry is not None and not self._has_expired(entry) else None
 
-    def open(self, parsed: blob.Parsed, place: Place, entity_key: str | None) -> blob.Body:
+    def open(
+        self,
+        parsed: blob.Parsed,
+        place: Place,
+        entity_key: str | None,
+        retired: tuple[str, ...] = (),
+    ) -> blob.Body:
         """Decrypt a blob, and check that it holds the entity that belongs there.
 
         Raises:
             IntegrityError: It does not open, or holds another entity, or one of another database.
+            RetiredError: It belongs to one of the `retired` incarnations.
         """
         session = self._session
         body = blob.decrypt(parsed, place.file_id, session.data_keys)
+
+        def belongs(incarnation: str) -> bool:
+            file_id = session.file_id(place.database, incarnation, body.entity_key)
+            return file_id == place.file_id
+
         # That it opened under the file-id of its name proves the entity, not the directory.
-        belongs = session.file_id(place.database, place.incarnation, body.entity_key)
-        if belongs != place.file_id or entity_key not in {None, body.entity_key}:
+        if not belongs(place.incarnation) or entity_key not in {None, body.entity_key}:
+            if any(map(belongs, retired)):
+                raise RetiredError("the file is one of a deleted database")
             raise IntegrityError("the file holds another entity")
         return body
 

@@ -89,8 +89,8 @@ class Scanner:
         self._clock = clock
         self._pool = ThreadPoolExecutor(limits.SCAN_THREADS, thread_name_prefix="scan")
 
-    def page(self, binding: Binding, query: Query) -> Page:
-        """Read a page.
+    def page(self, binding: Binding, query: Query, retired: tuple[str, ...] = ()) -> Page:
+        """Read a page; `retired` are the incarnations that the database had before.
 
         Raises:
             InvalidArgumentError: A bad cursor, limit or expression.
@@ -104,7 +104,7 @@ class Scanner:
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
         while page.looked_at < limits.SCAN_ENTITIES_MAX:
             chunk = list(itertools.islice(ids, _CHUNK))
-            for file_id, found in zip(chunk, self._read(binding, chunk), strict=True):
+            for file_id, found in zip(chunk, self._read(binding, chunk, retired), strict=True):
                 if not page.take(file_id, found) or self._clock.boot_s() >= ends_at_s:
                     return page.finished(seal.seal(page.last_id))
             if len(chunk) < _CHUNK:
@@ -116,12 +116,13 @@ class Scanner:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _read(
-        self, binding: Binding, chunk: list[bytes]
+        self, binding: Binding, chunk: list[bytes], retired: tuple[str, ...]
     ) -> Iterator[CachedEntity | IntegrityError | None]:
         def read(file_id: bytes) -> CachedEntity | IntegrityError | None:
             self._session.lease.require()
             try:
-                return self._reader.scan(Place(binding.database, binding.incarnation, file_id))
+                place = Place(binding.database, binding.incarnation, file_id)
+                return self._reader.scan(place, retired)
             except IntegrityError as error:
                 return error
 

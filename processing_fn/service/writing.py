@@ -7,7 +7,7 @@ from processing_fn.domain import entity
 from processing_fn.domain.entity import Change, Outcome, Request, State, Write, Writer
 from processing_fn.service import deadline
 from processing_fn.service.ports import EntityStorage, Place, Transaction
-from processing_fn.service.reading import Reader
+from processing_fn.service.reading import Reader, RetiredError
 from processing_fn.service.session import Session
 from processing_fn.service.validation import CompiledTemplate
 from strongroom import blob
@@ -110,6 +110,24 @@ class Committer:
             request = Request(current.body.entity_key, UNCONDITIONAL, None, b"")
             change = Change(document=None, expires_at=None)
             self._write(transaction, place, entity.plan(current, request, change, writer))
+
+    def remove_retired(self, database: Database, place: Place) -> bool:
+        """Remove the files of an entity of a deleted incarnation; tell whether they were of one.
+
+        Raises:
+            As `commit`.
+        """
+        with self._storage.exclusive(place) as transaction:
+            parsed = transaction.current()
+            if parsed is None:
+                return False
+            try:
+                self._reader.open(parsed, place, None, database.retired)
+            except RetiredError:
+                self._guard()
+                transaction.remove()
+                return True
+        return False
 
     def _writer(
         self, database: Database, schema_id: str, schema_version: int, now_ms: int

@@ -100,21 +100,12 @@ class EntityFiles:
         """List one shard after the other."""
         first = after[0] if after else 0
         for number in range(first, 256):
-            shard = self._layout.shard(database, bytes([number]))
-            with _disk():
-                try:
-                    names = self._filesystem.list_directory(shard)
-                except FileNotFoundError:
-                    continue
+            names = self._names(self._layout.shard(database, bytes([number])))
             yield from sorted(found for found in _file_ids(names) if found > after)
 
     def databases(self) -> list[str]:
         """List the directories below files/."""
-        with _disk():
-            try:
-                return sorted(self._filesystem.list_directory(self._layout.files()))
-            except FileNotFoundError:
-                return []
+        return sorted(self._names(self._layout.files()))
 
     def sweep(self, database: str, shard: int) -> None:
         """Remove temporary files of one shard that are too old to be in use."""
@@ -123,23 +114,22 @@ class EntityFiles:
         with _disk(), suppress(FileNotFoundError):
             durable.sweep(self._filesystem, directory, before_s)
 
-    def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes]]:
+    def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes | None]]:
         """Read the sidecars of one shard."""
         directory = self._layout.shard(database, bytes([shard]))
+        for file_id in sorted(_file_ids(self._names(directory))):
+            path = f"{directory}/{sidecar_name(file_id)}"
+            with _disk():
+                raw = durable.read_file(self._filesystem, path, limits.SIDECAR_BYTES_MAX)
+            yield file_id, raw
+
+    def _names(self, directory: str) -> list[str]:
+        """Return the names in a directory, none where there is no such directory."""
         with _disk():
             try:
-                names = self._filesystem.list_directory(directory)
+                return self._filesystem.list_directory(directory)
             except FileNotFoundError:
-                return
-        for name in names:
-            if name.endswith(SIDECAR_SUFFIX):
-                with _disk():
-                    raw = durable.read_file(
-                        self._filesystem, f"{directory}/{name}", limits.SIDECAR_BYTES_MAX
-                    )
-                stem = name.removesuffix(SIDECAR_SUFFIX)
-                if raw is not None and _FILE_ID.fullmatch(stem):
-                    yield bytes.fromhex(stem), raw
+                return []
 
     @contextmanager
     def exclusive(self, place: Place) -> Iterator["FileTransaction"]:
@@ -246,6 +236,15 @@ class FileTransaction:
             raise
         self._publish(blob_temporary, sidecar_temporary)
         return sidecar
+
+    def remove(self) -> None:
+        """Unlink the sidecar, then the blob: a sidecar alone would look like damage."""
+        self._check_unchanged()
+        self._check_time()
+        for name in (sidecar_name(self._file_id), blob_name(self._file_id)):
+            with suppress(FileNotFoundError):
+                self._filesystem.unlink(name, self._directory)
+        self._filesystem.fsync(self._directory)
 
     def renew_sidecar(self, sidecar: bytes) -> None:
         """Make blob and directory durable, then the sidecar follow the blob."""

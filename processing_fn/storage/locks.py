@@ -12,13 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from processing_fn.service.keyed_mutex import KeyedMutex
-from strongroom import durable, limits
+from strongroom import durable, filelock, limits
 from strongroom.clock import Clock
 from strongroom.errors import BusyError
 from strongroom.layout import Layout
-
-_POLL_FIRST_S = 0.001
-_POLL_LONGEST_S = 0.05
 
 
 class EntityLocks:
@@ -32,7 +29,6 @@ class EntityLocks:
         self._threads = KeyedMutex()
         self._opening = threading.Lock()
         self._files: dict[int, int] = {}
-        self._pause = threading.Event()
 
     @contextmanager
     def exclusive(self, file_id: bytes) -> Iterator[float]:
@@ -46,7 +42,8 @@ class EntityLocks:
         with self._threads.exclusive(file_id, limits.LOCK_WAIT_SECONDS, limits.LOCK_WAITERS_MAX):
             descriptor = self._file(file_id[0])
             offset = int.from_bytes(file_id[1:9], "big") >> 2
-            self._wait(descriptor, offset, deadline)
+            if not filelock.acquire(self._filesystem, self._clock, descriptor, offset, deadline):
+                raise BusyError("the entity is locked by another worker", retry_after_s=1)
             try:
                 yield self._clock.boot_s()
             finally:
@@ -63,29 +60,13 @@ class EntityLocks:
             with suppress(OSError):
                 self._filesystem.close(descriptor)
 
-    def _wait(self, descriptor: int, offset: int, deadline: float) -> None:
-        pause = _POLL_FIRST_S
-        while not self._filesystem.try_lock(descriptor, offset):
-            if self._clock.boot_s() + pause > deadline:
-                raise BusyError("the entity is locked by another worker", retry_after_s=1)
-            self._pause.wait(pause)
-            pause = min(2 * pause, _POLL_LONGEST_S)
-
     def _file(self, number: int) -> int:
         descriptor = self._files.get(number)
         if descriptor is None:
             with self._opening:
                 descriptor = self._files.get(number)
                 if descriptor is None:
-                    descriptor = self._open(number)
+                    path = self._directory / f"{number:02x}.lock"
+                    descriptor = filelock.open_file(self._filesystem, path)
                     self._files[number] = descriptor
         return descriptor
-
-    def _open(self, number: int) -> int:
-        path = f"{self._directory}/{number:02x}.lock"
-        try:
-            return self._filesystem.open_lock_file(path)
-        except FileNotFoundError:
-            made = durable.open_or_make_directory(self._filesystem, str(self._directory))
-            self._filesystem.close(made)
-            return self._filesystem.open_lock_file(path)

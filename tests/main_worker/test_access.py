@@ -132,7 +132,7 @@ def test_a_scope_does_not_outlive_its_grant(rig: MainRig) -> None:
     """A client whose rights were taken away keeps them until its token ends."""
     ada = rig.add_client("ada", grant("*", READ, WRITE))
     bearer = rig.bearer(ada)
-    rig.provisioning.put_client("ada", (grant("*", READ),))
+    rig.provisioning.make_client("ada", (grant("*", READ),))
     rig.clock.advance(limits.CLIENT_RECORD_CACHE_SECONDS)
     caller = rig.access.authenticate(bearer)
     with pytest.raises(ForbiddenError):

@@ -1,5 +1,6 @@
 """The Main Worker's own state: one contract for the fake and for the files."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,17 @@ from main_api.domain.grants import Action
 from main_api.service.ports import ClientRecord, ControlStore, KeyringStore
 from strongroom import keyring
 from strongroom.configuration import Template
-from strongroom.durable import LocalFilesystem
-from strongroom.errors import IntegrityError, UnavailableError
+from strongroom.durable import Filesystem, LocalFilesystem
+from strongroom.errors import BusyError, IntegrityError, UnavailableError
 from strongroom.keyring import Keyring
 from strongroom.layout import Layout
 from tests.support.clocks import ManualClock
-from tests.support.filesystems import CountingFilesystem, FailingFilesystem
+from tests.support.filesystems import (
+    CountingFilesystem,
+    FailingFilesystem,
+    ObservedFilesystem,
+)
+from tests.support.kills import killed_at
 from tests.support.main_fakes import (
     MemoryControlStore,
     MemoryKeyringStore,
@@ -54,7 +60,7 @@ class Files:
         """The paths."""
         return Layout(self.root)
 
-    def store(self, disk: LocalFilesystem | None = None) -> ControlFiles:
+    def store(self, disk: Filesystem | None = None) -> ControlFiles:
         """Return a store as a process of its own would have it."""
         return ControlFiles(disk or LocalFilesystem(), self.layout, self.keys, ManualClock())
 
@@ -131,7 +137,7 @@ def keyring_store(request: pytest.FixtureRequest, files: Files) -> KeyringStore:
     """Return an empty keyring store."""
     if request.param == "fake":
         return MemoryKeyringStore()
-    return KeyringFile(LocalFilesystem(), files.layout)
+    return KeyringFile(LocalFilesystem(), files.layout, ManualClock())
 
 
 def test_a_keyring_is_kept_and_replaced(keyring_store: KeyringStore) -> None:
@@ -268,6 +274,75 @@ def test_a_directory_that_cannot_be_listed_is_no_empty_registry(files: Files) ->
     disk.arm(0, OSError(5, "Input/output error"))
     with pytest.raises(UnavailableError):
         store.workers()
+
+
+def test_a_damaged_record_does_not_end_a_listing(files: Files) -> None:
+    """One damaged file hides all other templates from an administrator."""
+    rig = MainRig(keys=files.keys, other_store=files.store())
+    for name in ("a", "b", "c"):
+        rig.provisioning.put_template(name, b"{}")
+    path = files.layout.template("b")
+    path.write_bytes(path.read_bytes().replace(b"{}", b"[]"))
+    found = rig.administration.templates(rig.caller(), 10, "")
+    assert [one.schema_id for one in found.records] == ["a", "c"]
+    assert found.damaged == 1
+    # Whether the damaged one is bound to anything cannot be told.
+    path = files.layout.database("chatdb")
+    path.write_bytes(path.read_bytes().replace(b"chat.v1", b"chat.v2"))
+    with pytest.raises(IntegrityError):
+        rig.provisioning.delete_template("a")
+
+
+def test_two_stores_exclude_each_other(files: Files) -> None:
+    """Two Main Workers give two templates the same version."""
+    rigs = [MainRig(keys=files.keys, other_store=files.store()) for _ in range(3)]
+    made: list[int] = []
+
+    def make(rig: MainRig) -> None:
+        made.extend(rig.provisioning.put_template("t", b"{}").schema_version for _ in range(8))
+
+    threads = [threading.Thread(target=make, args=(rig,)) for rig in rigs for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == list(range(1, 49))
+
+
+def test_a_change_that_others_hold_up_is_refused(files: Files) -> None:
+    """A Main Worker that hangs under the lock takes all other ones with it."""
+    clock = ManualClock()
+    disk = ObservedFilesystem(lambda name, _: clock.advance(1) if name == "try_lock" else None)
+    waiting = ControlFiles(disk, files.layout, files.keys, clock)
+    with files.store().exclusive(), pytest.raises(BusyError), waiting.exclusive():
+        pass
+    with waiting.exclusive():
+        pass
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_a_kill_at_every_call_of_a_replacement(files: Files, *, known: bool) -> None:
+    """A Main Worker that is killed leaves half a template, or one that no other can replace."""
+    rig = MainRig(keys=files.keys, other_store=files.store())
+    for nth in range(60):
+        if known:
+            rig.provisioning.put_template("t", b'{"title": "old"}')
+        before = rig.store.template_record("t")
+
+        def replace(disk: Filesystem) -> None:
+            store = ControlFiles(disk, files.layout, files.keys, ManualClock())
+            MainRig(keys=files.keys, other_store=store).provisioning.put_template("t", b"true")
+
+        ended = killed_at(nth, replace)
+        after = files.store().template("t")
+        assert after == before or (after is not None and bytes(after.schema) == b"true")
+        grown = (after.schema_version if after else 0) - (before.schema_version if before else 0)
+        assert grown == (after != before)
+        assert grown or not ended
+        if ended:
+            break
+    assert ended
+    assert nth > 8
 
 
 def test_the_use_cases_run_on_the_files(files: Files) -> None:

@@ -116,7 +116,7 @@ def test_what_kills_leave_behind_is_swept(rig: Rig) -> None:
     assert list(shard.glob(".tmp-*"))
     clock.advance(limits.TEMPORARY_FILE_SECONDS_MAX * 1_000_000)
     worker.lease.extend(clock.boot_s() + 1)
-    worker.engine.tidy("people", int(shard.name, 16))
+    worker.engine.upkeep.tidy("people", int(shard.name, 16))
     assert sorted(path.name for path in shard.iterdir()) == sorted(
         path.name for path in worker.files("a")
     )

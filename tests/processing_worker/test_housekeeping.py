@@ -12,7 +12,8 @@ from tests.support.clocks import ManualClock
 from tests.support.engines import Rig, Worker
 
 
-def _keep_house(worker: Worker) -> None:
+def keep_house(worker: Worker) -> None:
+    """Let a worker visit every shard of its only database with files."""
     housekeeper = Housekeeper(lambda: worker.engine)
     for _ in range(257):
         assert housekeeper.step() > 0
@@ -30,7 +31,7 @@ def test_temporary_files_of_a_crash_are_swept(rig: Rig) -> None:
         path.write_bytes(b"x")
         written_s = clock.wall_ms() / 1000 - age_s
         os.utime(path, (written_s, written_s))
-    _keep_house(worker)
+    keep_house(worker)
     assert not left.exists()
     assert fresh.exists()
     assert odd.exists()
@@ -45,7 +46,7 @@ def test_an_expired_document_leaves_the_disk_and_its_version_stays(rig: Rig) -> 
     worker.engine.put(rig.binding, Put("a", b'{"text": "' + b"x" * 5_000 + b'"}', ttl_seconds=60))
     worker.put("b", b"{}")
     clock.advance(60)
-    _keep_house(worker)
+    keep_house(worker)
     blob_file = worker.files("a")[0]
     assert blob_file.stat().st_size < 1_000
     assert blob.parse(blob_file.read_bytes()).header.deleted
@@ -65,7 +66,7 @@ def test_a_sidecar_that_lies_purges_nothing(rig: Rig) -> None:
     sidecar = worker.files("a")[1]
     lie = sidecar.read_bytes().replace(b"{", b'{"expires_at": "2000-01-01T00:00:00.000Z",', 1)
     sidecar.write_bytes(lie)
-    _keep_house(worker)
+    keep_house(worker)
     assert rig.worker("other").get("a") == (1, b"{}")
 
 
@@ -79,6 +80,6 @@ def test_a_damaged_file_does_not_stop_the_round(rig: Rig) -> None:
     worker.files("b")[0].write_bytes(b"garbage")
     clock.advance(60)
     for _ in range(2):
-        _keep_house(worker)
+        keep_house(worker)
     assert blob.parse(worker.files("a")[0].read_bytes()).header.deleted
     assert blob.parse(worker.files("c")[0].read_bytes()).header.deleted

@@ -16,7 +16,7 @@ from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
 from processing_fn.storage.overlap import InTurn
 from strongroom import configuration, durable, keyring
-from strongroom.clock import Clock
+from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.entity import UNCONDITIONAL, Condition
@@ -60,16 +60,26 @@ class Rig:
         self._write(self.layout.template("person.v1"), configuration.encode(template, self._macs()))
 
     def put_database(
-        self, name: str, incarnation: str, ttl_seconds: int | None = None, floor: int = 0
+        self,
+        name: str,
+        incarnation: str,
+        ttl_seconds: int | None = None,
+        floor: int = 0,
+        *,
+        retired: tuple[str, ...] = (),
+        deleted: bool = False,
     ) -> Binding:
         """Write a database bound to `person.v1`, as the Main Worker would."""
+        now = rfc3339(self.clock.wall_ms())
         database = Database(
             name=name,
             incarnation=incarnation,
             schema_id="person.v1",
-            created_at=AT,
+            created_at=now,
             ttl_seconds=ttl_seconds,
             version_floor=floor,
+            deleted_at=now if deleted else None,
+            retired=retired,
         )
         self._write(self.layout.database(name), configuration.encode(database, self._macs()))
         return Binding(name, incarnation, "person.v1")

@@ -4,8 +4,10 @@ The contract suites in tests/main_worker run on them and on the real things alik
 """
 
 import json
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +16,7 @@ from main_api.service.ports import (
     ClientRecord,
     EntityPage,
     Found,
+    Kind,
     PageRequest,
     WriteItem,
     WriteKind,
@@ -67,6 +70,10 @@ class MemoryKeyringStore:
         """Start without a keyring."""
         self.raw: bytes | None = None
 
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Nobody else is there."""
+        return nullcontext()
+
     def read(self) -> bytes | None:
         """Return what was written."""
         return self.raw
@@ -87,9 +94,29 @@ class MemoryControlStore:
         self.registry: dict[str, WorkerRecord] = {}
         self.reads: Counter[str] = Counter()
         self.down = False
+        self._lock = threading.Lock()
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Hold the lock."""
+        return self._lock
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of one kind."""
+        self._read("names")
+        kinds: dict[Kind, Iterable[str]] = {
+            Kind.TEMPLATE: self.templates,
+            Kind.DATABASE: self.databases,
+            Kind.CLIENT: self.clients,
+        }
+        return sorted(kinds[kind])
 
     def database(self, name: str) -> Database | None:
         """Return a database's configuration."""
+        found = self.database_record(name)
+        return None if found is None or found.deleted_at else found
+
+    def database_record(self, name: str) -> Database | None:
+        """Return a database's configuration, a deleted one's too."""
         self._read("database")
         return self.databases.get(name)
 
@@ -99,6 +126,11 @@ class MemoryControlStore:
 
     def template(self, schema_id: str) -> Template | None:
         """Return a template."""
+        found = self.template_record(schema_id)
+        return None if found is None or found.deleted_at else found
+
+    def template_record(self, schema_id: str) -> Template | None:
+        """Return a template, a deleted one too."""
         self._read("template")
         return self.templates.get(schema_id)
 

@@ -71,7 +71,8 @@ class MainRig:
 
     def add_client(self, client_id: str, *grants: Grant) -> Credentials:
         """Make a client; without grants it may do everything."""
-        return Credentials(client_id, self.provisioning.put_client(client_id, grants or EVERYTHING))
+        _, secret = self.provisioning.make_client(client_id, grants or EVERYTHING)
+        return Credentials(client_id, secret)
 
     def bearer(self, credentials: Credentials, scope: str = "") -> str:
         """Return the value of an `Authorization: Bearer` header."""

@@ -33,18 +33,30 @@ class MacKeys(Protocol):
         ...
 
 
-class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """A JSON Schema template; `schema` is the author's own JSON text."""
+class Template(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A JSON Schema template.
+
+    Attributes:
+        schema_id: Its id.
+        schema_version: 1 at first, +1 with every replacement, a deletion in between or not.
+        created_at: RFC 3339.
+        updated_at: RFC 3339.
+        schema: The author's own JSON text.
+        deleted_at: RFC 3339; the file then only keeps the version from being used again.
+    """
 
     schema_id: str
     schema_version: int
     created_at: str
     updated_at: str
     schema: msgspec.Raw
+    deleted_at: str | None = None
 
 
 class Database(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The configuration of a database.
+
+    A deleted database keeps its file: it is the proof by which its entities' files are removed.
 
     Attributes:
         name: Its name.
@@ -53,6 +65,8 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         created_at: RFC 3339.
         version_floor: No entity gets a version at or below it.
         ttl_seconds: Lifetime of entities that a client gives none.
+        deleted_at: RFC 3339, where it is deleted.
+        retired: Incarnations that were deleted, oldest first; what lies there of them is removed.
     """
 
     name: str
@@ -61,6 +75,8 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     created_at: str
     version_floor: int = 0
     ttl_seconds: int | None = None
+    deleted_at: str | None = None
+    retired: tuple[str, ...] = ()
 
 
 class _Mac(msgspec.Struct, frozen=True):

@@ -37,11 +37,21 @@ class ConfigurationFiles:
         )
 
     def database(self, name: str) -> Database | None:
-        """Return a database's configuration, None where there is none."""
+        """Return a database's configuration, None where there is no such database."""
+        found = self.database_record(name)
+        return None if found is None or found.deleted_at is not None else found
+
+    def database_record(self, name: str) -> Database | None:
+        """As `database`, but a deleted one too."""
         return self._databases.read(self._layout.database(name), name)
 
     def template(self, schema_id: str) -> Template | None:
         """Return a template, None where there is none; the same object while it is current."""
+        found = self.template_record(schema_id)
+        return None if found is None or found.deleted_at is not None else found
+
+    def template_record(self, schema_id: str) -> Template | None:
+        """As `template`, but a deleted one too."""
         return self._templates.read(self._layout.template(schema_id), schema_id)
 
 

@@ -33,19 +33,30 @@ class Layout:
         """Return the directory of an entity's two files."""
         return f"{self.root}/files/{database}/{file_id[:1].hex()}"
 
+    def templates(self) -> Path:
+        """Return the directory of the templates."""
+        return self.root / "templates"
+
     def template(self, schema_id: str) -> Path:
         """Return the file of a template."""
-        return self.root / "templates" / f"{schema_id}.json"
+        return self.templates() / f"{schema_id}.json"
+
+    def databases(self) -> Path:
+        """Return the directory of the databases' configuration."""
+        return self.root / "databases"
 
     def database(self, database: str) -> Path:
         """Return the file of a database's configuration."""
-        return self.root / "databases" / f"{database}.json"
+        return self.databases() / f"{database}.json"
 
     def data(self) -> list[Path]:
         """Return the directories whose content is of no use without the keyring."""
-        control = self.root / "control"
-        names = ("files", "templates", "databases")
-        return [*(self.root / name for name in names), control / "clients", control / "workers"]
+        return [self.root / "files", *self.configuration()]
+
+    def configuration(self) -> list[Path]:
+        """Return the directories of templates, databases and control records."""
+        kinds = (self.records("clients"), self.records("workers"))
+        return [self.templates(), self.databases(), *kinds]
 
     def keyring(self) -> Path:
         """Return the file of the keyring."""
@@ -60,8 +71,12 @@ class Layout:
         return self.records(kind) / f"{name}{RECORD_SUFFIX}"
 
     def locks(self) -> Path:
-        """Return the directory of the lock files."""
+        """Return the directory of the entities' lock files."""
         return self.root / "locks"
+
+    def configuration_lock(self) -> Path:
+        """Return the lock file of whoever changes templates, databases, clients or the keyring."""
+        return self.root / "locks" / "configuration.lock"
 
 
 def blob_name(file_id: bytes) -> str:

@@ -39,6 +39,7 @@ VERSION_MAX: Final = 2**48 - 1
 CONFIG_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
 TEMPLATE_BYTES_MAX: Final = 1024 * 1024
 PATTERN_BACKTRACKS_MAX: Final = 100_000
+INCARNATIONS_RETIRED_MAX: Final = 1_000
 
 # How long anything waits, and how much of it may wait.
 HOUSEKEEPING_ROUND_SECONDS: Final = 3600.0

@@ -1,0 +1,49 @@
+"""Advisory locks on one byte of a file, with an end to the patience.
+
+They are open file description locks (fcntl(2)): the kernel gives them back when the process that
+holds them dies. There is no queue; who waits asks again and again.
+"""
+
+import threading
+from pathlib import Path
+
+from strongroom import durable
+from strongroom.clock import Clock
+from strongroom.durable import Filesystem
+
+_POLL_FIRST_S = 0.001
+_POLL_LONGEST_S = 0.05
+_pause = threading.Event()
+
+
+def open_file(filesystem: Filesystem, path: Path) -> int:
+    """Open a lock file; make it and its directory where they are missing; raises OSError."""
+    try:
+        return filesystem.open_lock_file(str(path))
+    except FileNotFoundError:
+        filesystem.close(durable.open_or_make_directory(filesystem, str(path.parent)))
+        return filesystem.open_lock_file(str(path))
+
+
+def acquire(
+    filesystem: Filesystem, clock: Clock, descriptor: int, offset: int, until_boot_s: float
+) -> bool:
+    """Lock a byte for an open file description; raises OSError.
+
+    Args:
+        filesystem: Where.
+        clock: What the patience is measured by.
+        descriptor: The lock file.
+        offset: Which byte.
+        until_boot_s: When to give up.
+
+    Returns:
+        False where another description holds it all the time.
+    """
+    pause = _POLL_FIRST_S
+    while not filesystem.try_lock(descriptor, offset):
+        if clock.boot_s() + pause > until_boot_s:
+            return False
+        _pause.wait(pause)
+        pause = min(2 * pause, _POLL_LONGEST_S)
+    return True

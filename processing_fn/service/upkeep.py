@@ -1,0 +1,80 @@
+"""What nobody asks for, shard by shard: leftovers of crashes, expired and deleted entities."""
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from processing_fn.domain.entity import has_expired
+from processing_fn.service.bindings import Bindings
+from processing_fn.service.ports import EntityStorage, Place
+from processing_fn.service.session import Session
+from processing_fn.service.writing import Committer
+from strongroom import blob
+from strongroom.clock import Clock, from_rfc3339
+from strongroom.configuration import Database
+from strongroom.errors import IntegrityError
+
+_STRAGGLERS_MS: Final = 60_000
+"""How long after a database was made anew a write into its predecessor may still have ended."""
+
+
+class Upkeep:
+    """Keeps the shards of databases tidy. Safe under threads."""
+
+    def __init__(
+        self,
+        session: Session,
+        storage: EntityStorage,
+        bindings: Bindings,
+        committer: Committer,
+        clock: Clock,
+    ) -> None:
+        """Take the parts."""
+        self._session = session
+        self._storage = storage
+        self._bindings = bindings
+        self._committer = committer
+        self._clock = clock
+
+    def databases(self) -> list[str]:
+        """Return the databases that have files."""
+        return self._storage.databases()
+
+    def tidy(self, database_name: str, shard: int) -> None:
+        """Sweep a shard's temporary files, purge its expired entities and those of a deleted past.
+
+        Raises:
+            StrongroomError: As `Committer.commit`.
+        """
+        self._session.lease.require()
+        self._storage.sweep(database_name, shard)
+        database = self._bindings.record(database_name)
+        if database is None:
+            # Nothing proves that these files are of no use any more.
+            return
+        # In a deleted database no incarnation is the one in force.
+        incarnation = "" if database.deleted_at else database.incarnation
+        place = Place(database.name, incarnation, b"")
+        for file_id, sidecar in self._storage.sidecars(database_name, shard):
+            # Whoever reads a damaged file is told; here the others go on.
+            with suppress(IntegrityError):
+                self._visit(database, replace(place, file_id=file_id), sidecar)
+
+    def _visit(self, database: Database, place: Place, sidecar: bytes | None) -> None:
+        if _may_be_retired(database, sidecar) and self._committer.remove_retired(database, place):
+            return
+        expiry = blob.sidecar_expiry(sidecar) if sidecar is not None else None
+        if (
+            expiry is not None
+            and not database.deleted_at
+            and has_expired(expiry, self._clock.wall_ms())
+        ):
+            self._committer.purge(database, place)
+
+
+def _may_be_retired(database: Database, sidecar: bytes | None) -> bool:
+    """Tell whether a file is worth the look inside; its sidecar is a hint and no proof."""
+    if database.deleted_at or not database.retired:
+        return bool(database.retired)
+    written_ms = None if sidecar is None else blob.sidecar_written_ms(sidecar)
+    return written_ms is None or written_ms < from_rfc3339(database.created_at) + _STRAGGLERS_MS
