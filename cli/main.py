@@ -63,6 +63,30 @@ def demo(
     command.run(json=json)
 
 
+@app.command()
+def verify(
+    *,
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair",
+            help="Renew sidecars; remove what a crash or the deletion of a database has left.",
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Read everything that a deployment stores, and tell what is not as it should be.
+
+    The deployment is named by STRONGROOM_URL, STRONGROOM_CLIENT_ID and STRONGROOM_CLIENT_SECRET,
+    and STRONGROOM_CA_FILE where it serves https under a certificate authority of its own. Exit code
+    1: something is wrong, or could not be judged.
+    """
+    from cli import verify as command  # noqa: PLC0415 - as above
+
+    if not command.run(repair=repair, json=json):
+        raise typer.Exit(1)
+
+
 def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65_535:  # noqa: PLR2004 - TCP's

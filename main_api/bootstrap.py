@@ -12,6 +12,7 @@ from main_api.service.access import Access
 from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
+from main_api.service.inspection import Inspection
 from main_api.service.provisioning import Provisioning
 from main_api.service.subscriptions import Subscriptions
 from main_api.settings import Settings
@@ -30,6 +31,7 @@ class Main:
     subscriptions: Subscriptions
     provisioning: Provisioning
     administration: Administration
+    inspection: Inspection
     dispatcher: Dispatcher
     workers: GrpcWorkers
 
@@ -44,7 +46,8 @@ def build(configured: Settings) -> Main:
     clock, filesystem = SystemClock(), LocalFilesystem()
     layout = Layout(configured.shared_dir)
     provider = KmsKeyProvider(configured.kms_key_arn)
-    keyring = provisioning.open_keyring(KeyringFile(filesystem, layout, clock), provider)
+    keyring_file = KeyringFile(filesystem, layout, clock)
+    keyring = provisioning.open_keyring(keyring_file, provider)
     store = ControlFiles(filesystem, layout, keyring, clock)
     access = Access(keyring, store, clock)
     dispatcher = Dispatcher(store, clock)
@@ -56,6 +59,15 @@ def build(configured: Settings) -> Main:
         subscriptions=Subscriptions(keyring, store, clock),
         provisioning=provisioner,
         administration=Administration(access, store, provisioner, clock),
+        inspection=Inspection(
+            access,
+            store,
+            provisioner,
+            dispatcher,
+            workers,
+            clock=clock,
+            check_keyring=lambda: provisioning.check_keyring(keyring_file, provider, keyring),
+        ),
         dispatcher=dispatcher,
         workers=workers,
     )

@@ -5,9 +5,9 @@ import signal
 import threading
 from typing import Any, Final
 
-from cli.demo.rest import Answer
 from cli.demo.stage import Stage
 from cli.demo.step import Step
+from cli.rest import Answer
 from main_api.domain import placement
 from strongroom.clock import SystemClock
 from strongroom.errors import UnavailableError

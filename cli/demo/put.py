@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from cli.demo.rest import Answer, RestClient
 from cli.demo.stage import Stage, document
 from cli.demo.step import Step
+from cli.rest import Answer, RestClient
 from strongroom import jsontext
 
 _MEANING: Final = (

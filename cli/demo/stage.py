@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cli.demo.rest import RestClient
 from cli.emulation import seed
 from cli.emulation.deployment import LocalDeployment
+from cli.rest import RestClient
 from main_api import bootstrap
 from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import Found, WriteItem, WriteKind, Written

@@ -7,14 +7,17 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from main_api.adapters import control_inspection
 from main_api.adapters.configuration_lock import ConfigurationLock
+from main_api.adapters.control_inspection import Records
 from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import ClientRecord, Kind
-from strongroom import configuration, controlfile, durable, limits, logs
+from strongroom import configuration, controlfile, durable, ids, limits, logs
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
+from strongroom.finding import Finding
 from strongroom.keyring import Keyring, KeySet, Purpose
 from strongroom.layout import RECORD_SUFFIX, TEMPORARY_PREFIX, Layout
 
@@ -119,6 +122,29 @@ class ControlFiles:
         """Remove a client."""
         with _disk():
             durable.remove_file(self._filesystem, self._layout.record(_CLIENTS, client_id))
+
+    def inspect(self, *, repair: bool) -> list[Finding]:
+        """Read every record."""
+        layout = self._layout
+        kinds = [
+            Records(layout.templates(), _CONFIGURATION_SUFFIX, ids.schema_id, self.template),
+            Records(layout.databases(), _CONFIGURATION_SUFFIX, ids.database_name, self._bound),
+            Records(layout.records(_CLIENTS), RECORD_SUFFIX, ids.client_id, self.client),
+            Records(layout.records(_WORKERS), RECORD_SUFFIX, ids.worker_id, self.worker),
+        ]
+        before_s = self._clock.wall_ms() / 1000 - limits.TEMPORARY_FILE_SECONDS_MAX
+        with _disk():
+            return list(
+                control_inspection.inspect(
+                    self._filesystem, layout, kinds, left_before_s=before_s, repair=repair
+                )
+            )
+
+    def _bound(self, name: str) -> None:
+        """Read a database; its template has to be there."""
+        found = self.database(name)
+        if found is not None and self.template(found.schema_id) is None:
+            raise IntegrityError(f"its template {found.schema_id} is missing")
 
     def workers(self) -> list[WorkerRecord]:
         """Return every record that can be read."""

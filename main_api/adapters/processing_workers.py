@@ -11,7 +11,10 @@ from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import (
     EntityPage,
     Found,
+    Inspected,
     PageRequest,
+    Refused,
+    RefusedPage,
     WorkerLostError,
     WriteItem,
     WriteKind,
@@ -20,6 +23,8 @@ from main_api.service.ports import (
 from strongroom import limits
 from strongroom.configuration import Database
 from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.finding import Condition as FileCondition
+from strongroom.finding import Finding
 from strongroom.rpc import messages, status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc
@@ -91,15 +96,7 @@ class GrpcWorkers:
             database_name=database.name,
             schema_id=database.schema_id,
             incarnation=database.incarnation,
-            query=pb.Query(
-                prefix=request.prefix,
-                key_prefixes=request.key_prefixes,
-                filter=request.filter,
-                select=request.select,
-                limit=request.limit,
-                cursor=request.cursor,
-                scope=request.scope,
-            ),
+            query=_query(request),
         )
         page = _call(lambda: self._stub(worker).Scan(message, timeout=timeout_s))
         entities = tuple(
@@ -107,6 +104,41 @@ class GrpcWorkers:
             for one in page.entities
         )
         return EntityPage(entities, page.cursor, page.examined, page.damaged)
+
+    def try_template(
+        self,
+        worker: WorkerRecord,
+        database: Database,
+        schema: bytes,
+        request: PageRequest,
+        timeout_s: float,
+    ) -> RefusedPage:
+        """Return a page of what a template would refuse."""
+        message = pb.TryTemplateRequest(
+            database_name=database.name,
+            schema_id=database.schema_id,
+            incarnation=database.incarnation,
+            schema=schema,
+            query=_query(request),
+        )
+        page = _call(lambda: self._stub(worker).TryTemplate(message, timeout=timeout_s))
+        refused = tuple(
+            Refused(one.entity_key, one.metadata.version, status.from_status(one.refusal))
+            for one in page.entities
+        )
+        return RefusedPage(refused, page.cursor, page.examined, page.damaged)
+
+    def inspect(
+        self, worker: WorkerRecord, cursor: str, timeout_s: float, *, repair: bool
+    ) -> Inspected:
+        """Look at files."""
+        message = pb.InspectRequest(cursor=cursor, repair=repair)
+        answer = _call(lambda: self._stub(worker).Inspect(message, timeout=timeout_s))
+        findings = tuple(
+            Finding(one.path, FileCondition(one.condition), one.reason, one.repaired)
+            for one in answer.findings
+        )
+        return Inspected(findings, answer.cursor, answer.examined, answer.done, answer.total)
 
     def put_many(
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
@@ -223,6 +255,18 @@ def _batch(
         operation=operation,
         incarnation=database.incarnation,
         items=items,
+    )
+
+
+def _query(request: PageRequest) -> pb.Query:
+    return pb.Query(
+        prefix=request.prefix,
+        key_prefixes=request.key_prefixes,
+        filter=request.filter,
+        select=request.select,
+        limit=request.limit,
+        cursor=request.cursor,
+        scope=request.scope,
     )
 
 

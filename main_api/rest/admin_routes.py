@@ -8,13 +8,22 @@ from chalice.app import Request, Response
 
 from main_api.domain.grants import Grant
 from main_api.domain.registry import WorkerRecord
+from main_api.rest import problems
 from main_api.rest.application import StrongroomApp, json_response
-from main_api.rest.requests import decoded, json_body, parameters, single, whole_number
+from main_api.rest.requests import (
+    check_dry_run,
+    decoded,
+    json_body,
+    parameters,
+    single,
+    whole_number,
+)
 from main_api.service.administration import Listing
 from main_api.service.ports import ClientRecord
 from strongroom import jsontext, limits
 from strongroom.clock import rfc3339
 from strongroom.configuration import Database, Template
+from strongroom.errors import InvalidArgumentError
 
 T = TypeVar("T", Template, Database, ClientRecord)
 
@@ -22,6 +31,11 @@ T = TypeVar("T", Template, Database, ClientRecord)
 class _DatabaseBody(msgspec.Struct, forbid_unknown_fields=True):
     schema_id: str
     ttl_seconds: int | None = None
+
+
+class _VerifyBody(msgspec.Struct, forbid_unknown_fields=True):
+    cursor: str = ""
+    repair: bool = False
 
 
 class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,7 +54,11 @@ def _add_templates(app: StrongroomApp) -> None:
     @app.route("/schemas/{schema_id}", methods=["PUT"])
     def put_schema(schema_id: str) -> Response:
         """Admit a JSON Schema template; the body is the schema."""
-        parameters(app.request, frozenset())
+        given = parameters(app.request, frozenset({"dry_run", "cursor"}))
+        if "dry_run" in given:
+            return _trial(app, schema_id, given)
+        if given:
+            raise InvalidArgumentError("cursor goes with dry_run=true")
         administration = app.main.administration
         template = administration.put_template(app.caller, schema_id, json_body(app.request))
         status = 201 if template.schema_version == 1 else 200
@@ -123,11 +141,60 @@ def _add_clients(app: StrongroomApp) -> None:
 
 
 def _add_workers(app: StrongroomApp) -> None:
+    @app.route("/verify", methods=["POST"])
+    def verify() -> Response:
+        """Look at some of the files that are stored, and answer which are not as they should be."""
+        body = decoded(json_body(app.request), _VerifyBody)
+        found = app.main.inspection.verify(app.caller, body.cursor, repair=body.repair)
+        answer: dict[str, Any] = {
+            "findings": [
+                {
+                    "path": one.path,
+                    "condition": one.condition.value,
+                    "reason": one.reason,
+                    "repaired": one.repaired,
+                }
+                for one in found.findings
+            ],
+            "examined": found.examined,
+            "progress": {"done": found.done, "total": found.total},
+        }
+        answer |= {"cursor": found.cursor} if found.cursor else {}
+        return json_response(jsontext.dump(answer))
+
     @app.route("/workers", methods=["GET"])
     def get_workers() -> Response:
         """Answer the registry: the Processing Workers whose lease runs."""
         workers = [_worker(one) for one in app.main.administration.workers(app.caller)]
         return json_response(jsontext.dump({"workers": workers}))
+
+
+def _trial(app: StrongroomApp, schema_id: str, given: dict[str, list[str]]) -> Response:
+    """Answer what a template would refuse of what is stored."""
+    check_dry_run(given)
+    cursor = single("cursor", given["cursor"]) if "cursor" in given else ""
+    schema = json_body(app.request)
+    found = app.main.inspection.try_template(app.caller, schema_id, schema, cursor)
+    answer: dict[str, Any] = {
+        "schema_id": found.template.schema_id,
+        "schema_version": found.template.schema_version,
+        "examined": found.examined,
+        "refused": found.refused,
+        "reasons": found.reasons,
+        "refusals": [
+            {
+                "database": one.database,
+                "key": one.key,
+                "version": one.version,
+                "detail": one.detail,
+                "errors": problems.violations(one.violations),
+            }
+            for one in found.refusals
+        ],
+    }
+    answer |= {"damaged": found.damaged} if found.damaged else {}
+    answer |= {"cursor": found.cursor} if found.cursor else {}
+    return json_response(jsontext.dump(answer))
 
 
 def _page(request: Request) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from main_api.rest import conditions, problems
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
     bounded_body,
+    check_dry_run,
     decoded,
     idempotency_key,
     json_body,
@@ -110,7 +111,8 @@ def _add_put_and_delete(app: StrongroomApp) -> None:
         documents = jsontext.split(json_body(request))
         given = parameters(request, _WAYS_TO_PUT)
         if "dry_run" in given:
-            return _verdicts(app, database, documents, single("dry_run", given["dry_run"]))
+            check_dry_run(given)
+            return _verdicts(app, database, documents)
         lifetime = given.get("ttl_seconds")
         written = app.main.entities.put(
             app.caller,
@@ -190,12 +192,8 @@ def _put_answer(written: list[Written]) -> Response:
     return json_response(_mapping([(one.key, _written(one)) for one in written]), status, headers)
 
 
-def _verdicts(
-    app: StrongroomApp, database: str, documents: dict[str, bytes], dry_run: str
-) -> Response:
+def _verdicts(app: StrongroomApp, database: str, documents: dict[str, bytes]) -> Response:
     """Answer what would refuse a put of each document."""
-    if dry_run != "true":
-        raise InvalidArgumentError("dry_run is true, or not there")
     verdicts = app.main.entities.validate(app.caller, database, documents)
     return json_response(
         _mapping([(key, jsontext.dump(_verdict(one))) for key, one in verdicts.items()])
@@ -209,7 +207,7 @@ def _verdict(refusal: StrongroomError | None) -> dict[str, Any]:
         "valid": False,
         "error": refusal.code,
         "detail": refusal.detail,
-        "errors": problems.violations(refusal),
+        "errors": problems.violations(refusal.violations),
     }
 
 

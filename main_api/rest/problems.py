@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problem details: the one table between our codes and HTTP's."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -64,7 +64,7 @@ def response(
         **(members or {}),
     }
     if error.violations:
-        problem["errors"] = violations(error)
+        problem["errors"] = violations(error.violations)
     if error.entity_key is not None:
         problem["key"] = error.entity_key
     if error.current_version is not None:
@@ -79,11 +79,9 @@ def response(
     return Response(msgspec.json.encode(problem).decode(), all_headers, status)
 
 
-def violations(error: errors.StrongroomError) -> list[dict[str, str]]:
+def violations(found: Iterable[errors.Violation]) -> list[dict[str, str]]:
     """Return the member `errors`: where and why a schema refuses a document."""
-    return [
-        {"pointer": v.pointer, "keyword": v.keyword, "detail": v.detail} for v in error.violations
-    ]
+    return [{"pointer": v.pointer, "keyword": v.keyword, "detail": v.detail} for v in found]
 
 
 def _outcome(outcome: Written | errors.StrongroomError) -> dict[str, Any]:

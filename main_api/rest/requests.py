@@ -73,6 +73,16 @@ def single(name: str, values: list[str]) -> str:
     return values[0]
 
 
+def check_dry_run(given: dict[str, list[str]]) -> None:
+    """Check the parameter `dry_run` of a request that has it.
+
+    Raises:
+        InvalidArgumentError: It is not `true`; nobody then knows what was meant.
+    """
+    if single("dry_run", given["dry_run"]) != "true":
+        raise InvalidArgumentError("dry_run is true, or not there")
+
+
 def whole_number(name: str, text: str) -> int:
     """Return the number that a parameter says.
 

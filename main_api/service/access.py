@@ -123,6 +123,19 @@ class Access:
         ):
             raise ForbiddenError(f"no grant lets this client {action} there")
 
+    def require_everywhere(self, caller: Caller) -> None:
+        """Let pass who administers every database.
+
+        Raises:
+            ForbiddenError: The caller does not.
+        """
+        everywhere = any(
+            grant.database == "*" and Action.ADMIN in grant.actions and not grant.key_prefix
+            for grant in caller.grants
+        )
+        if not everywhere or Action.ADMIN not in caller.scope:
+            raise ForbiddenError("this takes the action admin on every database")
+
     def may_administer(self, caller: Caller, database: str) -> bool:
         """Tell whether the caller administers a database, all of it."""
         return Action.ADMIN in caller.scope and grants.allowed(
@@ -141,10 +154,16 @@ class Access:
         Raises:
             ForbiddenError: There are none; the same whether the database exists or not.
         """
-        prefixes = grants.key_prefixes(caller.grants, database, action)
-        if action not in caller.scope or not prefixes:
+        prefixes = self.prefixes(caller, database, action)
+        if not prefixes:
             raise ForbiddenError(f"no grant lets this client {action} there")
         return prefixes
+
+    def prefixes(self, caller: Caller, database: str, action: Action) -> tuple[str, ...]:
+        """As `authorized_prefixes`, but none where there are none."""
+        if action not in caller.scope:
+            return ()
+        return grants.key_prefixes(caller.grants, database, action)
 
     def secret_mac(self, client_id: str, client_secret: str) -> tuple[str, str]:
         """Return (MAC, key id) under which a client's secret is stored."""

@@ -63,7 +63,7 @@ class Administration:
         Raises:
             InvalidDocumentError, TooLargeError, InvalidArgumentError: It is refused.
         """
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         return self._provisioning.put_template(ids.schema_id(schema_id), schema)
 
     def template(self, caller: Caller, schema_id: str) -> Template:
@@ -72,7 +72,7 @@ class Administration:
         Raises:
             NotFoundError: There is none.
         """
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         found = self._store.template(ids.schema_id(schema_id))
         if found is None:
             raise NotFoundError(f"no such schema: {schema_id}")
@@ -84,7 +84,7 @@ class Administration:
         Raises:
             InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`.
         """
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         return self._list(Kind.TEMPLATE, self._bare_template, limit, cursor)
 
     def delete_template(self, caller: Caller, schema_id: str) -> None:
@@ -94,7 +94,7 @@ class Administration:
             NotFoundError: There is none.
             ConflictError: A database is bound to it.
         """
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         self._provisioning.delete_template(ids.schema_id(schema_id))
 
     def put_database(
@@ -152,7 +152,7 @@ class Administration:
         self, caller: Caller, client_id: str, grants: tuple[Grant, ...]
     ) -> tuple[ClientRecord, str | None]:
         """Make a client and return its secret, shown this once; or change a client's grants."""
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         return self._provisioning.put_client(ids.client_id(client_id), grants)
 
     def client(self, caller: Caller, client_id: str) -> ClientRecord:
@@ -161,7 +161,7 @@ class Administration:
         Raises:
             NotFoundError: There is none.
         """
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         found = self._store.client(ids.client_id(client_id))
         if found is None:
             raise NotFoundError(f"no such client: {client_id}")
@@ -169,7 +169,7 @@ class Administration:
 
     def clients(self, caller: Caller, limit: int, cursor: str) -> Listing[ClientRecord]:
         """Return a page of the clients; as `templates`."""
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         return self._list(Kind.CLIENT, self._store.client, limit, cursor)
 
     def delete_client(self, caller: Caller, client_id: str) -> None:
@@ -178,12 +178,12 @@ class Administration:
         Raises:
             NotFoundError: There is none.
         """
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         self._provisioning.delete_client(ids.client_id(client_id))
 
     def workers(self, caller: Caller) -> list[WorkerRecord]:
         """Return the Processing Workers that are available now."""
-        self._require_everywhere(caller)
+        self._access.require_everywhere(caller)
         return list(registry.live(self._store.workers(), self._clock.wall_ms()))
 
     def _bare_template(self, schema_id: str) -> Template | None:
@@ -215,11 +215,3 @@ class Administration:
                 page.append(record)
                 last = name
         return Listing(tuple(page), "", damaged)
-
-    def _require_everywhere(self, caller: Caller) -> None:
-        everywhere = any(
-            grant.database == "*" and Action.ADMIN in grant.actions and not grant.key_prefix
-            for grant in caller.grants
-        )
-        if not everywhere or Action.ADMIN not in caller.scope:
-            raise ForbiddenError("this takes the action admin on every database")

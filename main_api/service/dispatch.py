@@ -78,6 +78,10 @@ class Dispatcher:
                 retry_after_s=1,
             ) from error
 
+    def inspect(self, attempt: Attempt[T]) -> T:
+        """Call any worker for something that takes its time; the next one when it fails."""
+        return self._call("", "", attempt, limits.WRITE_ATTEMPT_SECONDS)
+
     def _call(self, database: str, key: str, attempt: Attempt[T], attempt_s: float) -> T:
         ends_at_s = self._clock.boot_s() + limits.REQUEST_SECONDS
         failure: StrongroomError = UnavailableError(

@@ -13,6 +13,7 @@ from main_api.domain.registry import WorkerRecord
 from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.finding import Finding
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +134,10 @@ class ControlStore(Protocol):
         """Remove a client."""
         ...
 
+    def inspect(self, *, repair: bool) -> list[Finding]:
+        """Return what is the matter with the records; remove what a crash has left."""
+        ...
+
     def workers(self) -> list[WorkerRecord]:
         """Return every record of the registry; one that cannot be read is left out and logged."""
         ...
@@ -235,6 +240,44 @@ class EntityPage:
     damaged: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A stored entity that a template would refuse; `refusal` says why."""
+
+    key: str
+    version: int
+    refusal: StrongroomError
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPage:
+    """A page of refused entities; else as `EntityPage`."""
+
+    refused: tuple[Refused, ...]
+    cursor: str
+    examined: int
+    damaged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What an inspection of some files has found.
+
+    Attributes:
+        findings: Files that are not as they should be.
+        cursor: Where the next one begins; empty for the end.
+        examined: How many entities were looked at.
+        done: How many shards of all databases lie behind it.
+        total: How many there are.
+    """
+
+    findings: tuple[Finding, ...]
+    cursor: str
+    examined: int
+    done: int
+    total: int
+
+
 class WorkerLostError(UnavailableError):
     """A worker did not answer.
 
@@ -288,6 +331,23 @@ class WorkerClient(Protocol):
         self, worker: WorkerRecord, database: Database, request: PageRequest, timeout_s: float
     ) -> EntityPage:
         """Read a page."""
+        ...
+
+    def try_template(
+        self,
+        worker: WorkerRecord,
+        database: Database,
+        schema: bytes,
+        request: PageRequest,
+        timeout_s: float,
+    ) -> RefusedPage:
+        """Return a page of the entities that a template would refuse."""
+        ...
+
+    def inspect(
+        self, worker: WorkerRecord, cursor: str, timeout_s: float, *, repair: bool
+    ) -> Inspected:
+        """Look at files of all databases, from a cursor on; empty to begin."""
         ...
 
     def put_many(

@@ -5,6 +5,7 @@ concerns the call itself: no proof of being a Main Worker, no room, a defect of 
 """
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import grpc
 
@@ -20,6 +21,7 @@ from strongroom.rpc import status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc as services
 
+T = TypeVar("T")
 _log = logs.logger()
 
 
@@ -65,15 +67,34 @@ class ProcessingService(services.ProcessingServiceServicer):
         self, request: pb.ScanRequest, context: grpc.ServicerContext
     ) -> pb.ScanResponse:
         """Answer a page."""
-        _require_main(context)
-        try:
+
+        def work() -> pb.ScanResponse:
             binding, query = translation.binding(request), translation.query(request.query)
             return translation.page(self._engine().page(binding, query))
-        except StrongroomError as error:
-            return status.abort(context, error)
-        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
-            _log.exception("process-failed", database=request.database_name)
-            return status.abort(context, _defect())
+
+        return _served(context, work)
+
+    def TryTemplate(  # noqa: N802 - named by gRPC
+        self, request: pb.TryTemplateRequest, context: grpc.ServicerContext
+    ) -> pb.ScanResponse:
+        """Answer a page of what a template would refuse."""
+
+        def work() -> pb.ScanResponse:
+            binding, query = translation.binding(request), translation.query(request.query)
+            return translation.page(self._engine().try_template(binding, request.schema, query))
+
+        return _served(context, work)
+
+    def Inspect(  # noqa: N802 - named by gRPC
+        self, request: pb.InspectRequest, context: grpc.ServicerContext
+    ) -> pb.InspectResponse:
+        """Answer what is the matter with some of the files."""
+
+        def work() -> pb.InspectResponse:
+            inspector = self._engine().inspector
+            return translation.report(inspector.inspect(request.cursor, repair=request.repair))
+
+        return _served(context, work)
 
     def GetStatistics(  # noqa: N802 - named by gRPC
         self, request: pb.GetStatisticsRequest, context: grpc.ServicerContext
@@ -126,6 +147,18 @@ def _write(engine: Engine, binding: Binding, request: pb.ProcessRequest) -> Outc
     if request.operation == pb.OPERATION_STORE_TRANSFORMED:
         return engine.store_transformed(binding, translation.transform(key, params))
     raise _unknown_operation()
+
+
+def _served(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
+    """Run a handler whose refusals are the call's own status."""
+    _require_main(context)
+    try:
+        return work()
+    except StrongroomError as error:
+        return status.abort(context, error)
+    except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+        _log.exception("process-failed")
+        return status.abort(context, _defect())
 
 
 def _require_main(context: grpc.ServicerContext) -> None:

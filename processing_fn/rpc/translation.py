@@ -3,6 +3,7 @@
 from processing_fn.domain.entity import Outcome
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Delete, PatchRequest, Put, Snapshot, TransformRequest
+from processing_fn.service.inspection import Report
 from processing_fn.service.patching import PatchKind
 from processing_fn.service.scanning import Page, Query
 from strongroom import limits
@@ -14,7 +15,8 @@ from strongroom_pb.v1 import processing_pb2
 def binding(
     request: processing_pb2.ProcessRequest
     | processing_pb2.ProcessBatchRequest
-    | processing_pb2.ScanRequest,
+    | processing_pb2.ScanRequest
+    | processing_pb2.TryTemplateRequest,
 ) -> Binding:
     """Return the database that a request means."""
     return Binding(request.database_name, request.incarnation, request.schema_id)
@@ -75,12 +77,32 @@ def page(answer: Page) -> processing_pb2.ScanResponse:
                 entity_key=item.entity_key,
                 metadata=messages.from_metadata(item.metadata),
                 document=item.document,
+                refusal=status.to_status(item.refusal) if item.refusal else None,
             )
             for item in answer.items
         ],
         cursor=answer.cursor,
         examined=answer.examined,
         damaged=answer.damaged,
+    )
+
+
+def report(answer: Report) -> processing_pb2.InspectResponse:
+    """Return the message of an inspection."""
+    return processing_pb2.InspectResponse(
+        findings=[
+            processing_pb2.Finding(
+                path=found.path,
+                condition=found.condition.value,
+                reason=found.reason,
+                repaired=found.repaired,
+            )
+            for found in answer.findings
+        ],
+        cursor=answer.cursor,
+        examined=answer.examined,
+        done=answer.done,
+        total=answer.total,
     )
 
 

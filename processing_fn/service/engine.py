@@ -1,24 +1,28 @@
 """The operations on entities, under the keys of one session."""
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
+
+import msgspec
 
 from processing_fn.domain.entity import Change, Outcome, State, expires_at
 from processing_fn.service.bindings import Binding, Bindings
 from processing_fn.service.expressions import Expression
+from processing_fn.service.inspection import Inspector
 from processing_fn.service.patching import Patch, PatchKind
 from processing_fn.service.ports import Configurations, EntityCache, EntityStorage, Overlap, Place
 from processing_fn.service.reading import Reader
-from processing_fn.service.scanning import Page, Query, Scanner
+from processing_fn.service.scanning import Lens, Page, Query, Scanner, selection, trial
 from processing_fn.service.session import Session
 from processing_fn.service.upkeep import Upkeep
-from processing_fn.service.validation import CompiledTemplate
+from processing_fn.service.validation import CompiledTemplate, compile_template
 from processing_fn.service.writing import Committer, Demand
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
-from strongroom.configuration import Database
+from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import (
     NotFoundError,
@@ -83,6 +87,7 @@ class Engine:
     """The operations on one entity and on many. Safe under threads.
 
     Attributes:
+        inspector: Looks at every file.
         upkeep: What nobody asks for.
     """
 
@@ -105,6 +110,7 @@ class Engine:
         self._reader = Reader(session, storage, cache, clock)
         self._scanner = Scanner(session, storage, self._reader, clock)
         self._committer = Committer(session, storage, self._reader, clock)
+        self.inspector = Inspector(session, storage, self._bindings, self._reader, clock)
         self.upkeep = Upkeep(session, storage, self._bindings, self._committer, clock)
 
     def get(self, binding: Binding, entity_key: str) -> Snapshot:
@@ -152,9 +158,31 @@ class Engine:
             InvalidArgumentError: A bad cursor, limit or expression.
             StrongroomError: As `get`; a file that does not verify is counted, not raised.
         """
-        self._session.lease.require()
-        database = self._bindings.require(binding)
-        return self._scanner.page(binding, query, database.retired)
+        return self._page(binding, query, selection(query))
+
+    def try_template(self, binding: Binding, schema: bytes, query: Query) -> Page:
+        """Return a page of the entities that a template would refuse, each with its refusal.
+
+        Args:
+            binding: The database.
+            schema: A JSON Schema that was admitted.
+            query: Which page; without filter and selection.
+
+        Raises:
+            IntegrityError: The schema cannot be compiled here.
+            StrongroomError: As `page`.
+        """
+        template = Template(
+            schema_id=binding.schema_id,
+            schema_version=0,
+            created_at="",
+            updated_at="",
+            schema=msgspec.Raw(schema),
+        )
+        # A cursor belongs to one template.
+        scope = f"{query.scope}/trial/{hashlib.sha256(schema).hexdigest()}"
+        lens = trial(compile_template(template))
+        return self._page(binding, replace(query, scope=scope), lens, limits.TRIAL_BYTES_MAX)
 
     def put(self, binding: Binding, put: Put) -> Outcome:
         """Create or replace an entity.
@@ -249,7 +277,14 @@ class Engine:
         """Drop keys' use and documents; the engine serves nothing after that."""
         self._session.lease.end()
         self._scanner.close()
+        self.inspector.close()
         self._cache.clear()
+
+    def _page(
+        self, binding: Binding, query: Query, lens: Lens, bytes_max: int = limits.PAGE_BYTES_MAX
+    ) -> Page:
+        self._session.lease.require()
+        return self._scanner.page(self._bindings.require(binding), query, lens, bytes_max)
 
     def _admit(self, binding: Binding, puts: Sequence[Put]) -> tuple[Database, CompiledTemplate]:
         """Check everything that can be checked before a lock is taken."""
@@ -268,7 +303,7 @@ class Engine:
         ids.entity_key(put.entity_key)
         # What the server adds later, under the lock, has the same form as what it adds here.
         now = rfc3339(self._clock.wall_ms())
-        _check_document(compiled, compiled.completed(put.document, None, put.entity_key, now))
+        compiled.check(compiled.completed(put.document, None, put.entity_key, now))
 
     def _put(self, database: Database, compiled: CompiledTemplate, put: Put) -> Outcome:
         lifetime_s = put.ttl_seconds if put.ttl_seconds is not None else database.ttl_seconds
@@ -293,7 +328,7 @@ class Engine:
             if seen is None or seen.body.document is None:
                 raise NotFoundError("no such entity")
             document = _completed(compiled, rewrite(seen.body.document), key, seen, now_ms)
-            _check_document(compiled, document)
+            compiled.check(document)
             return Change(document, seen.header.expires_at)
 
         demand = Demand(key, request.condition, request.request_id, content)
@@ -317,12 +352,6 @@ def _completed(
     stored = seen.body.document if seen else None
     created_at = seen.header.created_at if seen else rfc3339(now_ms)
     return compiled.completed(document, stored, key, created_at)
-
-
-def _check_document(compiled: CompiledTemplate, document: bytes) -> None:
-    if len(document) > limits.ENTITY_BYTES_MAX:
-        raise TooLargeError(f"an entity has at most {limits.ENTITY_BYTES_MAX} bytes")
-    compiled.check(document)
 
 
 def _attempt(work: Callable[[], T]) -> T | StrongroomError:

@@ -34,6 +34,7 @@ class Housekeeper:
             databases = upkeep.databases()
             shard = next(self._round, None)
             if shard is None:
+                upkeep.tidy_configuration()
                 # Workers begin at different places, so that they do not follow each other.
                 first = secrets.randbelow(_SHARDS)
                 numbers = [(first + n) % _SHARDS for n in range(_SHARDS)]

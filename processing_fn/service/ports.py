@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from strongroom import blob
+from strongroom import blob, limits
 from strongroom.configuration import Database, Template
 from strongroom.entity import Metadata
 from strongroom.keyring import Key
@@ -31,6 +31,21 @@ class Overlap(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """What lies in one directory of entities.
+
+    Attributes:
+        file_ids: Entities that have a blob, a sidecar or both, ascending.
+        temporaries: Names of temporary files that no writer can be using any more.
+        strangers: Names that are none of ours.
+    """
+
+    file_ids: tuple[bytes, ...]
+    temporaries: tuple[str, ...]
+    strangers: tuple[str, ...]
+
+
 class Transaction(Protocol):
     """One entity, held under its exclusive lock."""
 
@@ -51,6 +66,18 @@ class Transaction(Protocol):
         Raises:
             UnavailableError: Nothing was changed.
             OutcomeUnknownError: The commit point may have been passed.
+        """
+        ...
+
+    def stored_sidecar(self) -> bytes | None:
+        """Return the sidecar that `current` found beside its blob."""
+        ...
+
+    def renew_sidecar(self, sidecar: bytes) -> None:
+        """Make what `current` returned durable, then put its sidecar beside it.
+
+        Raises:
+            UnavailableError: The sidecar is as it was.
         """
         ...
 
@@ -88,6 +115,14 @@ class EntityStorage(Protocol):
         """
         ...
 
+    def peek(self, place: Place) -> tuple[bytes | None, bytes | None]:
+        """Return (blob, sidecar) as they lie there, without a lock and unjudged.
+
+        Raises:
+            UnavailableError: The disk refuses.
+        """
+        ...
+
     def file_ids(self, database: str, after: bytes) -> Iterator[bytes]:
         """Return the file-ids of a database in ascending order, those after a given one.
 
@@ -99,22 +134,37 @@ class EntityStorage(Protocol):
         ...
 
     def databases(self) -> list[str]:
-        """Return the databases that have files. Raises UnavailableError."""
+        """Return the names below files/, in order. Raises UnavailableError."""
+        ...
+
+    def strangers(self, database: str) -> list[str]:
+        """Return the names in a database's directory that are no shards; raises as `databases`."""
+        ...
+
+    def shard(self, database: str, shard: int) -> Shard:
+        """Return what lies in a shard. Raises UnavailableError."""
         ...
 
     def sweep(self, database: str, shard: int) -> None:
         """Remove temporary files that a crash has left. Raises UnavailableError."""
         ...
 
+    def sweep_configuration(self) -> None:
+        """The same where templates, databases and control records lie."""
+        ...
+
     def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes | None]]:
         """Return (file-id, sidecar's bytes, None for none) of a shard. Raises UnavailableError."""
         ...
 
-    def exclusive(self, place: Place) -> AbstractContextManager[Transaction]:
+    def exclusive(
+        self, place: Place, wait_s: float = limits.LOCK_WAIT_SECONDS
+    ) -> AbstractContextManager[Transaction]:
         """Hold the entity's lock.
 
         Raises:
-            UnavailableError: It cannot be had within `limits.LOCK_WAIT_SECONDS`.
+            BusyError: It cannot be had in that time.
+            UnavailableError: The disk refuses.
         """
         ...
 

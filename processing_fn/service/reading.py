@@ -9,8 +9,12 @@ from strongroom.clock import Clock, from_rfc3339
 from strongroom.errors import IntegrityError
 
 
-class RetiredError(IntegrityError):
-    """A file of an incarnation that was deleted: nothing of the database as it is now."""
+class MisplacedError(IntegrityError):
+    """A file that verifies, and is of another database or incarnation than where it lies."""
+
+
+class RetiredError(MisplacedError):
+    """It is of an incarnation of this database that was deleted."""
 
 
 class Reader:
@@ -68,8 +72,9 @@ class Reader:
         """Decrypt a blob, and check that it holds the entity that belongs there.
 
         Raises:
-            IntegrityError: It does not open, or holds another entity, or one of another database.
+            IntegrityError: It does not open, or holds another entity.
             RetiredError: It belongs to one of the `retired` incarnations.
+            MisplacedError: It belongs to another database.
         """
         session = self._session
         body = blob.decrypt(parsed, place.file_id, session.data_keys)
@@ -81,8 +86,8 @@ class Reader:
         # That it opened under the file-id of its name proves the entity, not the directory.
         if not belongs(place.incarnation) or entity_key not in {None, body.entity_key}:
             if any(map(belongs, retired)):
-                raise RetiredError("the file is one of a deleted database")
-            raise IntegrityError("the file holds another entity")
+                raise RetiredError("it is of a deleted incarnation of its database")
+            raise MisplacedError("the file holds another entity")
         return body
 
     def keep(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:

@@ -8,20 +8,21 @@ of no use for anything else.
 import base64
 import binascii
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from processing_fn.service.bindings import Binding
 from processing_fn.service.expressions import Expression
 from processing_fn.service.ports import CachedEntity, EntityStorage, Place
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
+from processing_fn.service.validation import CompiledTemplate
 from strongroom import limits
 from strongroom.clock import Clock
+from strongroom.configuration import Database
 from strongroom.crypto import aead
 from strongroom.entity import Metadata
-from strongroom.errors import IntegrityError, InvalidArgumentError
+from strongroom.errors import IntegrityError, InvalidArgumentError, StrongroomError
 
 _CURSOR_PURPOSE = b"strongroom/cursor/v1"
 _CHUNK = 8
@@ -52,11 +53,65 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entity of a page; `document` is what `select` has made of it."""
+    """One entity of a page.
+
+    Attributes:
+        entity_key: Its key.
+        metadata: Its version and so on.
+        document: What the lens has made of it.
+        refusal: Why a template would refuse it, where that was asked.
+    """
 
     entity_key: str
     metadata: Metadata
     document: bytes
+    refusal: StrongroomError | None = None
+
+    def size_bytes(self) -> int:
+        """Return what the item takes in a message, at the most."""
+        violations = self.refusal.violations if self.refusal else []
+        texts = sum(len(v.pointer.encode()) + len(v.keyword) + len(v.detail) for v in violations)
+        overhead = limits.ITEM_OVERHEAD_BYTES * (1 + len(violations))
+        return len(self.document) + len(self.entity_key.encode()) + texts + overhead
+
+
+Lens = Callable[[CachedEntity], Item | None]
+"""What a page shows of an entity; None for nothing."""
+
+
+def selection(query: Query) -> Lens:
+    """Return the lens of a list or query.
+
+    Raises:
+        InvalidArgumentError: Not an expression.
+    """
+    matches = Expression(query.filter).holds if query.filter else None
+    select = Expression(query.select).apply if query.select else None
+
+    def look(found: CachedEntity) -> Item | None:
+        if not found.entity_key.startswith(query.prefix) or not (
+            matches is None or matches(found.document)
+        ):
+            return None
+        document = select(found.document) if select else found.document
+        return Item(found.entity_key, found.metadata, document)
+
+    return look
+
+
+def trial(template: CompiledTemplate) -> Lens:
+    """Return the lens that shows what a template would refuse, were it put again as it is."""
+
+    def look(found: CachedEntity) -> Item | None:
+        document, created_at = found.document, found.metadata.created_at
+        try:
+            template.check(template.completed(document, document, found.entity_key, created_at))
+        except StrongroomError as refusal:
+            refusal.violations = refusal.violations[: limits.TRIAL_VIOLATIONS_MAX]
+            return Item(found.entity_key, found.metadata, b"", refusal)
+        return None
+
+    return look
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +144,14 @@ class Scanner:
         self._clock = clock
         self._pool = ThreadPoolExecutor(limits.SCAN_THREADS, thread_name_prefix="scan")
 
-    def page(self, binding: Binding, query: Query, retired: tuple[str, ...] = ()) -> Page:
-        """Read a page; `retired` are the incarnations that the database had before.
+    def page(
+        self,
+        database: Database,
+        query: Query,
+        lens: Lens,
+        bytes_max: int = limits.PAGE_BYTES_MAX,
+    ) -> Page:
+        """Read a page of a database through a lens; a single item may be larger than `bytes_max`.
 
         Raises:
             InvalidArgumentError: A bad cursor, limit or expression.
@@ -98,13 +159,13 @@ class Scanner:
         """
         if not 1 <= query.limit <= limits.PAGE_SIZE_MAX:
             raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
-        seal = _CursorSeal(self._session, binding, query)
-        ids = self._storage.file_ids(binding.database, seal.open(query.cursor))
-        page = _PageUnderWay(query)
+        seal = _CursorSeal(self._session, database, query)
+        ids = self._storage.file_ids(database.name, seal.open(query.cursor))
+        page = _PageUnderWay(query, lens, bytes_max)
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
         while page.looked_at < limits.SCAN_ENTITIES_MAX:
             chunk = list(itertools.islice(ids, _CHUNK))
-            for file_id, found in zip(chunk, self._read(binding, chunk, retired), strict=True):
+            for file_id, found in zip(chunk, self._read(database, chunk), strict=True):
                 if not page.take(file_id, found) or self._clock.boot_s() >= ends_at_s:
                     return page.finished(seal.seal(page.last_id))
             if len(chunk) < _CHUNK:
@@ -116,13 +177,13 @@ class Scanner:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _read(
-        self, binding: Binding, chunk: list[bytes], retired: tuple[str, ...]
+        self, database: Database, chunk: list[bytes]
     ) -> Iterator[CachedEntity | IntegrityError | None]:
         def read(file_id: bytes) -> CachedEntity | IntegrityError | None:
             self._session.lease.require()
             try:
-                place = Place(binding.database, binding.incarnation, file_id)
-                return self._reader.scan(place, retired)
+                place = Place(database.name, database.incarnation, file_id)
+                return self._reader.scan(place, database.retired)
             except IntegrityError as error:
                 return error
 
@@ -130,12 +191,11 @@ class Scanner:
 
 
 class _PageUnderWay:
-    def __init__(self, query: Query) -> None:
+    def __init__(self, query: Query, lens: Lens, bytes_max: int) -> None:
         self._query = query
-        self._filter = Expression(query.filter) if query.filter else None
-        self._select = Expression(query.select) if query.select else None
+        self._lens = lens
         self._items: list[Item] = []
-        self._left_bytes = limits.PAGE_BYTES_MAX
+        self._left_bytes = bytes_max
         self._examined = 0
         self._damaged = 0
         self.looked_at = 0
@@ -144,7 +204,8 @@ class _PageUnderWay:
     def take(self, file_id: bytes, found: CachedEntity | IntegrityError | None) -> bool:
         """Look at the next entity; False when the page ends, with it or before it."""
         if isinstance(found, CachedEntity) and self._may_see(found):
-            if self._matches(found) and not self._add(found):
+            item = self._lens(found)
+            if item is not None and not self._add(item):
                 return False
             self._examined += 1
         elif isinstance(found, IntegrityError):
@@ -161,29 +222,23 @@ class _PageUnderWay:
     def _may_see(self, found: CachedEntity) -> bool:
         return found.entity_key.startswith(self._query.key_prefixes)
 
-    def _matches(self, found: CachedEntity) -> bool:
-        return found.entity_key.startswith(self._query.prefix) and (
-            self._filter is None or self._filter.holds(found.document)
-        )
-
-    def _add(self, found: CachedEntity) -> bool:
-        document = self._select.apply(found.document) if self._select else found.document
-        size_bytes = len(document) + len(found.entity_key) + limits.ITEM_OVERHEAD_BYTES
+    def _add(self, item: Item) -> bool:
+        size_bytes = item.size_bytes()
         if self._items and size_bytes > self._left_bytes:
             return False
         self._left_bytes -= size_bytes
-        self._items.append(Item(found.entity_key, found.metadata, document))
+        self._items.append(item)
         return True
 
 
 class _CursorSeal:
     """Makes and opens the cursors of one query."""
 
-    def __init__(self, session: Session, binding: Binding, query: Query) -> None:
+    def __init__(self, session: Session, database: Database, query: Query) -> None:
         parts = (query.scope, query.prefix, query.filter, query.select, *query.key_prefixes)
         lengths = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
-        self._bound_to = bytes.fromhex(binding.incarnation) + lengths
-        self._cipher = aead.Cipher(session.naming_key, _CURSOR_PURPOSE, binding.database.encode())
+        self._bound_to = bytes.fromhex(database.incarnation) + lengths
+        self._cipher = aead.Cipher(session.naming_key, _CURSOR_PURPOSE, database.name.encode())
 
     def seal(self, file_id: bytes) -> str:
         iv = aead.new_iv()

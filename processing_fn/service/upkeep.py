@@ -40,6 +40,15 @@ class Upkeep:
         """Return the databases that have files."""
         return self._storage.databases()
 
+    def tidy_configuration(self) -> None:
+        """Sweep the temporary files of templates, databases and control records.
+
+        Raises:
+            UnavailableError: No lease, or the disk refuses.
+        """
+        self._session.lease.require()
+        self._storage.sweep_configuration()
+
     def tidy(self, database_name: str, shard: int) -> None:
         """Sweep a shard's temporary files, purge its expired entities and those of a deleted past.
 

@@ -12,6 +12,7 @@ from strongroom.errors import (
     IntegrityError,
     InvalidDocumentError,
     SchemaViolationError,
+    TooLargeError,
     Violation,
 )
 
@@ -50,9 +51,11 @@ class CompiledTemplate:
 
         Raises:
             InvalidDocumentError: It is not JSON as we keep it.
-            TooLargeError: It has too many members.
+            TooLargeError: It has too many bytes or members.
             SchemaViolationError: The template refuses it; no value is in the error.
         """
+        if len(document) > limits.ENTITY_BYTES_MAX:
+            raise TooLargeError(f"an entity has at most {limits.ENTITY_BYTES_MAX} bytes")
         value = jsontext.parse(document)
         if not self.validator.is_valid(value):
             raise SchemaViolationError(
@@ -65,9 +68,8 @@ class CompiledTemplate:
         for error in self.validator.iter_errors(value):
             if len(violations) == limits.VIOLATIONS_REPORTED_MAX:
                 break
-            violations.append(
-                Violation(_pointer(error.instance_path), error.kind.name, error.message)
-            )
+            place, said = _pointer(error.instance_path), error.message
+            violations.append(Violation(_clipped(place), error.kind.name, _clipped(said)))
         return violations
 
 
@@ -90,3 +92,9 @@ def _pointer(path: list[Any]) -> str:
     """Return the JSON Pointer (RFC 6901) of a path."""
     parts = [str(part).replace("~", "~0").replace("/", "~1") for part in path]
     return "".join(f"/{part}" for part in parts)
+
+
+def _clipped(text: str) -> str:
+    """Return the beginning of a text in which names of a document's members stand."""
+    longest = limits.VIOLATION_CHARS_MAX
+    return text if len(text) <= longest else text[: longest - 1] + "…"

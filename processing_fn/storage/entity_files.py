@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from processing_fn.service.ports import Overlap, Place
+from processing_fn.service.ports import Overlap, Place, Shard
 from processing_fn.storage.locks import EntityLocks
 from strongroom import blob, durable, limits
 from strongroom.clock import Clock
@@ -24,12 +24,22 @@ from strongroom.errors import (
     StrongroomError,
     UnavailableError,
 )
-from strongroom.layout import BLOB_SUFFIX, SIDECAR_SUFFIX, Layout, blob_name, sidecar_name
+from strongroom.layout import (
+    BLOB_SUFFIX,
+    SIDECAR_SUFFIX,
+    TEMPORARY_PREFIX,
+    Layout,
+    blob_name,
+    sidecar_name,
+)
 
 _BLOB_BYTES_MAX: Final = limits.MESSAGE_BYTES_MAX + limits.HEADER_BYTES_MAX
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LEVELS_BELOW_ROOT: Final = 3
-_FILE_ID: Final = re.compile(r"[0-9a-f]{64}")
+_ENTITY_FILE: Final = re.compile(
+    rf"([0-9a-f]{{64}})(?:{re.escape(BLOB_SUFFIX)}|{re.escape(SIDECAR_SUFFIX)})"
+)
+_SHARD: Final = re.compile(r"[0-9a-f]{2}")
 Loaded = tuple[blob.Parsed, blob.Body, bytes]
 
 
@@ -96,45 +106,86 @@ class EntityFiles:
                         return parsed, authenticate(parsed), sidecar
                 return self._repair(place, directory, authenticate)
 
+    def peek(self, place: Place) -> tuple[bytes | None, bytes | None]:
+        """Read both files."""
+        shard = self._layout.shard(place.database, place.file_id)
+        with _disk():
+            raw, sidecar = (
+                durable.read_file(self._filesystem, f"{shard}/{name}", _BLOB_BYTES_MAX)
+                for name in (blob_name(place.file_id), sidecar_name(place.file_id))
+            )
+            return raw, sidecar
+
     def file_ids(self, database: str, after: bytes) -> Iterator[bytes]:
         """List one shard after the other."""
         first = after[0] if after else 0
         for number in range(first, 256):
             names = self._names(self._layout.shard(database, bytes([number])))
-            yield from sorted(found for found in _file_ids(names) if found > after)
+            yield from sorted(found for found in _file_ids(names, number) if found > after)
 
     def databases(self) -> list[str]:
         """List the directories below files/."""
         return sorted(self._names(self._layout.files()))
 
+    def strangers(self, database: str) -> list[str]:
+        """List a database's directory."""
+        names = self._names(f"{self._layout.files()}/{database}")
+        return sorted(name for name in names if not _SHARD.fullmatch(name))
+
+    def shard(self, database: str, shard: int) -> Shard:
+        """List a shard, and look how old its temporary files are."""
+        directory = self._layout.shard(database, bytes([shard]))
+        names = self._names(directory)
+        with _disk():
+            left = durable.abandoned(self._filesystem, directory, names, self._abandoned_s())
+        strangers = [
+            name
+            for name in names
+            if not _file_ids([name], shard) and not name.startswith(TEMPORARY_PREFIX)
+        ]
+        return Shard(
+            tuple(sorted(_file_ids(names, shard))), tuple(sorted(left)), tuple(sorted(strangers))
+        )
+
     def sweep(self, database: str, shard: int) -> None:
         """Remove temporary files of one shard that are too old to be in use."""
-        before_s = self._clock.wall_ms() / 1000 - limits.TEMPORARY_FILE_SECONDS_MAX
-        directory = self._layout.shard(database, bytes([shard]))
+        self._sweep(self._layout.shard(database, bytes([shard])))
+
+    def sweep_configuration(self) -> None:
+        """Remove them where the Main Worker writes."""
+        for directory in (*self._layout.configuration(), self._layout.keyring().parent):
+            self._sweep(str(directory))
+
+    def _sweep(self, directory: str) -> None:
         with _disk(), suppress(FileNotFoundError):
-            durable.sweep(self._filesystem, directory, before_s)
+            durable.sweep(self._filesystem, directory, self._abandoned_s())
+
+    def _abandoned_s(self) -> float:
+        return self._clock.wall_ms() / 1000 - limits.TEMPORARY_FILE_SECONDS_MAX
 
     def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes | None]]:
         """Read the sidecars of one shard."""
         directory = self._layout.shard(database, bytes([shard]))
-        for file_id in sorted(_file_ids(self._names(directory))):
+        for file_id in sorted(_file_ids(self._names(directory), shard)):
             path = f"{directory}/{sidecar_name(file_id)}"
             with _disk():
                 raw = durable.read_file(self._filesystem, path, limits.SIDECAR_BYTES_MAX)
             yield file_id, raw
 
     def _names(self, directory: str) -> list[str]:
-        """Return the names in a directory, none where there is no such directory."""
+        """Return the names in a directory, none where there is no directory of that name."""
         with _disk():
             try:
                 return self._filesystem.list_directory(directory)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return []
 
     @contextmanager
-    def exclusive(self, place: Place) -> Iterator["FileTransaction"]:
+    def exclusive(
+        self, place: Place, wait_s: float = limits.LOCK_WAIT_SECONDS
+    ) -> Iterator["FileTransaction"]:
         """Hold the entity's lock and its directory."""
-        with _disk(), self._locks.exclusive(place.file_id) as locked_at:
+        with _disk(), self._locks.exclusive(place.file_id, wait_s) as locked_at:
             directory = self._open_durable_shard(place)
             try:
                 yield FileTransaction(self, place.file_id, directory, locked_at)
@@ -185,7 +236,7 @@ class EntityFiles:
                 return None
             body = authenticate(parsed)
             sidecar = blob.sidecar(parsed)
-            if transaction.sidecar != sidecar:
+            if transaction.stored_sidecar() != sidecar:
                 transaction.renew_sidecar(sidecar)
             return parsed, body, sidecar
 
@@ -204,20 +255,24 @@ class FileTransaction:
         self._directory = directory
         self._locked_at_s = locked_at_s
         self._identity: tuple[int, str, str] | None = None
-        self.sidecar: bytes | None = None
+        self._sidecar: bytes | None = None
+
+    def stored_sidecar(self) -> bytes | None:
+        """Return what `current` has read."""
+        return self._sidecar
 
     def current(self) -> blob.Parsed | None:
         """Read both files."""
-        self.sidecar, raw = self._overlap.both(
+        self._sidecar, raw = self._overlap.both(
             lambda: self._read(sidecar_name(self._file_id)),
             lambda: self._read(blob_name(self._file_id)),
         )
         if raw is None:
-            if self.sidecar is not None:
+            if self._sidecar is not None:
                 raise IntegrityError("the entity's blob is missing")
             return None
         parsed = blob.parse(raw)
-        ahead = blob.sidecar_version(self.sidecar) if self.sidecar is not None else None
+        ahead = blob.sidecar_version(self._sidecar) if self._sidecar is not None else None
         if ahead is not None and ahead > parsed.header.version:
             raise IntegrityError("the entity's blob is older than its sidecar")
         self._identity = parsed.identity()
@@ -312,15 +367,12 @@ class FileTransaction:
         return durable.read_file(self._filesystem, name, _BLOB_BYTES_MAX, self._directory)
 
 
-def _file_ids(names: list[str]) -> set[bytes]:
-    """Return the entities that have a blob, a sidecar or both."""
-    stems = {
-        name.removesuffix(suffix)
-        for name in names
-        for suffix in (BLOB_SUFFIX, SIDECAR_SUFFIX)
-        if name.endswith(suffix)
-    }
-    return {bytes.fromhex(stem) for stem in stems if _FILE_ID.fullmatch(stem)}
+def _file_ids(names: list[str], shard: int) -> set[bytes]:
+    """Return the entities of a shard that have a blob, a sidecar or both."""
+    stems = (match[1] for match in map(_ENTITY_FILE.fullmatch, names) if match is not None)
+    found = {bytes.fromhex(stem) for stem in stems}
+    # A file that was put into another shard's directory is none: it would be listed twice.
+    return {file_id for file_id in found if file_id[0] == shard}
 
 
 @contextmanager

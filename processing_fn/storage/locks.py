@@ -31,15 +31,17 @@ class EntityLocks:
         self._files: dict[int, int] = {}
 
     @contextmanager
-    def exclusive(self, file_id: bytes) -> Iterator[float]:
+    def exclusive(
+        self, file_id: bytes, wait_s: float = limits.LOCK_WAIT_SECONDS
+    ) -> Iterator[float]:
         """Hold an entity's lock; the value is the boot time at which it was had.
 
         Raises:
-            BusyError: Others hold it for longer than `limits.LOCK_WAIT_SECONDS`.
+            BusyError: Others hold it for longer than that, or too many wait already.
             OSError: The filesystem refuses.
         """
-        deadline = self._clock.boot_s() + limits.LOCK_WAIT_SECONDS
-        with self._threads.exclusive(file_id, limits.LOCK_WAIT_SECONDS, limits.LOCK_WAITERS_MAX):
+        deadline = self._clock.boot_s() + wait_s
+        with self._threads.exclusive(file_id, wait_s, limits.LOCK_WAITERS_MAX):
             descriptor = self._file(file_id[0])
             offset = int.from_bytes(file_id[1:9], "big") >> 2
             if not filelock.acquire(self._filesystem, self._clock, descriptor, offset, deadline):

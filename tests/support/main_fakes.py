@@ -16,8 +16,11 @@ from main_api.service.ports import (
     ClientRecord,
     EntityPage,
     Found,
+    Inspected,
     Kind,
     PageRequest,
+    Refused,
+    RefusedPage,
     WriteItem,
     WriteKind,
     Written,
@@ -27,8 +30,16 @@ from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.crypto import aead
 from strongroom.entity import Metadata
-from strongroom.errors import IdempotencyMismatchError, NotFoundError, StrongroomError
+from strongroom.errors import (
+    IdempotencyMismatchError,
+    NotFoundError,
+    SchemaViolationError,
+    StrongroomError,
+    Violation,
+)
 from strongroom.errors import UnavailableError as Down
+from strongroom.finding import Condition as FileCondition
+from strongroom.finding import Finding
 
 YEAR_2096_MS = 4_000_000_000_000
 
@@ -92,6 +103,7 @@ class MemoryControlStore:
         self.templates: dict[str, Template] = {}
         self.clients: dict[str, ClientRecord] = {}
         self.registry: dict[str, WorkerRecord] = {}
+        self.findings: list[Finding] = []
         self.reads: Counter[str] = Counter()
         self.down = False
         self._lock = threading.Lock()
@@ -150,6 +162,12 @@ class MemoryControlStore:
     def remove_client(self, client_id: str) -> None:
         """Remove a client."""
         self.clients.pop(client_id, None)
+
+    def inspect(self, *, repair: bool) -> list[Finding]:
+        """Nothing in memory is damaged."""
+        del repair
+        self._read("inspect")
+        return list(self.findings)
 
     def workers(self) -> list[WorkerRecord]:
         """Return the registry."""
@@ -295,6 +313,36 @@ class MemoryWorkers:
         self._begin(worker, "validate", timeout_s)
         self._end(worker)
         return [self._item_failures.get(item.key) for item in items]
+
+    def try_template(
+        self,
+        worker: WorkerRecord,
+        database: Database,
+        schema: bytes,
+        request: PageRequest,
+        timeout_s: float,
+    ) -> RefusedPage:
+        """Return a page of entities; every one is refused, at every keyword of the schema."""
+        page = self.scan(worker, database, request, timeout_s)
+        violations = [Violation("/a", keyword, "refused") for keyword in json.loads(schema)]
+        refused = tuple(
+            Refused(
+                one.key, one.metadata.version, SchemaViolationError("no", violations=violations)
+            )
+            for one in page.entities
+        )
+        return RefusedPage(refused, page.cursor, page.examined, page.damaged)
+
+    def inspect(
+        self, worker: WorkerRecord, cursor: str, timeout_s: float, *, repair: bool
+    ) -> Inspected:
+        """Find one damaged file per call; the third call is the last."""
+        self._begin(worker, "inspect", timeout_s)
+        self._end(worker)
+        done = len(cursor) + 1
+        path = f"files/{done}{'-repaired' if repair else ''}"
+        finding = Finding(path, FileCondition.DAMAGED, "reason", repair)
+        return Inspected((finding,), "x" * done if done < 3 else "", 10, done, 3)
 
     def scan(
         self, worker: WorkerRecord, database: Database, request: PageRequest, timeout_s: float

@@ -11,10 +11,12 @@ from main_api.service.access import Access, Caller
 from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
+from main_api.service.inspection import Inspection
 from main_api.service.ports import ControlStore
 from main_api.service.provisioning import Provisioning
 from main_api.service.subscriptions import Subscriptions
 from strongroom import keyring
+from strongroom.errors import StrongroomError
 from strongroom.keyring import Keyring
 from strongroom.rpc.tls import Identity
 from tests.support.clocks import ManualClock
@@ -56,7 +58,21 @@ class MainRig:
         self.subscriptions = Subscriptions(self.keys, self.store, self.clock)
         self.provisioning = Provisioning(self.access, self.store, self.clock)
         self.administration = Administration(self.access, self.store, self.provisioning, self.clock)
+        self.keyring_trouble: StrongroomError | None = None
+        self.inspection = Inspection(
+            self.access,
+            self.store,
+            self.provisioning,
+            self.dispatcher,
+            self.workers,
+            clock=self.clock,
+            check_keyring=self._check_keyring,
+        )
         self.store.put_database(a_database("chatdb"))
+
+    def _check_keyring(self) -> None:
+        if self.keyring_trouble is not None:
+            raise self.keyring_trouble
 
     @property
     def store(self) -> ControlStore:
@@ -91,6 +107,7 @@ class MainRig:
             subscriptions=self.subscriptions,
             provisioning=self.provisioning,
             administration=self.administration,
+            inspection=self.inspection,
             dispatcher=self.dispatcher,
             workers=GrpcWorkers(NO_IDENTITY),
         )

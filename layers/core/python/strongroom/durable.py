@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -233,25 +233,40 @@ def discard(filesystem: Filesystem, directory: int | None, name: str) -> None:
         return
 
 
-def sweep(filesystem: Filesystem, directory: str, before_s: float) -> int:
-    """Remove temporary files that a crash has left; return how many.
+def abandoned(
+    filesystem: Filesystem, directory: str, names: Iterable[str], before_s: float
+) -> list[str]:
+    """Return the temporary files that a crash has left.
 
     Args:
         filesystem: Where.
         directory: Which directory.
+        names: What lies in it.
         before_s: Those last written before this instant, seconds since 1970.
+
+    Raises:
+        OSError: As the kernel says.
+    """
+    left = []
+    for name in names:
+        if name.startswith(TEMPORARY_PREFIX):
+            with suppress(FileNotFoundError):
+                if filesystem.modified_s(f"{directory}/{name}") < before_s:
+                    left.append(name)
+    return left
+
+
+def sweep(filesystem: Filesystem, directory: str, before_s: float) -> list[str]:
+    """Remove what is `abandoned` in a directory; return the names.
 
     Raises:
         OSError: The directory cannot be listed.
     """
-    removed = 0
-    for name in filesystem.list_directory(directory):
-        path = f"{directory}/{name}"
-        if name.startswith(TEMPORARY_PREFIX):
-            with suppress(FileNotFoundError):
-                if filesystem.modified_s(path) < before_s:
-                    filesystem.unlink(path, None)
-                    removed += 1
+    removed = []
+    for name in abandoned(filesystem, directory, filesystem.list_directory(directory), before_s):
+        with suppress(FileNotFoundError):
+            filesystem.unlink(f"{directory}/{name}", None)
+            removed.append(name)
     return removed
 
 

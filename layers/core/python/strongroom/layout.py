@@ -37,6 +37,10 @@ class Layout:
         """Return the directory of the templates."""
         return self.root / "templates"
 
+    def relative(self, path: str | Path) -> str:
+        """Return a path as people are shown it: below the shared directory."""
+        return str(Path(path).relative_to(self.root))
+
     def template(self, schema_id: str) -> Path:
         """Return the file of a template."""
         return self.templates() / f"{schema_id}.json"

@@ -27,6 +27,7 @@ ITEM_OVERHEAD_BYTES: Final = 256
 CURSOR_CHARS_MAX: Final = 512
 TOKEN_CHARS_MAX: Final = 4_096
 VIOLATIONS_REPORTED_MAX: Final = 50
+VIOLATION_CHARS_MAX: Final = 1_024
 GRANTS_MAX: Final = 100
 TTL_SECONDS_MAX: Final = 10 * 365 * 24 * 3600
 
@@ -49,6 +50,11 @@ LOCK_WAITERS_MAX: Final = 8
 SCAN_SECONDS: Final = 1.0
 SCAN_ENTITIES_MAX: Final = 10_000
 SCAN_THREADS: Final = 4
+FINDINGS_PER_PAGE: Final = 1_000
+TRIAL_REFUSALS_MAX: Final = PAGE_SIZE_MAX
+TRIAL_VIOLATIONS_MAX: Final = 5
+TRIAL_BYTES_MAX: Final = PAGE_BYTES_MAX // 8
+INSPECTION_SECONDS: Final = 5.0
 LOCK_HELD_SECONDS_MAX: Final = 20.0
 REQUEST_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 10.0
@@ -93,6 +99,13 @@ _require(
     LOCK_HELD_SECONDS_MAX < TEMPORARY_FILE_SECONDS_MAX, "a temporary file in use would be swept"
 )
 _require(SCAN_SECONDS < READ_ATTEMPT_SECONDS, "a page has to end within its attempt")
+_require(
+    SCAN_SECONDS + INSPECTION_SECONDS < REQUEST_SECONDS, "an inspection has to end within a request"
+)
+_require(
+    TRIAL_VIOLATIONS_MAX * 2 * 4 * VIOLATION_CHARS_MAX < TRIAL_BYTES_MAX < PAGE_BYTES_MAX / 2,
+    "two pages of refusals have to fit into a message",
+)
 _require(READ_ATTEMPT_SECONDS < REQUEST_SECONDS, "a read needs time for a second worker")
 _require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a lock's wait")
 _require(WRITE_ATTEMPT_SECONDS < REQUEST_SECONDS, "a write needs time for a second worker")

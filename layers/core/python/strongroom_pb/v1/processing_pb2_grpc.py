@@ -50,6 +50,16 @@ class ProcessingServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.FromString,
                 _registered_method=True)
+        self.TryTemplate = channel.unary_unary(
+                '/strongroom_pb.v1.ProcessingService/TryTemplate',
+                request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.TryTemplateRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.FromString,
+                _registered_method=True)
+        self.Inspect = channel.unary_unary(
+                '/strongroom_pb.v1.ProcessingService/Inspect',
+                request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectResponse.FromString,
+                _registered_method=True)
         self.GetStatistics = channel.unary_unary(
                 '/strongroom_pb.v1.ProcessingService/GetStatistics',
                 request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.GetStatisticsRequest.SerializeToString,
@@ -82,6 +92,20 @@ class ProcessingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TryTemplate(self, request, context):
+        """A page of the entities that a template would refuse, each with its refusal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Inspect(self, request, context):
+        """Looks at files of all databases, a bounded number, and tells which are not as they should be.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatistics(self, request, context):
         """The worker's counters.
         """
@@ -106,6 +130,16 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.Scan,
                     request_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.SerializeToString,
+            ),
+            'TryTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.TryTemplate,
+                    request_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.TryTemplateRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.SerializeToString,
+            ),
+            'Inspect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inspect,
+                    request_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectResponse.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
@@ -195,6 +229,60 @@ class ProcessingService:
             '/strongroom_pb.v1.ProcessingService/Scan',
             strongroom__pb_dot_v1_dot_processing__pb2.ScanRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TryTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.ProcessingService/TryTemplate',
+            strongroom__pb_dot_v1_dot_processing__pb2.TryTemplateRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_processing__pb2.ScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inspect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.ProcessingService/Inspect',
+            strongroom__pb_dot_v1_dot_processing__pb2.InspectRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_processing__pb2.InspectResponse.FromString,
             options,
             channel_credentials,
             insecure,

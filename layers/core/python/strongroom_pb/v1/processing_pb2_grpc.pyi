@@ -40,6 +40,10 @@ class ProcessingServiceStub:
     """
     Scan: _grpc.UnaryUnaryMultiCallable[_processing_pb2.ScanRequest, _processing_pb2.ScanResponse]
     """A page of a database, in storage order."""
+    TryTemplate: _grpc.UnaryUnaryMultiCallable[_processing_pb2.TryTemplateRequest, _processing_pb2.ScanResponse]
+    """A page of the entities that a template would refuse, each with its refusal."""
+    Inspect: _grpc.UnaryUnaryMultiCallable[_processing_pb2.InspectRequest, _processing_pb2.InspectResponse]
+    """Looks at files of all databases, a bounded number, and tells which are not as they should be."""
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_processing_pb2.GetStatisticsRequest, _processing_pb2.GetStatisticsResponse]
     """The worker's counters."""
 
@@ -55,6 +59,10 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     """
     Scan: _aio.UnaryUnaryMultiCallable[_processing_pb2.ScanRequest, _processing_pb2.ScanResponse]  # type: ignore[assignment]
     """A page of a database, in storage order."""
+    TryTemplate: _aio.UnaryUnaryMultiCallable[_processing_pb2.TryTemplateRequest, _processing_pb2.ScanResponse]  # type: ignore[assignment]
+    """A page of the entities that a template would refuse, each with its refusal."""
+    Inspect: _aio.UnaryUnaryMultiCallable[_processing_pb2.InspectRequest, _processing_pb2.InspectResponse]  # type: ignore[assignment]
+    """Looks at files of all databases, a bounded number, and tells which are not as they should be."""
     GetStatistics: _aio.UnaryUnaryMultiCallable[_processing_pb2.GetStatisticsRequest, _processing_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """The worker's counters."""
 
@@ -85,6 +93,22 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_processing_pb2.ScanResponse, _abc.Awaitable[_processing_pb2.ScanResponse]]:
         """A page of a database, in storage order."""
+
+    @_abc_1.abstractmethod
+    def TryTemplate(
+        self,
+        request: _processing_pb2.TryTemplateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_processing_pb2.ScanResponse, _abc.Awaitable[_processing_pb2.ScanResponse]]:
+        """A page of the entities that a template would refuse, each with its refusal."""
+
+    @_abc_1.abstractmethod
+    def Inspect(
+        self,
+        request: _processing_pb2.InspectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_processing_pb2.InspectResponse, _abc.Awaitable[_processing_pb2.InspectResponse]]:
+        """Looks at files of all databases, a bounded number, and tells which are not as they should be."""
 
     @_abc_1.abstractmethod
     def GetStatistics(

@@ -2,13 +2,14 @@
 
 import base64
 import http.client
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from strongroom import jsontext
-from strongroom.errors import UnavailableError
+from strongroom.errors import InvalidArgumentError, UnavailableError
 
 _TIMEOUT_S: Final = 15.0
 
@@ -29,16 +30,29 @@ class Answer:
 class RestClient:
     """Sends requests to one address, with the token that it was given, if any."""
 
-    def __init__(self, url: str, token: str = "") -> None:
-        """Take where REST is served, e.g. `http://127.0.0.1:8080`."""
+    def __init__(self, url: str, token: str = "", ca_file: str | None = None) -> None:
+        """Take where REST is served, e.g. `http://127.0.0.1:8080`.
+
+        Args:
+            url: The address; its path is not used.
+            token: An access token.
+            ca_file: Whom to trust over https, PEM; None for the system's own.
+
+        Raises:
+            InvalidArgumentError: Not an http or https address.
+        """
         parts = urlsplit(url)
-        self._host, self._port = parts.hostname or "", parts.port or 0
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise InvalidArgumentError(f"{url} is not an address like http://127.0.0.1:8080")
+        self._host, self._port = parts.hostname, parts.port
+        self._is_https = parts.scheme == "https"
+        self._ca_file = ca_file
         self._token = token
         self.url = url
 
     def with_token(self, token: str) -> "RestClient":
         """Return a client that presents an access token."""
-        return RestClient(self.url, token)
+        return RestClient(self.url, token, self._ca_file)
 
     def ask_token(self, client_id: str, client_secret: str) -> Answer:
         """Ask for an access token (RFC 6749 section 4.4)."""
@@ -59,18 +73,30 @@ class RestClient:
         """Read an entity."""
         return self._request("GET", f"/entity/{database}?{urlencode({'key': key})}", None, {})
 
+    def post(self, path: str, body: bytes) -> Answer:
+        """Send JSON."""
+        return self._request("POST", path, body, {"Content-Type": "application/json"})
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if not self._is_https:
+            return http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+        context = ssl.create_default_context(cafile=self._ca_file)
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=_TIMEOUT_S, context=context
+        )
+
     def _request(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> Answer:
         if self._token:
             headers = {**headers, "Authorization": f"Bearer {self._token}"}
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
+        connection = self._connection()
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()
             answered = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, answered, response.read())
         except (OSError, http.client.HTTPException) as error:
-            raise UnavailableError("REST does not answer") from error
+            raise UnavailableError(f"{self.url} does not answer: {error}") from error
         finally:
             connection.close()

@@ -1,0 +1,81 @@
+"""Which deployment a command talks to, and as whom: taken from the environment."""
+
+import os
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Final
+
+from cli.rest import Answer, RestClient
+from strongroom.errors import ForbiddenError, InvalidArgumentError, UnavailableError
+
+_URL: Final = "STRONGROOM_URL"
+_CLIENT_ID: Final = "STRONGROOM_CLIENT_ID"
+_CLIENT_SECRET: Final = "STRONGROOM_CLIENT_SECRET"  # noqa: S105 - the name of a variable
+_CA_FILE: Final = "STRONGROOM_CA_FILE"
+_ATTEMPTS: Final = 10
+_PASSING: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+class Deployment:
+    """A deployment that one client is logged in to."""
+
+    def __init__(self, pause: Callable[[float], object]) -> None:
+        """Read the environment; `pause` waits a number of seconds.
+
+        Raises:
+            InvalidArgumentError: A variable is missing.
+        """
+        self._pause = pause
+        self._client_id, self._secret = _variable(_CLIENT_ID), _variable(_CLIENT_SECRET)
+        self._rest = RestClient(_variable(_URL), ca_file=os.environ.get(_CA_FILE))
+
+    def post(self, path: str, body: bytes) -> Any:  # noqa: ANN401 - any JSON value
+        """Send JSON, return the JSON of the answer; log in where that is needed, wait for a while.
+
+        Raises:
+            ForbiddenError: The client may not do this.
+            UnavailableError: The deployment does not answer as it should.
+        """
+        for _ in range(_ATTEMPTS):
+            answer = self._rest.post(path, body)
+            if answer.status == HTTPStatus.OK:
+                return answer.json()
+            if answer.status == HTTPStatus.UNAUTHORIZED:
+                self._log_in()
+            elif answer.status in _PASSING:
+                self._pause(_seconds(answer))
+            else:
+                break
+        if answer.status == HTTPStatus.FORBIDDEN:
+            raise ForbiddenError(_detail(answer))
+        raise UnavailableError(f"{self._rest.url} answers {answer.status}: {_detail(answer)}")
+
+    def _log_in(self) -> None:
+        answer = self._rest.ask_token(self._client_id, self._secret)
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            raise ForbiddenError(f"{_CLIENT_ID} and {_CLIENT_SECRET} are not those of a client")
+        if answer.status == HTTPStatus.OK:
+            self._rest = self._rest.with_token(answer.json()["access_token"])
+        else:
+            self._pause(_seconds(answer))
+
+
+def _variable(name: str) -> str:
+    value = os.environ.get(name, "")
+    if not value:
+        raise InvalidArgumentError(
+            f"set {name}; the deployment is named by {_URL}, {_CLIENT_ID} and {_CLIENT_SECRET}"
+        )
+    return value
+
+
+def _seconds(answer: Answer) -> float:
+    text = answer.headers.get("retry-after", "1")
+    return min(float(text), 30.0) if text.isdecimal() else 1.0
+
+
+def _detail(answer: Answer) -> str:
+    """Return what a problem (RFC 9457) says, nothing of an answer that is none."""
+    if answer.headers.get("content-type") != "application/problem+json":
+        return "not an answer of Strongroom's"
+    return str(answer.json().get("detail", ""))

@@ -1,0 +1,83 @@
+"""`strongroom verify`: read everything that is stored, and tell what is not as it should be."""
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli.access import Deployment
+from strongroom import jsontext
+
+
+def run(*, repair: bool, json: bool) -> bool:
+    """Verify a deployment; tell whether all is well, or was put right.
+
+    Raises:
+        InvalidArgumentError: The environment names no deployment.
+        ForbiddenError, UnavailableError: It cannot be verified.
+    """
+    deployment = Deployment(time.sleep)
+    findings: list[dict[str, Any]] = []
+    examined = 0
+    # What is meant for a pipe goes to standard output; the bar is for eyes.
+    bar = Console(stderr=True)
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        console=bar,
+        transient=True,
+        disable=not bar.is_terminal,
+    ) as progress:
+        task = progress.add_task("verifying", total=None)
+        for page in _pages(deployment, repair=repair):
+            findings += page["findings"]
+            examined += page["examined"]
+            if not json:
+                _print(page["findings"])
+            rate = examined / max(progress.tasks[0].elapsed or 0, 0.001)
+            progress.update(
+                task,
+                completed=page["progress"]["done"],
+                total=page["progress"]["total"],
+                description=f"{examined:,} entities, {rate:,.0f}/s, {len(findings)} findings",
+            )
+    left = [found for found in findings if not found["repaired"]]
+    if json:
+        answer = {"examined": examined, "findings": findings, "ok": not left}
+        sys.stdout.write(jsontext.dump(answer).decode() + "\n")
+    else:
+        sys.stdout.write(_summary(examined, findings, left, repair=repair) + "\n")
+    return not left
+
+
+def _pages(deployment: Deployment, *, repair: bool) -> Iterator[dict[str, Any]]:
+    cursor = ""
+    while True:
+        body = jsontext.dump({"cursor": cursor, "repair": repair})
+        page: dict[str, Any] = deployment.post("/verify", body)
+        yield page
+        cursor = page.get("cursor", "")
+        if not cursor:
+            return
+
+
+def _print(findings: list[dict[str, Any]]) -> None:
+    for found in findings:
+        done = " (repaired)" if found["repaired"] else ""
+        sys.stdout.write(f"{found['condition']:8}  {found['path']}: {found['reason']}{done}\n")
+
+
+def _summary(
+    examined: int, findings: list[dict[str, Any]], left: list[dict[str, Any]], *, repair: bool
+) -> str:
+    if not findings:
+        return f"{examined} entities: all is as it should be"
+    repaired = len(findings) - len(left)
+    told = f"{examined} entities, {len(findings)} findings, {repaired} of them repaired"
+    mendable = any(found["condition"] in {"stale", "orphaned"} for found in left)
+    return told + ("; try --repair" if mendable and not repair else "")
