@@ -8,19 +8,20 @@ and for a cold one, and no version is used twice.
 import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from processing_fn.service.engine import TransformRequest
 from processing_fn.service.patching import PatchKind
 from strongroom import limits
-from strongroom.durable import Filesystem
 from strongroom.errors import NotFoundError
 from tests.support.clocks import ManualClock
 from tests.support.engines import Rig, Worker
-from tests.support.filesystems import ObservedFilesystem
-from tests.support.power import CuttableFilesystem, Disk
+from tests.support.filesystems import DyingFilesystem, Killed, ObservedFilesystem
+from tests.support.memory_filesystem import MemoryFilesystem
 
 OLD, NEW, LATER = b'{"n":1}', b'{"n":2}', b'{"n":3}'
 CALLS_MAX = 60
@@ -122,60 +123,47 @@ def test_what_kills_leave_behind_is_swept(rig: Rig) -> None:
     )
 
 
-class _Killed(BaseException):
-    """Stands for SIGKILL in this process: the worker makes no call after it."""
+@pytest.fixture
+def memory() -> MemoryFilesystem:
+    """Return a filesystem whose power can be cut."""
+    return MemoryFilesystem()
 
 
-def _dying(disk: Disk, nth: int) -> Filesystem:
-    left, dead = nth, False
-
-    class Dying(CuttableFilesystem):
-        def __getattribute__(self, name: str) -> object:
-            nonlocal left, dead
-            if not name.startswith("_") and name not in {"close", "unlock"}:
-                left -= 1
-                if dead or left < 0:
-                    dead = True
-                    raise _Killed
-            return super().__getattribute__(name)
-
-    return Dying(disk)
+@pytest.fixture
+def machine(memory: MemoryFilesystem) -> Rig:
+    """Return a shared directory on it."""
+    return Rig(Path("/shared"), filesystem=memory)
 
 
 @pytest.mark.parametrize("read_between", [False, True])
-def test_a_power_cut_after_a_kill_at_every_call(rig: Rig, *, read_between: bool) -> None:
+def test_a_power_cut_after_a_kill_at_every_call(
+    machine: Rig, memory: MemoryFilesystem, *, read_between: bool
+) -> None:
     """What was acknowledged, or what a reader has seen, is gone after a power cut."""
-    disk = Disk()
     for nth in range(CALLS_MAX):
-        steady = rig.worker("steady", filesystem=CuttableFilesystem(disk))
-        version = steady.put("a", OLD)
-        acknowledged = True
-        try:
-            rig.worker("dying", filesystem=_dying(disk, nth)).put("a", NEW)
-        except _Killed:
-            acknowledged = False
-        seen = (
-            _state(rig.worker("r", filesystem=CuttableFilesystem(disk))) if read_between else None
-        )
-        disk.cut()
-        after = rig.worker("after").get("a")
+        version = machine.worker("steady").put("a", OLD)
+        dying = DyingFilesystem(nth, memory)
+        with suppress(Killed):
+            machine.worker("dying", filesystem=dying).put("a", NEW)
+        seen = _state(machine.worker("reader")) if read_between else None
+        memory.cut()
+        after = machine.worker("after").get("a")
         assert after in {(version, OLD), (version + 1, NEW)}
-        if acknowledged:
+        if not dying.dead:
             assert after == (version + 1, NEW)
+            break
         if seen is not None:
             assert after[0] >= seen[0], "a reader saw a version that a power cut has undone"
-        if acknowledged:
-            break
-    assert acknowledged
+    assert not dying.dead
     assert nth > 10
 
 
-def test_an_acknowledged_write_survives_a_power_cut_at_once(rig: Rig) -> None:
+def test_an_acknowledged_write_survives_a_power_cut_at_once(
+    machine: Rig, memory: MemoryFilesystem
+) -> None:
     """A power cut takes back what a client was told."""
-    disk = Disk()
-    worker = rig.worker(filesystem=CuttableFilesystem(disk))
     for number in range(1, 6):
-        assert worker.put(f"k{number}", b'{"n":%d}' % number) == 1
-        disk.cut()
+        assert machine.worker().put(f"k{number}", b'{"n":%d}' % number) == 1
+        memory.cut()
         for known in range(1, number + 1):
-            assert rig.worker("after").get(f"k{known}") == (1, b'{"n":%d}' % known)
+            assert machine.worker("after").get(f"k{known}") == (1, b'{"n":%d}' % known)

@@ -3,25 +3,25 @@
 import errno
 import json
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
 from processing_fn.storage.overlap import AtOnce
-from strongroom import blob, limits
+from strongroom import blob
 from strongroom.errors import (
-    BusyError,
     IntegrityError,
     NotFoundError,
     OutcomeUnknownError,
     UnavailableError,
 )
-from tests.support.engines import Rig, Worker
+from tests.support.engines import Rig
 from tests.support.filesystems import (
     CountingFilesystem,
     CountingOverlap,
+    DyingFilesystem,
     FailingFilesystem,
+    Killed,
     ObservedFilesystem,
 )
 
@@ -187,58 +187,11 @@ def test_what_is_no_file_is_an_integrity_error_and_holds_nobody(
         pass
 
 
-def test_an_older_blob_put_back_is_detected_by_its_sidecar(rig: Rig) -> None:
-    """An old state comes back by copying one file."""
-    worker = rig.worker()
-    worker.put("a", OLD)
-    old_blob = worker.files("a")[0].read_bytes()
-    worker.put("a", NEW)
-    worker.files("a")[0].write_bytes(old_blob)
-    with pytest.raises(IntegrityError):
-        rig.worker("reader").get("a")
-    with pytest.raises(IntegrityError):
-        rig.worker("writer").put("a", b'{"n": 3}')
-
-
-def test_a_missing_blob_is_an_integrity_error(rig: Rig) -> None:
-    """A removed file looks like an entity that never was."""
-    worker = rig.worker()
-    worker.put("a", OLD)
-    worker.files("a")[0].unlink()
-    with pytest.raises(IntegrityError):
-        rig.worker("reader").get("a")
-    with pytest.raises(IntegrityError):
-        rig.worker("writer").put("a", NEW)
-
-
-@pytest.mark.parametrize("left_behind", ["missing", "old", "empty", "garbage"])
-def test_a_sidecar_that_a_crash_left_behind_is_renewed_by_the_next_reader(
-    rig: Rig, left_behind: str
-) -> None:
-    """After a crash between the two renames, two readers see versions in different orders."""
-    worker = rig.worker()
-    worker.put("a", OLD)
-    old_sidecar = worker.files("a")[1].read_bytes()
-    cached = rig.worker("cached")
-    cached.get("a")
-    worker.put("a", NEW)
-    sidecar_file = worker.files("a")[1]
-    intact = sidecar_file.read_bytes()
-    if left_behind == "missing":
-        sidecar_file.unlink()
-    else:
-        content = {"old": old_sidecar, "empty": b"", "garbage": b"\x00" * 300}
-        sidecar_file.write_bytes(content[left_behind])
-    assert rig.worker("cold").get("a") == (2, NEW)
-    assert sidecar_file.read_bytes() == intact
-    assert cached.get("a") == (2, NEW)
-
-
 def test_a_kill_before_the_sidecar_is_renamed(rig: Rig) -> None:
     """A write that reached its commit point is half there."""
-    crashing = _dies_at(rig, "rename", 1)
+    crashing = rig.worker("dying", filesystem=DyingFilesystem(1, call="rename"))
     rig.worker().put("a", OLD)
-    with pytest.raises(_Killed):
+    with pytest.raises(Killed):
         crashing.put("a", NEW)
     assert rig.worker("reader").get("a") == (2, NEW)
     assert rig.worker("writer").put("a", OLD) == 3
@@ -248,32 +201,11 @@ def test_a_kill_before_the_sidecar_is_renamed(rig: Rig) -> None:
 def test_a_kill_before_the_commit_point_leaves_the_old_state(rig: Rig, call: str, nth: int) -> None:
     """A write that was never acknowledged replaces what was there."""
     rig.worker().put("a", OLD)
-    with pytest.raises(_Killed):
-        _dies_at(rig, call, nth).put("a", NEW)
+    crashing = rig.worker("dying", filesystem=DyingFilesystem(nth, call=call))
+    with pytest.raises(Killed):
+        crashing.put("a", NEW)
     assert rig.worker("reader").get("a") == (1, OLD)
     assert rig.worker("writer").put("a", NEW) == 2
-
-
-class _Killed(BaseException):
-    """Stands for SIGKILL: nothing of the worker runs after it."""
-
-
-def _dies_at(rig: Rig, call: str, nth: int) -> Worker:
-    """Return a worker that dies at the n-th call of a kind, and makes no call after it."""
-    left = nth
-    dead = False
-
-    def before(name: str, _: tuple[object, ...]) -> None:
-        nonlocal left, dead
-        if dead and name not in {"close", "unlock"}:
-            raise _Killed
-        if name == call:
-            left -= 1
-            if left < 0:
-                dead = True
-                raise _Killed
-
-    return rig.worker("dying", filesystem=ObservedFilesystem(before))
 
 
 @pytest.mark.parametrize(
@@ -325,24 +257,6 @@ def test_an_error_at_every_call_of_a_read(rig: Rig) -> None:
     assert nth > 3
 
 
-def test_a_failed_fsync_is_never_tried_again(rig: Rig) -> None:
-    """A second fsync succeeds although the first one's pages are lost."""
-    calls: list[str] = []
-
-    def before(name: str, _: tuple[object, ...]) -> None:
-        calls.append(name)
-        if name == "fsync":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    worker = rig.worker(filesystem=ObservedFilesystem(before))
-    shard = worker.files("a")[0].parent
-    shard.mkdir(parents=True)
-    with pytest.raises(UnavailableError):
-        worker.put("a", OLD)
-    assert calls.count("fsync") == 1
-    assert list(shard.iterdir()) == []
-
-
 def test_a_short_write_is_continued(rig: Rig) -> None:
     """A disk that takes fewer bytes at a time cuts a document short."""
 
@@ -353,65 +267,6 @@ def test_a_short_write_is_continued(rig: Rig) -> None:
 
     rig.worker(filesystem=Slow()).put("a", OLD)
     assert rig.worker("reader").get("a") == (1, OLD)
-
-
-def test_a_writer_that_lost_its_lock_is_refused_before_the_rename(rig: Rig) -> None:
-    """Of two writers that both believe to hold the lock, one overwrites the other unnoticed."""
-
-    class Generous(CountingFilesystem):
-        """Grants every lock, as an NFS server may do after a lease."""
-
-        def __init__(self, between: object) -> None:
-            super().__init__()
-            self.try_lock = lambda descriptor, offset: True  # type: ignore[method-assign]  # noqa: ARG005
-            self._between = between
-
-        def _count(self, name: str, arguments: tuple[object, ...]) -> None:
-            if name == "create" and callable(self._between):
-                between, self._between = self._between, None
-                between()
-            super()._count(name, arguments)
-
-    rig.worker().put("a", OLD)
-    other = rig.worker("other")
-    paused = rig.worker("paused", filesystem=Generous(lambda: other.put("a", NEW)))
-    # The other one takes the lock in between as if it had been given away.
-    with pytest.raises(BusyError):
-        paused.put("a", b'{"n": 3}')
-    assert rig.worker("reader").get("a") == (2, NEW)
-
-
-def test_a_lock_that_another_process_holds_is_waited_for_and_given_up(rig: Rig) -> None:
-    """A stuck worker blocks every other one for ever."""
-    holder, waiter = rig.worker("holder"), rig.worker("waiter")
-    holder.put("a", OLD)
-    released, held = threading.Event(), threading.Event()
-
-    def slowly(name: str, _: tuple[object, ...]) -> None:
-        if name == "create" and not held.is_set():
-            held.set()
-            released.wait(30)
-
-    slow = rig.worker("slow", filesystem=ObservedFilesystem(slowly))
-    refusals: list[str] = []
-
-    def write_slowly() -> None:
-        try:
-            slow.put("a", NEW)
-        except UnavailableError as error:
-            refusals.append(error.detail)
-
-    thread = threading.Thread(target=write_slowly)
-    thread.start()
-    held.wait(30)
-    timer = threading.Timer(0.05, rig.clock.advance, [limits.LOCK_HELD_SECONDS_MAX + 1])  # type: ignore[attr-defined]
-    timer.start()
-    with pytest.raises(BusyError):
-        waiter.put("a", b'{"n": 3}')
-    released.set()
-    thread.join(30)
-    assert refusals == ["the entity's lock was held for too long"]
-    assert waiter.get("a") == (1, OLD)
 
 
 def test_entities_that_share_a_lock_file_do_not_wait_for_each_other(

@@ -37,6 +37,7 @@ class Rig:
     clock: Clock = field(default_factory=ManualClock)
     keys: Keyring = field(default_factory=lambda: keyring.new("test-deployment", AT))
     broken: list[str] = field(default_factory=list)
+    filesystem: durable.Filesystem = field(default_factory=durable.LocalFilesystem)
 
     def __post_init__(self) -> None:
         """Bind a database to a template."""
@@ -95,7 +96,7 @@ class Rig:
     ) -> "Worker":
         """Return a worker with a cache and locks of its own."""
         both = overlap or InTurn()
-        disk = filesystem or durable.LocalFilesystem()
+        disk = filesystem or self.filesystem
         lease = Lease(self.clock, self.clock.boot_s() + 1_000_000)
         session = open_session(
             self.keys.deployment, worker_id, lease, self.keys.of(WORKER_PURPOSES)
@@ -117,7 +118,7 @@ class Rig:
         return KeySet(self.keys.of(frozenset({Purpose.CONFIGURATION})))
 
     def _write(self, path: Path, raw: bytes) -> None:
-        durable.replace_file(durable.LocalFilesystem(), path, raw)
+        durable.replace_file(self.filesystem, path, raw)
 
 
 @dataclass
