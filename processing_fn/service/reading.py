@@ -99,6 +99,11 @@ class Reader:
         if entry is None or self._session.lease.has_ended():
             self._cache.drop(place.file_id)
 
+    def refresh(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:
+        """As `keep`, where the entity is in the cache already: what nobody reads stays out."""
+        if self._cache.get(place.file_id) is not None:
+            self.keep(place, header, body, sidecar)
+
     def _join_or_load(self, place: Place, entity_key: str) -> CachedEntity | None:
         with self._flights.exclusive(place.file_id, limits.LOCK_WAIT_SECONDS):
             # A flight of another reader has only filled the cache; the check is our own.

@@ -69,6 +69,15 @@ class Upkeep:
             with suppress(IntegrityError):
                 self._visit(database, replace(place, file_id=file_id), sidecar)
 
+    def rewrap(self, place: Place) -> bool:
+        """Put a file under the active key; tell whether it was under another one.
+
+        Raises:
+            StrongroomError: As `Committer.commit`.
+        """
+        self._session.lease.require()
+        return self._committer.rewrap(place)
+
     def _visit(self, database: Database, place: Place, sidecar: bytes | None) -> None:
         if _may_be_retired(database, sidecar) and self._committer.remove_retired(database, place):
             return

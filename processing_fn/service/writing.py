@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from processing_fn.domain import entity
 from processing_fn.domain.entity import Change, Outcome, Request, State, Write, Writer
@@ -111,6 +114,24 @@ class Committer:
             change = Change(document=None, expires_at=None)
             self._write(transaction, place, entity.plan(current, request, change, writer))
 
+    def rewrap(self, place: Place) -> bool:
+        """Encrypt an entity's file anew under the active key; tell whether it was under another.
+
+        Version, times and content stay as they are: nobody who reads the entity sees a change.
+
+        Raises:
+            As `commit`.
+        """
+        with self._storage.exclusive(place) as transaction:
+            current = self._state(transaction, place, None)
+            key_id, _ = self._session.data_keys.active()
+            if current is None or current.header.key_id == key_id:
+                return False
+            header = msgspec.structs.replace(current.header, key_id=key_id, iv=blob.fresh_iv())
+            sidecar = self._encrypt(transaction, place, header, current.body, current.header_extra)
+            self._reader.refresh(place, header, current.body, sidecar)
+        return True
+
     def remove_retired(self, database: Database, place: Place) -> bool:
         """Remove the files of an entity of a deleted incarnation; tell whether they were of one.
 
@@ -143,11 +164,21 @@ class Committer:
         )
 
     def _write(self, transaction: Transaction, place: Place, write: Write) -> None:
-        session = self._session
-        key = session.data_keys.material(write.header.key_id)
-        raw = blob.encrypt(write.header, write.body, place.file_id, key, write.header_extra)
-        sidecar = transaction.commit(raw, self._guard)
+        sidecar = self._encrypt(transaction, place, write.header, write.body, write.header_extra)
         self._reader.keep(place, write.header, write.body, sidecar)
+
+    def _encrypt(
+        self,
+        transaction: Transaction,
+        place: Place,
+        header: blob.Header,
+        body: blob.Body,
+        header_extra: dict[str, Any],
+    ) -> bytes:
+        """Commit a blob; return its sidecar."""
+        key = self._session.data_keys.material(header.key_id)
+        raw = blob.encrypt(header, body, place.file_id, key, header_extra)
+        return transaction.commit(raw, self._guard)
 
     def _guard(self) -> None:
         """Refuse at the last moment before the commit point.
