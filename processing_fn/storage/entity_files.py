@@ -1,12 +1,8 @@
-"""Entity files: the commit, the read and the repair of design.md section 3.
+"""Entity files below the shared directory: read, currency check, repair, listing.
 
-A blob is the truth; its sidecar follows it. The order of a commit is: both temporary files, fsync
-of the blob's, one more look at what lies there, rename of the blob (the commit point), fsync of
-the directory, rename of the sidecar. So a crash can leave a sidecar behind its blob, never ahead
-of it.
+A blob is the truth; its sidecar follows it. How they are written is in `transaction`.
 """
 
-import errno
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,15 +11,15 @@ from typing import Final
 
 from processing_fn.service.ports import Overlap, Place, Shard
 from processing_fn.storage.locks import EntityLocks
+from processing_fn.storage.transaction import (
+    BLOB_BYTES_MAX,
+    FileTransaction,
+    Parts,
+    disk,
+    translated,
+)
 from strongroom import blob, durable, limits
 from strongroom.clock import Clock
-from strongroom.errors import (
-    BusyError,
-    IntegrityError,
-    OutcomeUnknownError,
-    StrongroomError,
-    UnavailableError,
-)
 from strongroom.layout import (
     BLOB_SUFFIX,
     SIDECAR_SUFFIX,
@@ -33,8 +29,6 @@ from strongroom.layout import (
     sidecar_name,
 )
 
-_BLOB_BYTES_MAX: Final = limits.MESSAGE_BYTES_MAX + limits.HEADER_BYTES_MAX
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LEVELS_BELOW_ROOT: Final = 3
 _ENTITY_FILE: Final = re.compile(
     rf"([0-9a-f]{{64}})(?:{re.escape(BLOB_SUFFIX)}|{re.escape(SIDECAR_SUFFIX)})"
@@ -61,8 +55,7 @@ class EntityFiles:
         self._layout = layout
         self._locks = locks
         self._clock = clock
-        self._overlap = overlap
-        self._out_of_service = out_of_service
+        self._parts = Parts(filesystem, clock, overlap, out_of_service)
         self._durable_shards: set[str] = set()
 
     def is_current(self, place: Place, sidecar: bytes) -> bool:
@@ -87,11 +80,11 @@ class EntityFiles:
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def load(self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]) -> Loaded | None:
         """Read sidecar and blob; where they differ, repair and only then answer."""
-        with _disk():
+        with disk():
             directory = self._open_shard(place)
             if directory is None:
                 return None
@@ -109,9 +102,9 @@ class EntityFiles:
     def peek(self, place: Place) -> tuple[bytes | None, bytes | None]:
         """Read both files."""
         shard = self._layout.shard(place.database, place.file_id)
-        with _disk():
+        with disk():
             raw, sidecar = (
-                durable.read_file(self._filesystem, f"{shard}/{name}", _BLOB_BYTES_MAX)
+                durable.read_file(self._filesystem, f"{shard}/{name}", BLOB_BYTES_MAX)
                 for name in (blob_name(place.file_id), sidecar_name(place.file_id))
             )
             return raw, sidecar
@@ -136,7 +129,7 @@ class EntityFiles:
         """List a shard, and look how old its temporary files are."""
         directory = self._layout.shard(database, bytes([shard]))
         names = self._names(directory)
-        with _disk():
+        with disk():
             left = durable.abandoned(self._filesystem, directory, names, self._abandoned_s())
         strangers = [
             name
@@ -157,7 +150,7 @@ class EntityFiles:
             self._sweep(str(directory))
 
     def _sweep(self, directory: str) -> None:
-        with _disk(), suppress(FileNotFoundError):
+        with disk(), suppress(FileNotFoundError):
             durable.sweep(self._filesystem, directory, self._abandoned_s())
 
     def _abandoned_s(self) -> float:
@@ -168,13 +161,13 @@ class EntityFiles:
         directory = self._layout.shard(database, bytes([shard]))
         for file_id in sorted(_file_ids(self._names(directory), shard)):
             path = f"{directory}/{sidecar_name(file_id)}"
-            with _disk():
+            with disk():
                 raw = durable.read_file(self._filesystem, path, limits.SIDECAR_BYTES_MAX)
             yield file_id, raw
 
     def _names(self, directory: str) -> list[str]:
         """Return the names in a directory, none where there is no directory of that name."""
-        with _disk():
+        with disk():
             try:
                 return self._filesystem.list_directory(directory)
             except (FileNotFoundError, NotADirectoryError):
@@ -183,12 +176,12 @@ class EntityFiles:
     @contextmanager
     def exclusive(
         self, place: Place, wait_s: float = limits.LOCK_WAIT_SECONDS
-    ) -> Iterator["FileTransaction"]:
+    ) -> Iterator[FileTransaction]:
         """Hold the entity's lock and its directory."""
-        with _disk(), self._locks.exclusive(place.file_id, wait_s) as locked_at:
+        with disk(), self._locks.exclusive(place.file_id, wait_s) as locked_at:
             directory = self._open_durable_shard(place)
             try:
-                yield FileTransaction(self, place.file_id, directory, locked_at)
+                yield FileTransaction(self._parts, place.file_id, directory, locked_at)
             finally:
                 # Nothing was written through it: an error here says nothing about the commit.
                 with suppress(OSError):
@@ -219,7 +212,7 @@ class EntityFiles:
             return None
 
     def _read(self, name: str, directory: int) -> bytes | None:
-        return durable.read_file(self._filesystem, name, _BLOB_BYTES_MAX, directory)
+        return durable.read_file(self._filesystem, name, BLOB_BYTES_MAX, directory)
 
     def _repair(
         self, place: Place, directory: int, authenticate: Callable[[blob.Parsed], blob.Body]
@@ -230,7 +223,7 @@ class EntityFiles:
         its rename and its sync, and nobody may see its version before a power cut cannot undo it.
         """
         with self._locks.exclusive(place.file_id) as locked_at:
-            transaction = FileTransaction(self, place.file_id, directory, locked_at)
+            transaction = FileTransaction(self._parts, place.file_id, directory, locked_at)
             parsed = transaction.current()
             if parsed is None:
                 return None
@@ -241,152 +234,9 @@ class EntityFiles:
             return parsed, body, sidecar
 
 
-class FileTransaction:
-    """One entity's two files, under its lock."""
-
-    def __init__(
-        self, files: EntityFiles, file_id: bytes, directory: int, locked_at_s: float
-    ) -> None:
-        """Take the open directory and the boot time at which the lock was had."""
-        self._files = files
-        self._filesystem = files._filesystem  # noqa: SLF001 - the transaction is part of the storage
-        self._file_id = file_id
-        self._overlap = files._overlap  # noqa: SLF001 - as above
-        self._directory = directory
-        self._locked_at_s = locked_at_s
-        self._identity: tuple[int, str, str] | None = None
-        self._sidecar: bytes | None = None
-
-    def stored_sidecar(self) -> bytes | None:
-        """Return what `current` has read."""
-        return self._sidecar
-
-    def current(self) -> blob.Parsed | None:
-        """Read both files."""
-        self._sidecar, raw = self._overlap.both(
-            lambda: self._read(sidecar_name(self._file_id)),
-            lambda: self._read(blob_name(self._file_id)),
-        )
-        if raw is None:
-            if self._sidecar is not None:
-                raise IntegrityError("the entity's blob is missing")
-            return None
-        parsed = blob.parse(raw)
-        ahead = blob.sidecar_version(self._sidecar) if self._sidecar is not None else None
-        if ahead is not None and ahead > parsed.header.version:
-            raise IntegrityError("the entity's blob is older than its sidecar")
-        self._identity = parsed.identity()
-        return parsed
-
-    def commit(self, raw: bytes, guard: Callable[[], None]) -> bytes:
-        """Replace the blob, then the sidecar."""
-        sidecar = blob.sidecar(blob.parse(raw))
-        blob_temporary, sidecar_temporary = self._stage_both(raw, sidecar)
-        try:
-            self._check_unchanged()
-            self._check_time()
-            guard()
-        except BaseException:
-            self._discard(blob_temporary, sidecar_temporary)
-            raise
-        self._publish(blob_temporary, sidecar_temporary)
-        return sidecar
-
-    def remove(self) -> None:
-        """Unlink the sidecar, then the blob: a sidecar alone would look like damage."""
-        self._check_unchanged()
-        self._check_time()
-        for name in (sidecar_name(self._file_id), blob_name(self._file_id)):
-            with suppress(FileNotFoundError):
-                self._filesystem.unlink(name, self._directory)
-        self._filesystem.fsync(self._directory)
-
-    def renew_sidecar(self, sidecar: bytes) -> None:
-        """Make blob and directory durable, then the sidecar follow the blob."""
-        blob_file = self._filesystem.open(blob_name(self._file_id), self._directory)
-        with durable.opened(self._filesystem, blob_file):
-            self._filesystem.fsync(blob_file)
-        self._filesystem.fsync(self._directory)
-        temporary = self._stage(sidecar, sync=False)
-        try:
-            self._check_unchanged()
-            self._check_time()
-            self._filesystem.rename(temporary, sidecar_name(self._file_id), self._directory)
-        except BaseException:
-            self._discard(temporary)
-            raise
-
-    def _publish(self, blob_temporary: str, sidecar_temporary: str) -> None:
-        try:
-            self._filesystem.rename(blob_temporary, blob_name(self._file_id), self._directory)
-            self._filesystem.fsync(self._directory)
-            self._filesystem.rename(sidecar_temporary, sidecar_name(self._file_id), self._directory)
-        except OSError as error:
-            self._discard(blob_temporary, sidecar_temporary)
-            self._files._out_of_service()  # noqa: SLF001 - as above
-            raise OutcomeUnknownError(
-                "the write may or may not have taken place; read the entity to find out"
-            ) from error
-
-    def _check_unchanged(self) -> None:
-        """Compare with what lies there once more: the lock may have been lost and given away."""
-        raw = self._read(blob_name(self._file_id))
-        identity = None if raw is None else blob.parse(raw).identity()
-        if identity != self._identity:
-            raise BusyError("another worker has written meanwhile", retry_after_s=1)
-
-    def _check_time(self) -> None:
-        held_s = self._files._clock.boot_s() - self._locked_at_s  # noqa: SLF001 - as above
-        if held_s > limits.LOCK_HELD_SECONDS_MAX:
-            raise UnavailableError("the entity's lock was held for too long", retry_after_s=1)
-
-    def _stage_both(self, raw: bytes, sidecar: bytes) -> tuple[str, str]:
-        """Write both temporary files; where one fails, neither stays."""
-        written: list[str] = []
-
-        def stage(data: bytes, *, sync: bool) -> str:
-            written.append(self._stage(data, sync=sync))
-            return written[-1]
-
-        try:
-            return self._overlap.both(
-                lambda: stage(raw, sync=True), lambda: stage(sidecar, sync=False)
-            )
-        except BaseException:
-            self._discard(*written)
-            raise
-
-    def _discard(self, *temporaries: str) -> None:
-        for name in temporaries:
-            durable.discard(self._filesystem, self._directory, name)
-
-    def _stage(self, data: bytes, *, sync: bool) -> str:
-        return durable.stage(self._filesystem, self._directory, data, sync=sync)
-
-    def _read(self, name: str) -> bytes | None:
-        return durable.read_file(self._filesystem, name, _BLOB_BYTES_MAX, self._directory)
-
-
 def _file_ids(names: list[str], shard: int) -> set[bytes]:
     """Return the entities of a shard that have a blob, a sidecar or both."""
     stems = (match[1] for match in map(_ENTITY_FILE.fullmatch, names) if match is not None)
     found = {bytes.fromhex(stem) for stem in stems}
     # A file that was put into another shard's directory is none: it would be listed twice.
     return {file_id for file_id in found if file_id[0] == shard}
-
-
-@contextmanager
-def _disk() -> Iterator[None]:
-    """Translate what the kernel says; a path of the server is not for clients."""
-    try:
-        yield
-    except OSError as error:
-        raise _translated(error) from error
-
-
-def _translated(error: OSError) -> StrongroomError:
-    if error.errno in _FULL:
-        return UnavailableError("the storage is full", retry_after_s=30)
-    if error.errno in {errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.EAGAIN}:
-        return IntegrityError("a stored file is not one of ours")
-    return UnavailableError("the storage does not answer", retry_after_s=1)
