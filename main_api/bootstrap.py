@@ -13,6 +13,7 @@ from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
+from main_api.service.live_keyring import LiveKeyring
 from main_api.service.provisioning import Provisioning
 from main_api.service.subscriptions import Subscriptions
 from main_api.settings import Settings
@@ -46,8 +47,7 @@ def build(configured: Settings) -> Main:
     clock, filesystem = SystemClock(), LocalFilesystem()
     layout = Layout(configured.shared_dir)
     provider = KmsKeyProvider(configured.kms_key_arn)
-    keyring_file = KeyringFile(filesystem, layout, clock)
-    keyring = provisioning.open_keyring(keyring_file, provider)
+    keyring = LiveKeyring(KeyringFile(filesystem, layout, clock), provider)
     store = ControlFiles(filesystem, layout, keyring, clock)
     access = Access(keyring, store, clock)
     dispatcher = Dispatcher(store, clock)
@@ -66,7 +66,7 @@ def build(configured: Settings) -> Main:
             dispatcher,
             workers,
             clock=clock,
-            check_keyring=lambda: provisioning.check_keyring(keyring_file, provider, keyring),
+            check_keyring=keyring.check,
         ),
         dispatcher=dispatcher,
         workers=workers,

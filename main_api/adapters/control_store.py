@@ -18,7 +18,7 @@ from strongroom.configuration import Database, Template
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from strongroom.finding import Finding
-from strongroom.keyring import Keyring, KeySet, Purpose
+from strongroom.keyring import Keys, KeySet, Purpose
 from strongroom.layout import RECORD_SUFFIX, TEMPORARY_PREFIX, Layout
 
 T = TypeVar("T", ClientRecord, WorkerRecord)
@@ -58,7 +58,7 @@ class ControlFiles:
     """The `ControlStore` on the shared directory. Safe under threads."""
 
     def __init__(
-        self, filesystem: durable.Filesystem, layout: Layout, keyring: Keyring, clock: Clock
+        self, filesystem: durable.Filesystem, layout: Layout, keyring: Keys, clock: Clock
     ) -> None:
         """Take the keys that records and configuration are protected with."""
         self._filesystem = filesystem

@@ -18,7 +18,7 @@ from strongroom.errors import (
     InvalidArgumentError,
     UnauthenticatedError,
 )
-from strongroom.keyring import Keyring, Purpose
+from strongroom.keyring import Keys, Purpose
 
 _SECRET_LABEL = b"strongroom/client-secret/v1"
 _SCHEME = "bearer "
@@ -58,7 +58,7 @@ class IssuedToken:
 class Access:
     """Issues tokens, verifies them, decides. Safe under threads."""
 
-    def __init__(self, keyring: Keyring, store: ControlStore, clock: Clock) -> None:
+    def __init__(self, keyring: Keys, store: ControlStore, clock: Clock) -> None:
         """Start with empty caches."""
         self._keyring = keyring
         self._store = store

@@ -11,34 +11,9 @@ from strongroom import ids, keyring, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.crypto import aead
-from strongroom.errors import ConflictError, IntegrityError, NotFoundError, UnavailableError
-from strongroom.keyring import Keyring
+from strongroom.errors import ConflictError, NotFoundError
 
 _SECRET_BYTES = 32
-
-
-def open_keyring(store: KeyringStore, provider: KeyProvider) -> Keyring:
-    """Open the keyring with one call to the key provider.
-
-    Raises:
-        UnavailableError: There is none, or the provider does not open it.
-        IntegrityError: It was changed, or is another deployment's.
-    """
-    raw = store.read()
-    if raw is None:
-        raise UnavailableError("there is no keyring; the deployment was never initialized")
-    opened, _, _ = keyring.decode(raw, provider.unwrap)
-    return opened
-
-
-def check_keyring(store: KeyringStore, provider: KeyProvider, in_use: Keyring) -> None:
-    """Open the keyring's file anew, and compare it with the one in use.
-
-    Raises:
-        UnavailableError, IntegrityError: As `open_keyring`; or it is another one.
-    """
-    if open_keyring(store, provider) != in_use:
-        raise IntegrityError("it is not the keyring that this Main Worker has opened")
 
 
 def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> None:

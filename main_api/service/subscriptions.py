@@ -16,7 +16,7 @@ from strongroom import ids, limits, tokens
 from strongroom.clock import Clock, rfc3339
 from strongroom.crypto import seal
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError
-from strongroom.keyring import WORKER_PURPOSES, Key, Keyring, Purpose, State
+from strongroom.keyring import WORKER_PURPOSES, Key, Keys, Purpose, State
 
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 _PORTS = 1 << 16
@@ -58,7 +58,7 @@ class Lease:
 class Subscriptions:
     """Vends keys and keeps the registry."""
 
-    def __init__(self, keyring: Keyring, store: ControlStore, clock: Clock) -> None:
+    def __init__(self, keyring: Keys, store: ControlStore, clock: Clock) -> None:
         """Take the parts."""
         self._keyring = keyring
         self._store = store

@@ -17,6 +17,7 @@ import pytest
 from cli.emulation.kms import EmulatedKms
 from main_api.adapters.kms import KmsKeyProvider
 from main_api.service import provisioning
+from main_api.service.live_keyring import LiveKeyring
 from main_api.service.ports import KeyProvider
 from strongroom.crypto import aead
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
@@ -138,7 +139,7 @@ def test_a_keyring_is_made_and_opened(provider: KeyProvider) -> None:
     """No deployment can be made."""
     store = MemoryKeyringStore()
     provisioning.create_keyring(store, provider, ManualClock())
-    assert provisioning.open_keyring(store, provider) == provisioning.open_keyring(store, provider)
+    assert LiveKeyring(store, provider).current == LiveKeyring(store, provider).current
 
 
 # -- KMS alone -------------------------------------------------------------------------------------
@@ -152,7 +153,7 @@ def test_a_start_costs_one_call(running: EmulatedKms, monkeypatch: pytest.Monkey
         provisioning.create_keyring(store, kms.provider, ManualClock())
         made = list(proxy.operations)
         proxy.operations.clear()
-        provisioning.open_keyring(store, kms.provider)
+        LiveKeyring(store, kms.provider)
         assert (made, proxy.operations) == (["GenerateDataKey"], ["Decrypt"])
     finally:
         proxy.stop()

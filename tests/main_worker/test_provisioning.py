@@ -7,6 +7,7 @@ import pytest
 
 from main_api.domain.grants import Action
 from main_api.service import provisioning
+from main_api.service.live_keyring import LiveKeyring
 from strongroom import limits
 from strongroom.errors import (
     ConflictError,
@@ -36,7 +37,7 @@ def test_a_new_deployment_opens_with_one_call_each_time() -> None:
     """A start costs several KMS calls, or gives other keys than the last one did."""
     store, provider = created()
     assert provider.calls == ["wrap"]
-    opened = [provisioning.open_keyring(store, provider) for _ in range(2)]
+    opened = [LiveKeyring(store, provider).current for _ in range(2)]
     assert provider.calls == ["wrap", "unwrap", "unwrap"]
     assert opened[0] == opened[1]
     assert {key.purpose for key in opened[0].keys} == set(Purpose)
@@ -55,7 +56,7 @@ def test_without_a_keyring_nothing_starts() -> None:
     """A Main Worker that mounts the wrong directory makes itself new keys."""
     store, provider = MemoryKeyringStore(), FakeKeyProvider()
     with pytest.raises(UnavailableError, match="never initialized"):
-        provisioning.open_keyring(store, provider)
+        LiveKeyring(store, provider)
     assert store.raw is None
     assert provider.calls == []
 
@@ -64,7 +65,7 @@ def test_a_keyring_of_another_deployment_does_not_open() -> None:
     """A Main Worker serves with the keys of another deployment."""
     store, _ = created()
     with pytest.raises(IntegrityError):
-        provisioning.open_keyring(store, FakeKeyProvider())
+        LiveKeyring(store, FakeKeyProvider())
 
 
 def test_a_failed_initialization_leaves_nothing() -> None:

@@ -7,7 +7,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,10 +80,11 @@ class MemoryKeyringStore:
     def __init__(self) -> None:
         """Start without a keyring."""
         self.raw: bytes | None = None
+        self._lock = threading.Lock()
 
-    def exclusive(self) -> AbstractContextManager[None]:
-        """Nobody else is there."""
-        return nullcontext()
+    def exclusive(self) -> AbstractContextManager[object]:
+        """Hold the lock."""
+        return self._lock
 
     def read(self) -> bytes | None:
         """Return what was written."""

@@ -13,7 +13,7 @@ a MAC under the root covers the whole file, so that no state can be changed and 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -90,6 +90,27 @@ class Keyring:
     def of(self, purposes: frozenset[Purpose]) -> tuple[Key, ...]:
         """Return the keys of some purposes."""
         return tuple(key for key in self.keys if key.purpose in purposes)
+
+
+class Keys(Protocol):
+    """The keys of a deployment, whether they stay as they are or follow their file."""
+
+    @property
+    def deployment(self) -> str:
+        """The deployment's id."""
+        ...
+
+    def active(self, purpose: Purpose) -> Key:
+        """Return the key in use for a purpose; raises UnavailableError where there is none."""
+        ...
+
+    def find(self, key_id: str, purpose: Purpose) -> Key:
+        """Return a key by its id; raises UnavailableError where there is none."""
+        ...
+
+    def of(self, purposes: frozenset[Purpose]) -> tuple[Key, ...]:
+        """Return the keys of some purposes."""
+        ...
 
 
 class KeySet:

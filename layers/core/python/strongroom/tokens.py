@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from strongroom import ids, limits
 from strongroom.clock import Clock
 from strongroom.errors import UnauthenticatedError, UnavailableError
-from strongroom.keyring import Keyring, Purpose
+from strongroom.keyring import Keys, Purpose
 
 CLIENT_AUDIENCE: Final = "strongroom:client"
 WORKER_AUDIENCE: Final = "strongroom:worker"
@@ -40,7 +40,7 @@ class Claims:
 
 
 def issue(
-    keyring: Keyring,
+    keyring: Keys,
     clock: Clock,
     *,
     audience: str,
@@ -66,7 +66,7 @@ def issue(
     return jwt.encode(claims, private_key, algorithm=_ALGORITHM, headers=headers)
 
 
-def verify(keyring: Keyring, clock: Clock, token: str, *, audience: str) -> Claims:
+def verify(keyring: Keys, clock: Clock, token: str, *, audience: str) -> Claims:
     """Return the claims of a token.
 
     Raises:

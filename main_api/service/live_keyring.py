@@ -1,0 +1,133 @@
+"""The keyring of a process, which follows its file (design.md section 4).
+
+A rotation by any Main Worker, a Lambda too, is a new file of a higher generation. The root is kept
+in memory, so that following costs no call to the key provider, and an outage of it stops nobody who
+runs already.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from main_api.service.ports import KeyProvider, KeyringStore
+from strongroom import keyring
+from strongroom.errors import IntegrityError, UnavailableError
+from strongroom.keyring import Key, Keyring, Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A keyring's file, and what is in it."""
+
+    raw: bytes
+    keyring: Keyring
+    root: bytes = field(repr=False)
+    message: bytes
+
+
+class LiveKeyring:
+    """The keys as the file has them. Safe under threads.
+
+    It answers as a `Keyring` does. Opening it costs one call to the key provider.
+    """
+
+    def __init__(self, store: KeyringStore, provider: KeyProvider) -> None:
+        """Open the keyring.
+
+        Raises:
+            UnavailableError: There is none, or the provider does not open it.
+            IntegrityError: It was changed, or is another deployment's.
+        """
+        self._store = store
+        self._provider = provider
+        self._changing = threading.Lock()
+        raw = store.read()
+        if raw is None:
+            raise UnavailableError("there is no keyring; the deployment was never initialized")
+        self._opened = _Opened(raw, *keyring.decode(raw, provider.unwrap))
+
+    @property
+    def current(self) -> Keyring:
+        """The keyring of this moment."""
+        return self._opened.keyring
+
+    @property
+    def deployment(self) -> str:
+        """The deployment's id."""
+        return self._opened.keyring.deployment
+
+    @property
+    def generation(self) -> int:
+        """+1 with every change."""
+        return self._opened.keyring.generation
+
+    def active(self, purpose: Purpose) -> Key:
+        """Return the key in use for a purpose; raises UnavailableError where there is none."""
+        return self.current.active(purpose)
+
+    def find(self, key_id: str, purpose: Purpose) -> Key:
+        """Return a key by its id; raises UnavailableError where there is none."""
+        return self.current.find(key_id, purpose)
+
+    def of(self, purposes: frozenset[Purpose]) -> tuple[Key, ...]:
+        """Return the keys of some purposes."""
+        return self.current.of(purposes)
+
+    def follow(self) -> bool:
+        """Read the file once more; tell whether it has changed.
+
+        Raises:
+            IntegrityError: It was changed by somebody without the root, is missing, or is older
+                than what is in use; what is in use stays.
+            UnavailableError: Disk or key provider refuse; the same.
+        """
+        raw = self._store.read()
+        if raw is None:
+            raise IntegrityError("the keyring's file is missing: restore it from a backup")
+        if raw == self._opened.raw:
+            return False
+        with self._changing:
+            self._take(raw)
+        return True
+
+    def check(self) -> None:
+        """Open the file as a process that starts does, and compare it with what is in use.
+
+        Raises:
+            IntegrityError, UnavailableError: As for a new one; or it is not the one in use.
+        """
+        self.follow()
+        if LiveKeyring(self._store, self._provider).current != self.current:
+            raise IntegrityError("it is not the keyring that is in use")
+
+    def change(self, edit: Callable[[Keyring], Keyring]) -> Keyring:
+        """Write a keyring that is made of the newest one; return it.
+
+        Raises:
+            BusyError: Others change the configuration for too long.
+            StrongroomError: As `follow`, or what `edit` raises; nothing was written.
+        """
+        with self._store.exclusive():
+            self.follow()
+            opened = self._opened
+            edited = edit(opened.keyring)
+            raw = keyring.encode(edited, opened.root, opened.message)
+            self._store.write(raw)
+            with self._changing:
+                self._take(raw)
+        return edited
+
+    def _take(self, raw: bytes) -> None:
+        before = self._opened
+        opened = _Opened(raw, *keyring.decode(raw, self._open_root))
+        if opened.keyring.deployment != before.keyring.deployment:
+            raise IntegrityError("the keyring is another deployment's")
+        if opened.keyring.generation < before.keyring.generation:
+            raise IntegrityError("the keyring is an older one than the one in use")
+        self._opened = opened
+
+    def _open_root(self, message: bytes, deployment: str) -> bytes:
+        opened = self._opened
+        if (message, deployment) == (opened.message, opened.keyring.deployment):
+            return opened.root
+        return self._provider.unwrap(message, deployment)

@@ -1,0 +1,131 @@
+"""A keyring that follows its file: what another Main Worker makes is in use here, and no less."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from main_api.adapters.control_store import KeyringFile
+from main_api.service import provisioning
+from main_api.service.live_keyring import LiveKeyring
+from main_api.service.ports import KeyringStore
+from strongroom import keyring
+from strongroom.durable import LocalFilesystem
+from strongroom.errors import IntegrityError, UnavailableError
+from strongroom.keyring import Keyring, Purpose, State
+from strongroom.layout import Layout
+from tests.support.clocks import ManualClock
+from tests.support.main_fakes import FakeKeyProvider, MemoryKeyringStore
+from tests.support.mains import AT
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> KeyringStore:
+    """Return a store without a keyring."""
+    if request.param == "memory":
+        return MemoryKeyringStore()
+    return KeyringFile(LocalFilesystem(), Layout(tmp_path), ManualClock())
+
+
+@pytest.fixture
+def provider(store: KeyringStore) -> FakeKeyProvider:
+    """Return the provider under which the store's keyring was made."""
+    provider = FakeKeyProvider()
+    provisioning.create_keyring(store, provider, ManualClock())
+    return provider
+
+
+def _rotated(current: Keyring) -> Keyring:
+    return keyring.with_active(current, keyring.new_key(Purpose.DATA, AT))
+
+
+def _raw(store: KeyringStore) -> bytes:
+    raw = store.read()
+    assert raw is not None
+    return raw
+
+
+def test_a_change_is_seen_by_the_others_without_a_call(
+    store: KeyringStore, provider: FakeKeyProvider
+) -> None:
+    """Every rotation costs every Main Worker a call, and fails while KMS is away."""
+    here, there = LiveKeyring(store, provider), LiveKeyring(store, provider)
+    provider.calls.clear()
+    provider.down = True
+    changed = here.change(_rotated)
+    assert here.current == changed
+    assert there.current != changed
+    assert there.follow()
+    assert not there.follow()
+    assert there.current == changed
+    assert there.active(Purpose.DATA) == changed.active(Purpose.DATA)
+    assert provider.calls == []
+
+
+def test_changes_at_once_are_all_kept(store: KeyringStore, provider: FakeKeyProvider) -> None:
+    """Of two rotations at the same time one key is lost, and with it what was written under it."""
+    rings = [LiveKeyring(store, provider) for _ in range(3)]
+    threads = [threading.Thread(target=ring.change, args=(_rotated,)) for ring in rings * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for ring in rings:
+        ring.follow()
+        keys = ring.of(frozenset({Purpose.DATA}))
+        assert len(keys) == 13
+        assert [key.state for key in keys].count(State.ACTIVE) == 1
+        assert ring.generation == 13
+
+
+def test_an_older_file_put_back_is_not_taken(
+    store: KeyringStore, provider: FakeKeyProvider
+) -> None:
+    """Whoever can write the disk has the system encrypt under a key that was given up."""
+    ring = LiveKeyring(store, provider)
+    older = _raw(store)
+    changed = ring.change(_rotated)
+    store.write(older)
+    with pytest.raises(IntegrityError, match="older"):
+        ring.follow()
+    assert ring.current == changed
+    with pytest.raises(IntegrityError):
+        ring.change(_rotated)
+    assert _raw(store) == older
+
+
+@pytest.mark.parametrize("damage", ["changed", "another", "garbage"])
+def test_a_file_that_does_not_verify_is_not_taken(
+    store: KeyringStore, provider: FakeKeyProvider, damage: str
+) -> None:
+    """A damaged keyring takes a running system down, or is overwritten and lost."""
+    ring = LiveKeyring(store, provider)
+    before, raw = ring.current, _raw(store)
+    other = MemoryKeyringStore()
+    provisioning.create_keyring(other, provider, ManualClock())
+    odd = {
+        "changed": raw.replace(b'"generation": 1', b'"generation": 9'),
+        "another": _raw(other),
+        "garbage": b"garbage",
+    }[damage]
+    store.write(odd)
+    for use in (ring.follow, lambda: ring.change(_rotated), ring.check):
+        with pytest.raises(IntegrityError):
+            use()
+    assert ring.current == before
+    assert _raw(store) == odd
+    store.write(raw)
+    assert not ring.follow()
+
+
+def test_an_outage_of_the_provider_stops_who_starts_and_nobody_who_runs(
+    store: KeyringStore, provider: FakeKeyProvider
+) -> None:
+    """An outage of KMS takes a running system down."""
+    ring = LiveKeyring(store, provider)
+    provider.down = True
+    assert not ring.follow()
+    ring.change(_rotated)
+    for use in (ring.check, lambda: LiveKeyring(store, provider)):
+        with pytest.raises(UnavailableError):
+            use()
