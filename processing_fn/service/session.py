@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from processing_fn.service.data_keys import DataKeys
 from strongroom.clock import Clock
 from strongroom.crypto import mac
 from strongroom.errors import UnavailableError
@@ -51,7 +52,7 @@ class Session:
     deployment: str
     worker_id: str
     lease: Lease
-    data_keys: KeySet = field(repr=False)
+    data_keys: DataKeys = field(repr=False)
     configuration_keys: KeySet = field(repr=False)
     naming_key: bytes = field(repr=False)
 
@@ -86,7 +87,7 @@ def open_session(deployment: str, worker_id: str, lease: Lease, keys: tuple[Key,
         deployment=deployment,
         worker_id=worker_id,
         lease=lease,
-        data_keys=KeySet(of(Purpose.DATA)),
+        data_keys=DataKeys(of(Purpose.DATA)),
         configuration_keys=KeySet(of(Purpose.CONFIGURATION)),
         naming_key=naming_key,
     )

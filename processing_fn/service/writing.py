@@ -75,9 +75,10 @@ class Committer:
             entity.check(current, request, now_ms)
             change = decide(entity.visible(current, now_ms), now_ms)
             version = compiled.template.schema_version
-            writer = self._writer(database, database.schema_id, version, now_ms)
-            write = entity.plan(current, request, change, writer)
-            self._write(transaction, place, write)
+            with self._session.data_keys.writing() as key_id:
+                writer = self._writer(key_id, database, database.schema_id, version, now_ms)
+                write = entity.plan(current, request, change, writer)
+                self._write(transaction, place, write)
         return write.outcome
 
     def replayed(self, database: Database, demand: Demand) -> Outcome | None:
@@ -108,11 +109,12 @@ class Committer:
             current = self._state(transaction, place, None)
             if current is None or current.header.deleted or current.is_there(now_ms):
                 return
-            header = current.header
-            writer = self._writer(database, header.schema_id, header.schema_version, now_ms)
+            schema = (current.header.schema_id, current.header.schema_version)
             request = Request(current.body.entity_key, UNCONDITIONAL, None, b"")
             change = Change(document=None, expires_at=None)
-            self._write(transaction, place, entity.plan(current, request, change, writer))
+            with self._session.data_keys.writing() as key_id:
+                writer = self._writer(key_id, database, *schema, now_ms)
+                self._write(transaction, place, entity.plan(current, request, change, writer))
 
     def rewrap(self, place: Place) -> bool:
         """Encrypt an entity's file anew under the active key; tell whether it was under another.
@@ -124,12 +126,13 @@ class Committer:
         """
         with self._storage.exclusive(place) as transaction:
             current = self._state(transaction, place, None)
-            key_id, _ = self._session.data_keys.active()
-            if current is None or current.header.key_id == key_id:
-                return False
-            header = msgspec.structs.replace(current.header, key_id=key_id, iv=blob.fresh_iv())
-            sidecar = self._encrypt(transaction, place, header, current.body, current.header_extra)
-            self._reader.refresh(place, header, current.body, sidecar)
+            with self._session.data_keys.writing() as key_id:
+                if current is None or current.header.key_id == key_id:
+                    return False
+                header = msgspec.structs.replace(current.header, key_id=key_id, iv=blob.fresh_iv())
+                body, extra = current.body, current.header_extra
+                sidecar = self._encrypt(transaction, place, header, body, extra)
+                self._reader.refresh(place, header, body, sidecar)
         return True
 
     def remove_retired(self, database: Database, place: Place) -> bool:
@@ -151,9 +154,8 @@ class Committer:
         return False
 
     def _writer(
-        self, database: Database, schema_id: str, schema_version: int, now_ms: int
+        self, key_id: str, database: Database, schema_id: str, schema_version: int, now_ms: int
     ) -> Writer:
-        key_id, _ = self._session.data_keys.active()
         return Writer(
             writer_id=self._session.worker_id,
             key_id=key_id,

@@ -125,6 +125,10 @@ class KeySet:
         """Return id and material of the key for new files."""
         return self._active, self._material[self._active]
 
+    def has(self, key_id: str) -> bool:
+        """Tell whether a key is among them."""
+        return key_id in self._material
+
     def material(self, key_id: str) -> bytes:
         """Return a key.
 

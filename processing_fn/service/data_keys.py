@@ -1,0 +1,86 @@
+"""The data keys of a worker, which change while it works (design.md section 4).
+
+New writes take the active key. Once `settle` has returned True, no write under an older key is
+under way in this process and none will begin: that is what a worker confirms.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from cachetools import LRUCache
+
+from strongroom.errors import IntegrityError
+from strongroom.keyring import Key, KeySet
+
+_UNKNOWN_REMEMBERED: Final = 1_000
+
+
+class DataKeys:
+    """The data keys in memory. Safe under threads."""
+
+    def __init__(self, keys: tuple[Key, ...]) -> None:
+        """Take the keys of a subscription."""
+        self._keys = KeySet(keys)
+        self._writers: dict[str, int] = {}
+        self._changed = threading.Condition()
+        self._asking = threading.Lock()
+        self._ask: Callable[[], object] | None = None
+        self._unknown: LRUCache[str, None] = LRUCache(_UNKNOWN_REMEMBERED)
+
+    def asks(self, ask: Callable[[], object]) -> None:
+        """Take the way to newer keys: `ask` fetches them and calls `replace`."""
+        self._ask = ask
+
+    def active(self) -> tuple[str, bytes]:
+        """Return id and material of the key for new files."""
+        return self._keys.active()
+
+    def material(self, key_id: str) -> bytes:
+        """Return a key; for an unknown one the Main Worker is asked, once for all who wait.
+
+        Raises:
+            IntegrityError: The deployment has no such key; a changed header may name one.
+            UnavailableError: The Main Worker does not answer.
+        """
+        try:
+            return self._keys.material(key_id)
+        except IntegrityError:
+            self._ask_for(key_id)
+            return self._keys.material(key_id)
+
+    @contextmanager
+    def writing(self) -> Iterator[str]:
+        """Hold the active key for one write; the value is its id."""
+        with self._changed:
+            key_id, _ = self._keys.active()
+            self._writers[key_id] = self._writers.get(key_id, 0) + 1
+        try:
+            yield key_id
+        finally:
+            with self._changed:
+                self._writers[key_id] -= 1
+                if not self._writers[key_id]:
+                    del self._writers[key_id]
+                self._changed.notify_all()
+
+    def replace(self, keys: tuple[Key, ...]) -> str:
+        """Take other keys, for every write that begins from now on; return the active one's id."""
+        with self._changed:
+            self._keys = KeySet(keys)
+            return self._keys.active()[0]
+
+    def settle(self, key_id: str, wait_s: float) -> bool:
+        """Wait for the writes under other keys; tell whether `key_id` is the only one in use."""
+        with self._changed:
+            self._changed.wait_for(lambda: set(self._writers) <= {key_id}, wait_s)
+            return set(self._writers) <= {key_id} and self._keys.active()[0] == key_id
+
+    def _ask_for(self, key_id: str) -> None:
+        """Ask for newer keys, once for each id: one that is not there then never will be."""
+        with self._asking:
+            if self._ask is not None and not self._keys.has(key_id) and key_id not in self._unknown:
+                self._ask()
+                if not self._keys.has(key_id):
+                    self._unknown[key_id] = None
