@@ -196,6 +196,7 @@ class CachedEntity:
     Attributes:
         entity_key: The client's key.
         database_name: Its database.
+        incarnation: That one's incarnation.
         metadata: Version, schema id, last update and so on.
         document: Decrypted JSON text.
         expiry_ms: When the entity expires, milliseconds since 1970, None for never.
@@ -204,6 +205,7 @@ class CachedEntity:
 
     entity_key: str
     database_name: str
+    incarnation: str
     metadata: Metadata
     document: bytes
     expiry_ms: int | None

@@ -123,6 +123,9 @@ class Reader:
         entry = self._cache.get(place.file_id)
         if entry is None:
             return None
+        # A file may have been put where it does not belong: its name alone says too little.
+        if entry.database_name != place.database or entry.incarnation != place.incarnation:
+            return None
         if self._storage.is_current(place, entry.sidecar):
             return entry
         self._cache.count("stale")
@@ -142,6 +145,7 @@ def _entry(
     return CachedEntity(
         entity_key=body.entity_key,
         database_name=place.database,
+        incarnation=place.incarnation,
         metadata=entity.metadata(header),
         document=body.document,
         expiry_ms=None if ends is None else from_rfc3339(ends),

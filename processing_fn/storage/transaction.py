@@ -113,13 +113,13 @@ class FileTransaction:
         return sidecar
 
     def remove(self) -> None:
-        """Unlink the sidecar, then the blob: a sidecar alone would look like damage."""
+        """Unlink the sidecar, durably, and then the blob: a sidecar alone would be damage."""
         self._check_unchanged()
         self._check_time()
         for name in (sidecar_name(self._file_id), blob_name(self._file_id)):
             with suppress(FileNotFoundError):
                 self._filesystem.unlink(name, self._directory)
-        self._filesystem.fsync(self._directory)
+            self._filesystem.fsync(self._directory)
 
     def renew_sidecar(self, sidecar: bytes) -> None:
         """Make blob and directory durable, then the sidecar follow the blob."""

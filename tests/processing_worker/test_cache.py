@@ -158,6 +158,6 @@ def test_an_entry_accounts_for_at_least_its_bytes() -> None:
     clock = ManualClock()
     cache = DocumentCache(clock, 10_000, 10)
     metadata = Metadata(1, "", "", None, "s", 1)
-    entity = CachedEntity("k" * 100, "d", metadata, b"x" * 1_000, None, b"y" * 500)
+    entity = CachedEntity("k" * 100, "d", "00" * 16, metadata, b"x" * 1_000, None, b"y" * 500)
     cache.put(b"1" * 32, entity)
     assert cache.statistics()["cache_bytes"] >= 1_600

@@ -36,7 +36,7 @@ def _filled(rig: Rig) -> Worker:
 def _made_anew(rig: Rig) -> None:
     clock = rig.clock
     assert isinstance(clock, ManualClock)
-    clock.advance(300)
+    clock.advance(1)
     rig.binding = rig.put_database("people", SECOND, retired=(FIRST,))
 
 

@@ -98,9 +98,11 @@ def test_files_of_another_database_are_not_listed(worker: Worker) -> None:
     rig.put_database("public", "11" * 16)
     shutil.copytree(rig.root / "files" / "people", rig.root / "files" / "public")
     public = Binding("public", "11" * 16, "person.v1")
-    page = rig.worker("other").engine.page(public, Query(limit=limits.PAGE_SIZE_MAX))
-    assert page.items == ()
-    assert page.damaged == len(NAMES)
+    # The first one has them all in its cache.
+    for reader in (worker, rig.worker("other")):
+        page = reader.engine.page(public, Query(limit=limits.PAGE_SIZE_MAX))
+        assert page.items == ()
+        assert page.damaged == len(NAMES)
 
 
 def test_who_may_not_see_all_is_not_told_of_damage(worker: Worker) -> None:
