@@ -137,6 +137,25 @@ def test_a_new_file_needs_two_fsyncs(
     assert shared.read(shared.root / "old") == b"old"
 
 
+@pytest.mark.parametrize(
+    ("synced", "expected"),
+    [("neither", None), ("file", None), ("directory", b""), ("both", b"new")],
+)
+def test_each_fsync_is_of_one_thing(
+    shared: SharedDirectory, memory: MemoryFilesystem, synced: str, expected: bytes | None
+) -> None:
+    """A test of power cuts passes though the product syncs one of the two alone."""
+    directory = memory.open_directory(str(shared.root))
+    file = memory.create("new", directory)
+    memory.write(file, b"new")
+    if synced in {"file", "both"}:
+        memory.fsync(file)
+    if synced in {"directory", "both"}:
+        memory.fsync(directory)
+    memory.cut()
+    assert shared.read(shared.root / "new") == expected
+
+
 @pytest.mark.parametrize("lost", CUTS)
 def test_what_is_synced_stays(shared: SharedDirectory, memory: MemoryFilesystem, lost: str) -> None:
     """A test of power cuts fails though the product syncs all that there is."""
