@@ -5,24 +5,29 @@ call.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from processing_fn.service.bindings import Bindings
 from processing_fn.service.judging import Judge
-from processing_fn.service.ports import EntityStorage, Shard
+from processing_fn.service.ports import EntityStorage, Place, Shard
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
 from strongroom import ids, limits
 from strongroom.clock import Clock
 from strongroom.configuration import Database
-from strongroom.errors import IntegrityError, InvalidArgumentError
+from strongroom.errors import IntegrityError, InvalidArgumentError, UnavailableError
 from strongroom.finding import Condition, Finding
 
 _SHARDS: Final = 256
 _CHUNK: Final = 8
 _LAST_OF_A_SHARD: Final = b"\xff" * 31
+_END: Final = b"\xff" + _LAST_OF_A_SHARD
+_EMPTY: Final = Shard((), (), ())
+_TOLD_BY_NAME_MAX: Final = limits.FINDINGS_PER_PAGE // 4
+"""How much of what does not belong into a directory is told one by one: a report is a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,51 +118,131 @@ class Inspector:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _steps(self, names: list[str], start: _Position | None, *, repair: bool) -> Iterator[_Step]:
+        """Yield what is found, each time at a position beyond `start` and the one before."""
         databases = [name for name in names if _is_database(name)]
         if start is None:
             start = _Position()
             odd = [_orphan(n, "no database has such a name") for n in names if n not in databases]
-            yield _Step(odd, start)
+            yield _Step(_bounded(odd, "files"), start)
         for name in databases:
             if name > start.database:
-                odd = [_stranger(f"{name}/", stray) for stray in self._storage.strangers(name)]
-                yield _Step(odd, _Position(name))
+                yield _Step(self._odd(name), _Position(name))
             if name >= start.database:
                 after = start.file_id if name == start.database else b""
                 yield from self._shards(name, after, repair=repair)
 
+    def _odd(self, name: str) -> list[Finding]:
+        # A record that does not verify or cannot be read is told of elsewhere.
+        with suppress(IntegrityError, UnavailableError):
+            if self._bindings.record(name) is None:
+                # It may be anything, a link to another directory too, and is not looked through.
+                return [_orphan(name, "no database has such a name")]
+        odd = [_stranger(f"{name}/", stray) for stray in self._storage.strangers(name)]
+        return _bounded(odd, f"files/{name}")
+
     def _shards(self, name: str, after: bytes, *, repair: bool) -> Iterator[_Step]:
-        judge = Judge(self._session, self._storage, self._reader, name, self._record(name), repair)
-        for number in range(after[0] if after else 0, _SHARDS):
-            shard = self._storage.shard(name, number)
-            # Within a shard where a call ended, these were told already.
-            if not after or after[0] < number:
-                yield self._left_behind(name, number, shard, repair=repair)
-            todo = [file_id for file_id in shard.file_ids if file_id > after]
-            for begin in range(0, len(todo), _CHUNK):
-                chunk = todo[begin : begin + _CHUNK]
-                judged = self._pool.map(judge.judge, chunk)
-                found = [one for one in judged if one is not None]
-                yield _Step(found, _Position(name, chunk[-1]), len(chunk))
+        if after == _END:
+            return
+        try:
+            judge = self._judge(name, repair=repair)
+        except UnavailableError:
+            unread = "the configuration of its database cannot be read"
+            yield _Step(
+                [Finding(f"files/{name}", Condition.UNJUDGED, unread)], _Position(name, _END)
+            )
+            return
+        for number in range(_first_shard(after), _SHARDS):
+            yield from self._shard(judge, number, after, repair=repair)
             yield _Step([], _Position(name, bytes([number]) + _LAST_OF_A_SHARD))
 
-    def _left_behind(self, name: str, number: int, shard: Shard, *, repair: bool) -> _Step:
+    def _shard(self, judge: Judge, number: int, after: bytes, *, repair: bool) -> Iterator[_Step]:
+        name, begun = judge.name, _Position(judge.name, bytes([number]))
+        shard = self._listed(judge, number)
+        if isinstance(shard, Finding):
+            yield _Step([shard], begun)
+            return
+        # Within a shard where a call ended, these were told already.
+        if not after or after[0] < number:
+            yield _Step(self._left_behind(name, number, shard, repair=repair), begun)
+        todo = [file_id for file_id in shard.file_ids if file_id > after]
+        for begin in range(0, len(todo), _CHUNK):
+            chunk = todo[begin : begin + _CHUNK]
+            yield _Step(self._judged(judge, chunk), _Position(name, chunk[-1]), len(chunk))
+
+    def _listed(self, judge: Judge, number: int) -> Shard | Finding:
+        """List a shard; what is no directory in its place lists as an empty one."""
+        path = f"files/{judge.name}/{number:02x}"
+        try:
+            shard = self._storage.shard(judge.name, number)
+        except IntegrityError as error:
+            return Finding(path, Condition.DAMAGED, error.detail)
+        if shard == _EMPTY and judge.database is not None:
+            try:
+                self._storage.peek(Place(judge.name, "", bytes([number]) + _LAST_OF_A_SHARD))
+            except UnavailableError:
+                return Finding(path, Condition.UNJUDGED, "it cannot be read as a directory")
+        return shard
+
+    def _judged(self, judge: Judge, chunk: list[bytes]) -> list[Finding]:
+        try:
+            found = [one for one in self._pool.map(judge.judge, chunk) if one is not None]
+        except (RuntimeError, CancelledError):
+            # The threads were let go of, because the worker has left service.
+            self._session.lease.require()
+            raise
+        # What was looked at without a lease is not judged: another worker does it.
+        self._session.lease.require()
+        return found
+
+    def _left_behind(self, name: str, number: int, shard: Shard, *, repair: bool) -> list[Finding]:
         place = f"{name}/{number:02x}/"
-        if repair and shard.temporaries:
-            self._storage.sweep(name, number)
+        staying = set(shard.temporaries)
+        if repair and staying:
+            staying = self._swept(name, number)
         left = [
-            Finding(f"files/{place}{stray}", Condition.STALE, "a crash has left it", repair)
+            Finding(
+                _shown(f"files/{place}{stray}"),
+                Condition.STALE,
+                "a crash has left it",
+                stray not in staying,
+            )
             for stray in shard.temporaries
         ]
         odd = [_stranger(place, stray) for stray in shard.strangers]
-        return _Step([*left, *odd], _Position(name, bytes([number])))
+        return _bounded([*left, *odd], f"files/{name}/{number:02x}")
 
-    def _record(self, name: str) -> Database | None:
-        try:
-            return self._bindings.record(name)
-        except IntegrityError:
-            # The Main Worker reports the configuration itself.
-            return None
+    def _swept(self, name: str, number: int) -> set[str]:
+        """Sweep a shard's temporary files; return those that are there still."""
+        # A directory of such a name ends the sweep.
+        with suppress(IntegrityError):
+            self._storage.sweep(name, number)
+        return set(self._storage.shard(name, number).temporaries)
+
+    def _judge(self, name: str, *, repair: bool) -> Judge:
+        def record() -> Database | None:
+            try:
+                return self._bindings.record(name)
+            except IntegrityError:
+                # The Main Worker reports the configuration itself.
+                return None
+
+        return Judge(self._session, self._storage, self._reader, name, record(), record, repair)
+
+
+def _first_shard(after: bytes) -> int:
+    if not after:
+        return 0
+    return after[0] + 1 if after[1:] == _LAST_OF_A_SHARD else after[0]
+
+
+def _bounded(findings: list[Finding], directory: str) -> list[Finding]:
+    """Return the findings in one directory, what is too much of them as a number."""
+    more = findings[_TOLD_BY_NAME_MAX:]
+    if not more:
+        return findings
+    reason = f"{len(more)} more in it are not as they should be"
+    rest = Finding(directory, more[-1].condition, reason, all(one.repaired for one in more))
+    return [*findings[:_TOLD_BY_NAME_MAX], rest]
 
 
 def _stranger(directory: str, name: str) -> Finding:
@@ -165,8 +250,12 @@ def _stranger(directory: str, name: str) -> Finding:
 
 
 def _orphan(path: str, reason: str) -> Finding:
+    return Finding(_shown(f"files/{path}"), Condition.ORPHANED, reason)
+
+
+def _shown(path: str) -> str:
     # A name that is no text, or one that would move a terminal's cursor, is shown escaped.
-    return Finding(ascii(f"files/{path}")[1:-1], Condition.ORPHANED, reason)
+    return ascii(path)[1:-1]
 
 
 def _is_database(name: str) -> bool:
@@ -182,9 +271,11 @@ def _position(cursor: str) -> _Position | None:
         return None
     name, _, text = cursor.partition("/")
     try:
-        file_id = bytes.fromhex(text)
+        position = _Position(name, bytes.fromhex(text))
     except ValueError as error:
         raise InvalidArgumentError("the cursor is not one of an inspection") from error
-    if (name and not _is_database(name)) or len(file_id) not in {0, 1, 32}:
+    begins = not name and not text
+    well_formed = _is_database(name) and len(position.file_id) in {0, 1, 32}
+    if position.cursor() != cursor or not (begins or well_formed):
         raise InvalidArgumentError("the cursor is not one of an inspection")
-    return _Position(name, file_id)
+    return position

@@ -4,6 +4,7 @@ What looks wrong is judged once more under its lock, so that a write that is und
 taken for damage.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +30,7 @@ class Judge:
         reader: Opens them.
         name: The directory's name.
         database: The database of that name, a deleted one too; None where none verifies.
+        record: Reads the same once more; raises UnavailableError.
         repair: Renew sidecars, and remove what belongs to a deleted incarnation.
     """
 
@@ -37,28 +39,32 @@ class Judge:
     reader: Reader
     name: str
     database: Database | None
+    record: Callable[[], Database | None]
     repair: bool
 
     def judge(self, file_id: bytes) -> Finding | None:
         """Return what is the matter with an entity's files, None for nothing."""
         path = f"files/{self.name}/{file_id[:1].hex()}/{blob_name(file_id)}"
         if self.database is None:
-            return Finding(path, Condition.ORPHANED, "no configuration of its database verifies")
-        # In a deleted database no incarnation is the one in force.
-        incarnation = "" if self.database.deleted_at else self.database.incarnation
-        place = Place(self.name, incarnation, file_id)
+            return _unclaimed(path)
         try:
             self.session.lease.require()
+            place = self._place(self.database, file_id)
             if self._is_sound(place, self.database):
                 return None
             with self.storage.exclusive(place, _LOCK_WAIT_S) as transaction:
-                return self._judge_locked(place, self.database, transaction, path)
+                # The database may have been made anew; who writes into it has looked before.
+                return self._judge_locked(self.record(), file_id, transaction, path)
         except MisplacedError as error:
             return Finding(path, Condition.ORPHANED, error.detail)
         except IntegrityError as error:
             return Finding(path, Condition.DAMAGED, error.detail)
         except UnavailableError as error:
             return Finding(path, Condition.UNJUDGED, error.detail)
+
+    def _place(self, database: Database, file_id: bytes) -> Place:
+        # In a deleted database no incarnation is the one in force.
+        return Place(self.name, "" if database.deleted_at else database.incarnation, file_id)
 
     def _is_sound(self, place: Place, database: Database) -> bool:
         """Look without a lock; whatever is not sound, or seems so, needs the lock."""
@@ -73,8 +79,11 @@ class Judge:
             return False
 
     def _judge_locked(
-        self, place: Place, database: Database, transaction: Transaction, path: str
+        self, database: Database | None, file_id: bytes, transaction: Transaction, path: str
     ) -> Finding | None:
+        if database is None:
+            return _unclaimed(path)
+        place = self._place(database, file_id)
         parsed = transaction.current()
         if parsed is None:
             return None
@@ -92,3 +101,7 @@ class Judge:
         beside = f"{path.rpartition('/')[0]}/{sidecar_name(place.file_id)}"
         reason = "it is missing" if stored is None else "it is not the one of its blob"
         return Finding(beside, Condition.STALE, reason, self.repair)
+
+
+def _unclaimed(path: str) -> Finding:
+    return Finding(path, Condition.ORPHANED, "no configuration of its database verifies")

@@ -47,7 +47,9 @@ class Upkeep:
             UnavailableError: No lease, or the disk refuses.
         """
         self._session.lease.require()
-        self._storage.sweep_configuration()
+        # What only has the name of a temporary file is told by a verification.
+        with suppress(IntegrityError):
+            self._storage.sweep_configuration()
 
     def tidy(self, database_name: str, shard: int) -> None:
         """Sweep a shard's temporary files, purge its expired entities and those of a deleted past.
@@ -56,7 +58,8 @@ class Upkeep:
             StrongroomError: As `Committer.commit`.
         """
         self._session.lease.require()
-        self._storage.sweep(database_name, shard)
+        with suppress(IntegrityError):
+            self._storage.sweep(database_name, shard)
         database = self._bindings.record(database_name)
         if database is None:
             # Nothing proves that these files are of no use any more.

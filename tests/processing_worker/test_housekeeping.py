@@ -10,6 +10,7 @@ from strongroom import blob, limits
 from strongroom.errors import NotFoundError
 from tests.support.clocks import ManualClock
 from tests.support.engines import Rig, Worker
+from tests.support.inspections import age
 
 
 def keep_house(worker: Worker) -> None:
@@ -83,3 +84,20 @@ def test_a_damaged_file_does_not_stop_the_round(rig: Rig) -> None:
         keep_house(worker)
     assert blob.parse(worker.files("a")[0].read_bytes()).header.deleted
     assert blob.parse(worker.files("c")[0].read_bytes()).header.deleted
+
+
+def test_a_directory_like_a_temporary_file_stops_nobody(rig: Rig) -> None:
+    """One odd directory ends all housekeeping: what has expired lies on the disk for ever."""
+    worker = rig.worker()
+    worker.engine.put(rig.binding, Put("a", b'{"n": 1}', ttl_seconds=60))
+    blob_file, _ = worker.files("a")
+    odd = (blob_file.parent / ".tmp-folder", rig.layout.templates() / ".tmp-folder")
+    for folder in odd:
+        folder.mkdir()
+        age(folder, rig.clock, abandoned=True)
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(60)
+    keep_house(worker)
+    assert blob.parse(blob_file.read_bytes()).header.deleted
+    assert all(folder.is_dir() for folder in odd)
