@@ -20,9 +20,10 @@ from processing_fn.service.session import Session
 from processing_fn.service.upkeep import Upkeep
 from processing_fn.service.validation import CompiledTemplate, compile_template
 from processing_fn.service.writing import Committer, Demand
-from strongroom import ids, limits
+from strongroom import enrichment, ids, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
+from strongroom.enrichment import Creation
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import (
     NotFoundError,
@@ -194,15 +195,10 @@ class Engine:
             StaleBindingError: The disk binds the database otherwise.
             StrongroomError: As `Committer.commit`.
         """
-        try:
-            database, compiled = self._admit(binding, [put])
-        except SchemaViolationError:
-            # The template may have changed since this very request was accepted.
-            repeated = self._committer.replayed(self._bindings.read(binding), _demand(put))
-            if repeated is None:
-                raise
-            return repeated
-        return self._put(database, compiled, put)
+        (outcome,) = self.put_many(binding, [put])
+        if isinstance(outcome, StrongroomError):
+            raise outcome
+        return outcome
 
     def put_many(self, binding: Binding, puts: Sequence[Put]) -> list[Outcome | StrongroomError]:
         """Create or replace several entities: all are validated before any is written.
@@ -211,7 +207,14 @@ class Engine:
             As `put`, where a refusal of one is the refusal of all. A failure after that is the
             answer of its item alone.
         """
-        database, compiled = self._admit(binding, puts)
+        try:
+            database, compiled = self._admit(binding, puts)
+        except (SchemaViolationError, TooLargeError):
+            # The template may have changed since this very request was accepted.
+            repeated = self._replayed(binding, puts)
+            if repeated is None:
+                raise
+            return repeated
         return [_attempt(partial(self._put, database, compiled, put)) for put in puts]
 
     def delete(self, binding: Binding, delete: Delete) -> Outcome:
@@ -303,13 +306,33 @@ class Engine:
         ids.entity_key(put.entity_key)
         # What the server adds later, under the lock, has the same form as what it adds here.
         now = rfc3339(self._clock.wall_ms())
-        compiled.check(compiled.completed(put.document, None, put.entity_key, now))
+        creation = enrichment.some_creation(put.entity_key, now)
+        compiled.check(compiled.completed(put.document, creation))
+
+    def _replayed(
+        self, binding: Binding, puts: Sequence[Put]
+    ) -> list[Outcome | StrongroomError] | None:
+        """Return the first answers to a request that was applied before, None for a new one."""
+        database = self._bindings.read(binding)
+        outcomes: list[Outcome | StrongroomError] = []
+        for put in puts:
+            outcome = self._committer.replayed(database, _demand(put))
+            if outcome is None:
+                return None
+            outcomes.append(outcome)
+        return outcomes
+
+    def _creation(self, database: Database, key: str, seen: State | None, now_ms: int) -> Creation:
+        created_at = seen.header.created_at if seen else rfc3339(now_ms)
+        file_id = self._session.file_id(database.name, database.incarnation, key)
+        return Creation(key, created_at, self._session.creation_seed(file_id, created_at))
 
     def _put(self, database: Database, compiled: CompiledTemplate, put: Put) -> Outcome:
         lifetime_s = put.ttl_seconds if put.ttl_seconds is not None else database.ttl_seconds
 
         def replaced(seen: State | None, now_ms: int) -> Change:
-            document = _completed(compiled, put.document, put.entity_key, seen, now_ms)
+            creation = self._creation(database, put.entity_key, seen, now_ms)
+            document = compiled.completed(put.document, creation)
             return Change(document, expires_at(lifetime_s, now_ms))
 
         return self._committer.commit(database, compiled, _demand(put), replaced)
@@ -327,7 +350,8 @@ class Engine:
         def rewritten(seen: State | None, now_ms: int) -> Change:
             if seen is None or seen.body.document is None:
                 raise NotFoundError("no such entity")
-            document = _completed(compiled, rewrite(seen.body.document), key, seen, now_ms)
+            creation = self._creation(database, key, seen, now_ms)
+            document = compiled.completed(rewrite(seen.body.document), creation)
             compiled.check(document)
             return Change(document, seen.header.expires_at)
 
@@ -344,14 +368,6 @@ def _gone(seen: State | None, _: int) -> Change:
     if seen is None:
         raise NotFoundError("no such entity")
     return Change(document=None, expires_at=None)
-
-
-def _completed(
-    compiled: CompiledTemplate, document: bytes, key: str, seen: State | None, now_ms: int
-) -> bytes:
-    stored = seen.body.document if seen else None
-    created_at = seen.header.created_at if seen else rfc3339(now_ms)
-    return compiled.completed(document, stored, key, created_at)
 
 
 def _attempt(work: Callable[[], T]) -> T | StrongroomError:

@@ -14,7 +14,7 @@ import msgspec
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.errors import InvalidArgumentError
 
 # jmespath goes by the name of a value's class.
@@ -102,10 +102,34 @@ class _BoundedInterpreter(TreeInterpreter):
 
     def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - jmespath's own
         result = super().visit(node, *args, **kwargs)
-        self._left -= 1 + (len(result) if isinstance(result, list | dict | str) else 0)
+        self._charge(1 + (len(result) if isinstance(result, list | dict | str) else 0))
+        return result
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:  # noqa: ANN401 - as above
+        """Compare, at the price of all that may have to be looked at."""
+        left, right = (self.visit(child, value) for child in node["children"])
+        self._charge(min(jsontext.size(left), jsontext.size(right)))
+        visited: Any = {**node, "children": _literals(left, right)}
+        return super().visit_comparator(visited, value)
+
+    def visit_function_expression(self, node: Any, value: Any) -> Any:  # noqa: ANN401 - as above
+        """Call; to look for something in a list compares it with every element."""
+        if node["value"] != "contains":
+            return super().visit_function_expression(node, value)
+        found = [self.visit(child, value) for child in node["children"]]
+        self._charge(sum(map(jsontext.size, found)))
+        visited: Any = {**node, "children": _literals(*found)}
+        return super().visit_function_expression(visited, value)
+
+    def _charge(self, steps: int) -> None:
+        self._left -= steps
         if self._left < 0:
             raise InvalidArgumentError("the expression takes too much work")
-        return result
+
+
+def _literals(*values: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - any JSON value
+    """Return nodes of a tree that stand for values which were visited already."""
+    return [{"type": "literal", "value": value, "children": []} for value in values]
 
 
 def _checked(value: Any, left: list[int]) -> Any:  # noqa: ANN401 - any JSON value

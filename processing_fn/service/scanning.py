@@ -9,15 +9,15 @@ import base64
 import binascii
 import itertools
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from processing_fn.service.expressions import Expression
+from processing_fn.service.pool import Pool
 from processing_fn.service.ports import CachedEntity, EntityStorage, Place
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
 from processing_fn.service.validation import CompiledTemplate
-from strongroom import limits
+from strongroom import enrichment, limits
 from strongroom.clock import Clock
 from strongroom.configuration import Database
 from strongroom.crypto import aead
@@ -103,9 +103,9 @@ def trial(template: CompiledTemplate) -> Lens:
     """Return the lens that shows what a template would refuse, were it put again as it is."""
 
     def look(found: CachedEntity) -> Item | None:
-        document, created_at = found.document, found.metadata.created_at
+        creation = enrichment.some_creation(found.entity_key, found.metadata.created_at)
         try:
-            template.check(template.completed(document, document, found.entity_key, created_at))
+            template.check(template.completed(found.document, creation))
         except StrongroomError as refusal:
             refusal.violations = refusal.violations[: limits.TRIAL_VIOLATIONS_MAX]
             return Item(found.entity_key, found.metadata, b"", refusal)
@@ -142,7 +142,7 @@ class Scanner:
         self._storage = storage
         self._reader = reader
         self._clock = clock
-        self._pool = ThreadPoolExecutor(limits.SCAN_THREADS, thread_name_prefix="scan")
+        self._pool = Pool("scan")
 
     def page(
         self,
@@ -174,7 +174,7 @@ class Scanner:
 
     def close(self) -> None:
         """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def _read(
         self, database: Database, chunk: list[bytes]

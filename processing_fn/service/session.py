@@ -11,6 +11,7 @@ from strongroom.keyring import Key, KeySet, Purpose
 _FILE_ID_LABEL = b"strongroom/file-id/v1"
 _REQUEST_ID_LABEL = b"strongroom/request-id/v1"
 _DIGEST_LABEL = b"strongroom/request-digest/v1"
+_CREATION_LABEL = b"strongroom/creation/v1"
 _REQUEST_ID_BYTES = 12
 _DIGEST_BYTES = 8
 
@@ -70,6 +71,10 @@ class Session:
         """Return the keyed hash under which a request id is remembered in an entity."""
         tag = mac.tag(self.naming_key, _REQUEST_ID_LABEL, file_id, request_id.encode())
         return tag[:_REQUEST_ID_BYTES]
+
+    def creation_seed(self, file_id: bytes, created_at: str) -> bytes:
+        """Return 32 bytes that are secret and of one creation of one entity."""
+        return mac.tag(self.naming_key, _CREATION_LABEL, file_id, created_at.encode())
 
     def request_digest(self, *parts: bytes) -> bytes:
         """Return the keyed hash that tells one request from another under the same id."""

@@ -8,7 +8,7 @@ import jsonschema_rs
 from processing_fn.service import explaining
 from strongroom import enrichment, jsontext, limits, templates
 from strongroom.configuration import Template
-from strongroom.enrichment import Enrichment
+from strongroom.enrichment import Creation, Enrichment
 from strongroom.errors import (
     IntegrityError,
     InvalidDocumentError,
@@ -31,25 +31,21 @@ class CompiledTemplate:
     enrichment: Enrichment
     branching: float
 
-    def completed(
-        self, document: bytes, stored: bytes | None, entity_key: str, created_at: str
-    ) -> bytes:
+    def completed(self, document: bytes, creation: Creation) -> bytes:
         """Return a document with what the template has the server add to it.
 
         Args:
             document: JSON text; it comes back as it is when the template asks for nothing.
-            stored: The document that it replaces, None for none.
-            entity_key: Its key.
-            created_at: RFC 3339, when the entity was created.
+            creation: The entity's.
 
         Raises:
-            InvalidDocumentError, TooLargeError: As `check`.
+            InvalidDocumentError: It is not JSON as we keep it.
+            TooLargeError: With what is added it is larger than an entity may be.
         """
         if self.enrichment.is_empty():
             return document
         value = jsontext.parse(document)
-        before = None if stored is None else jsontext.parse(stored)
-        self.enrichment.apply(value, before, entity_key, created_at)
+        self.enrichment.apply(value, len(document), creation)
         return jsontext.dump(value)
 
     def check(self, document: bytes) -> None:

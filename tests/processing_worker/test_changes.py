@@ -1,6 +1,7 @@
 """Patch, transform, enrich, validate: what changes, what keeps every digit, what is refused."""
 
 import json
+import resource
 
 import pytest
 
@@ -235,3 +236,52 @@ def test_a_template_without_the_keywords_leaves_documents_alone(rig: Rig) -> Non
     worker = rig.worker()
     worker.put("a", b'{ "n" : 1 }')
     assert worker.get("a") == (1, b'{ "n" : 1 }')
+
+
+def test_many_small_places_with_large_defaults_are_refused_in_time(rig: Rig) -> None:
+    """A document of some hundred kilobytes makes a worker fill gigabytes with defaults."""
+    large = b'"' + b"x" * 20_000 + b'"'
+    rig.put_template(
+        b'{"x-defaults": true, "items": {"properties": {"d": {"default": %s}}}}' % large, 2
+    )
+    worker = rig.worker()
+    room = limits.ENTITY_BYTES_MAX // 20_100
+    worker.put("fits", b"[" + b",".join([b"{}"] * room) + b"]")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(TooLargeError):
+        worker.put("many", b"[" + b",".join([b"{}"] * 80_000) + b"]")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300 * 1024
+
+
+def test_a_value_of_before_is_not_taken_for_the_servers(rig: Rig) -> None:
+    """A client chooses its id before the template asks for one, and keeps it."""
+    worker = rig.worker()
+    worker.put("a", b'{"id": "mine"}')
+    rig.put_template(ENRICHING, 2)
+    worker.put("a", b'{"id": "mine"}')
+    first = json.loads(worker.get("a")[1])["id"]
+    assert first != "mine"
+    worker.put("b", b"{}")
+    other = json.loads(worker.get("b")[1])["id"]
+    assert other != first
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    clock.advance(1)
+    worker.delete("a")
+    worker.put("a", b"{}")
+    assert json.loads(worker.get("a")[1])["id"] not in {first, other}
+
+
+def test_a_batch_that_is_repeated_after_the_template_changed_has_its_first_answer(
+    rig: Rig,
+) -> None:
+    """A client repeats what was done and is told that it cannot be."""
+    worker = rig.worker()
+    puts = [Put(key, b'{"n": 1}', request_id="once") for key in ("a", "b")]
+    first = worker.engine.put_many(rig.binding, puts)
+    rig.put_template(b'{"properties": {"n": {"type": "string"}}}', 2)
+    assert worker.engine.put_many(rig.binding, puts) == first
+    fresh = [Put(key, b'{"n": 1}', request_id="other") for key in ("a", "b")]
+    with pytest.raises(SchemaViolationError):
+        worker.engine.put_many(rig.binding, fresh)
+    assert worker.get("a") == worker.get("b") == (1, b'{"n": 1}')

@@ -92,3 +92,15 @@ def test_what_json_cannot_say_is_refused() -> None:
     for expression in ("sum([@, @])", "to_number('1e999')", "avg([@, @])"):
         with pytest.raises(InvalidArgumentError):
             Expression(expression).apply(b"1e308" if "to_" in expression else b"1.7e308")
+
+
+@pytest.mark.parametrize("compared", ["a == b", "contains(list, a)"])
+def test_a_comparison_costs_what_it_looks_at(compared: str) -> None:
+    """Eight hundred comparisons of a large entity with itself hold a worker for seconds."""
+    large = "[" + ",".join(["[1]"] * 20_000) + "]"
+    document = f'{{"a": {large}, "b": {large}, "list": [{large}]}}'.encode()
+    assert Expression(compared).apply(document) == b"true"
+    with pytest.raises(InvalidArgumentError, match="too much work"):
+        Expression(" && ".join([f"({compared})"] * 100)).apply(document)
+    small = b'{"a": {"x": [1, 2.50]}, "b": {"x": [1, 2.5]}, "list": [3, {"x": [1, 2.5]}]}'
+    assert Expression(" && ".join([f"({compared})"] * 100)).apply(small) == b"true"

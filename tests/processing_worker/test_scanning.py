@@ -9,7 +9,7 @@ import pytest
 from processing_fn.service.bindings import Binding
 from processing_fn.service.scanning import Page, Query
 from strongroom import limits
-from strongroom.errors import InvalidArgumentError
+from strongroom.errors import InvalidArgumentError, UnavailableError
 from tests.support.clocks import ManualClock
 from tests.support.engines import Rig, Worker
 from tests.support.filesystems import ObservedFilesystem
@@ -195,3 +195,26 @@ def test_a_scan_does_not_push_out_what_is_in_use(rig: Rig) -> None:
     before = worker.counters()["cache_hits"]
     worker.get("k39")
     assert worker.counters()["cache_hits"] == before + 1
+
+
+@pytest.mark.parametrize("inspects", [False, True])
+def test_a_page_under_way_when_the_worker_forgets_is_unavailable(
+    worker: Worker, *, inspects: bool
+) -> None:
+    """A worker that loses its lease answers with a defect, and nobody else is asked."""
+    for nth in range(1, 12):
+        left, losing = nth, worker
+
+        def before(name: str, _: tuple[object, ...]) -> None:
+            nonlocal left
+            left -= name == "read"
+            if left == 0:
+                losing.engine.forget()  # noqa: B023 - called within this turn
+
+        losing = worker.rig.worker(f"losing-{nth}", filesystem=ObservedFilesystem(before))
+        uses = (
+            lambda: losing.engine.page(worker.rig.binding, Query()),  # noqa: B023 - as above
+            lambda: losing.engine.inspector.inspect("", repair=False),  # noqa: B023 - as above
+        )
+        with pytest.raises(UnavailableError):
+            uses[inspects]()

@@ -3,11 +3,12 @@
     "x-defaults": true          at the root: members that are missing get their schema's `default`
     "x-enrich": "created_at"    on a property: RFC 3339, when the entity was created
     "x-enrich": "entity_key"    the entity's key
-    "x-enrich": "uuid"          a random UUID (RFC 9562, version 4), made at creation
+    "x-enrich": "uuid"          a UUID (RFC 9562, version 4) of this creation of the entity
 
-Values of the server are set at creation and kept from then on, whatever a client sends. Both kinds
-are followed through `properties`; defaults through `items` and local references too. A default is
-taken as it stands: what it contains is not filled in further.
+Values of the server follow from the entity's creation, so they are the same with every write,
+whatever a client sends: the UUID is cut from a MAC that only the system can make. Both kinds are
+followed through `properties`; defaults through `items` and local references too. A default is taken
+as it stands: what it contains is not filled in further.
 """
 
 import copy
@@ -17,11 +18,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from strongroom.errors import InvalidDocumentError
+from strongroom import jsontext, limits
+from strongroom.crypto import mac
+from strongroom.errors import InvalidDocumentError, TooLargeError
 from strongroom.jsontext import JsonValue
 
 _KEYWORD: Final = "x-enrich"
 _DEFAULTS: Final = "x-defaults"
+_UUID_LABEL: Final = b"strongroom/uuid/v1"
 
 
 class ServerValue(StrEnum):
@@ -33,6 +37,26 @@ class ServerValue(StrEnum):
 
 
 Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """An entity's coming into being.
+
+    Attributes:
+        entity_key: Its key.
+        created_at: RFC 3339.
+        seed: 32 bytes that are secret and of this creation alone.
+    """
+
+    entity_key: str
+    created_at: str
+    seed: bytes
+
+
+def some_creation(entity_key: str, created_at: str) -> Creation:
+    """Return one whose values have the form that they will have, for a document that is judged."""
+    return Creation(entity_key, created_at, bytes(32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +77,23 @@ class Enrichment:
         """Tell whether documents stay as they are."""
         return not self.fills_defaults and not self.server_values
 
-    def apply(
-        self, document: JsonValue, stored: JsonValue, entity_key: str, created_at: str
-    ) -> None:
+    def apply(self, document: JsonValue, size_bytes: int, creation: Creation) -> None:
         """Complete a document in place.
 
         Args:
-            document: The new one.
-            stored: The one that it replaces, None for none.
-            entity_key: Its key.
-            created_at: RFC 3339, when the entity was created.
+            document: The value.
+            size_bytes: The size of its text.
+            creation: The entity's.
+
+        Raises:
+            TooLargeError: With its defaults it is larger than an entity may be.
         """
         if self.fills_defaults:
-            _fill(document, self.schema, self.schema)
+            _Defaults(self.schema, limits.ENTITY_BYTES_MAX - size_bytes).fill(document, self.schema)
         for path, kind in self.server_values:
             parent = _at(document, path[:-1])
             if isinstance(parent, dict):
-                parent[path[-1]] = _value(kind, _at(stored, path), entity_key, created_at)
+                parent[path[-1]] = _value(kind, path, creation)
 
 
 def of_schema(schema: JsonValue) -> Enrichment:
@@ -119,22 +143,42 @@ _MAPS: Final = frozenset(
 )
 
 
-def _fill(document: JsonValue, schema: JsonValue, root: JsonValue) -> None:
-    schema = _resolved(schema, root)
-    if not isinstance(schema, dict):
-        return
-    if isinstance(document, list):
-        for element in document:
-            _fill(element, schema.get("items"), root)
-    properties = schema.get("properties")
-    if not isinstance(document, dict) or not isinstance(properties, dict):
-        return
-    for name, child in properties.items():
-        described = _resolved(child, root)
-        if name in document:
-            _fill(document[name], described, root)
-        elif isinstance(described, dict) and "default" in described:
-            document[name] = copy.deepcopy(described["default"])
+class _Defaults:
+    """Fills defaults in, as long as there is room: a small document may have room for many."""
+
+    def __init__(self, root: JsonValue, room_bytes: int) -> None:
+        self._root = root
+        self._room_bytes = room_bytes
+        self._sizes: dict[int, int] = {}
+
+    def fill(self, document: JsonValue, schema: JsonValue) -> None:
+        schema = _resolved(schema, self._root)
+        if not isinstance(schema, dict):
+            return
+        if isinstance(document, list):
+            for element in document:
+                self.fill(element, schema.get("items"))
+        properties = schema.get("properties")
+        if not isinstance(document, dict) or not isinstance(properties, dict):
+            return
+        for name, child in properties.items():
+            described = _resolved(child, self._root)
+            if name in document:
+                self.fill(document[name], described)
+            elif isinstance(described, dict) and "default" in described:
+                document[name] = self._copy(name, described["default"])
+
+    def _copy(self, name: str, default: JsonValue) -> JsonValue:
+        size = self._sizes.get(id(default))
+        if size is None:
+            size = len(jsontext.dump(default))
+            self._sizes[id(default)] = size
+        self._room_bytes -= size + len(name)
+        if self._room_bytes < 0:
+            raise TooLargeError(
+                f"an entity has at most {limits.ENTITY_BYTES_MAX} bytes, its defaults included"
+            )
+        return copy.deepcopy(default)
 
 
 def _resolved(schema: JsonValue, root: JsonValue) -> JsonValue:
@@ -164,9 +208,10 @@ def _at(document: JsonValue, path: Path) -> JsonValue:
     return document
 
 
-def _value(kind: ServerValue, stored: JsonValue, entity_key: str, created_at: str) -> str:
+def _value(kind: ServerValue, path: Path, creation: Creation) -> str:
     if kind == ServerValue.CREATED_AT:
-        return created_at
+        return creation.created_at
     if kind == ServerValue.ENTITY_KEY:
-        return entity_key
-    return stored if isinstance(stored, str) else str(uuid.uuid4())
+        return creation.entity_key
+    tag = mac.tag(creation.seed, _UUID_LABEL, *(part.encode() for part in path))
+    return str(uuid.UUID(bytes=tag[:16], version=4))
