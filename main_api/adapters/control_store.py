@@ -116,7 +116,7 @@ class ControlFiles:
 
     def put_client(self, client: ClientRecord) -> None:
         """Write a client."""
-        self._put_record(_CLIENTS, client.client_id, client, sync=True)
+        self._put_record(_CLIENTS, client.client_id, client, is_durable=True)
 
     def remove_client(self, client_id: str) -> None:
         """Remove a client."""
@@ -157,7 +157,7 @@ class ControlFiles:
 
     def put_worker(self, worker: WorkerRecord) -> None:
         """Write a worker's record; after a power cut there are no workers to be listed."""
-        self._put_record(_WORKERS, worker.worker_id, worker, sync=False)
+        self._put_record(_WORKERS, worker.worker_id, worker, is_durable=False)
 
     def remove_worker(self, worker_id: str) -> None:
         """Remove a worker's record."""
@@ -195,12 +195,14 @@ class ControlFiles:
         except msgspec.MsgspecError as error:
             raise IntegrityError(f"the record of {name} under control/{kind} is odd") from error
 
-    def _put_record(self, kind: str, name: str, record: T, *, sync: bool) -> None:
+    def _put_record(self, kind: str, name: str, record: T, *, is_durable: bool) -> None:
         at = rfc3339(self._clock.wall_ms())
         content = msgspec.json.encode(record)
         raw = controlfile.encode(kind, name, content, self._control_keys, at)
         with _disk():
-            durable.replace_file(self._filesystem, self._layout.record(kind, name), raw, sync=sync)
+            durable.replace_file(
+                self._filesystem, self._layout.record(kind, name), raw, is_durable=is_durable
+            )
 
 
 @contextmanager

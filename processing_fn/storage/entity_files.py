@@ -6,7 +6,6 @@ A blob is the truth; its sidecar follows it. How they are written is in `transac
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 from processing_fn.service.ports import Overlap, Place, Shard
@@ -15,7 +14,6 @@ from processing_fn.storage.transaction import (
     BLOB_BYTES_MAX,
     FileTransaction,
     Parts,
-    disk,
     translated,
 )
 from strongroom import blob, durable, limits
@@ -84,7 +82,7 @@ class EntityFiles:
 
     def load(self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]) -> Loaded | None:
         """Read sidecar and blob; where they differ, repair and only then answer."""
-        with disk():
+        with self._parts.disk():
             directory = self._open_shard(place)
             if directory is None:
                 return None
@@ -102,7 +100,7 @@ class EntityFiles:
     def peek(self, place: Place) -> tuple[bytes | None, bytes | None]:
         """Read both files."""
         shard = self._layout.shard(place.database, place.file_id)
-        with disk():
+        with self._parts.disk():
             raw, sidecar = (
                 durable.read_file(self._filesystem, f"{shard}/{name}", BLOB_BYTES_MAX)
                 for name in (blob_name(place.file_id), sidecar_name(place.file_id))
@@ -129,7 +127,7 @@ class EntityFiles:
         """List a shard, and look how old its temporary files are."""
         directory = self._layout.shard(database, bytes([shard]))
         names = self._names(directory)
-        with disk():
+        with self._parts.disk():
             left = durable.abandoned(self._filesystem, directory, names, self._abandoned_s())
         strangers = [
             name
@@ -150,7 +148,7 @@ class EntityFiles:
             self._sweep(str(directory))
 
     def _sweep(self, directory: str) -> None:
-        with disk(), suppress(FileNotFoundError):
+        with self._parts.disk(), suppress(FileNotFoundError):
             durable.sweep(self._filesystem, directory, self._abandoned_s())
 
     def _abandoned_s(self) -> float:
@@ -161,13 +159,13 @@ class EntityFiles:
         directory = self._layout.shard(database, bytes([shard]))
         for file_id in sorted(_file_ids(self._names(directory), shard)):
             path = f"{directory}/{sidecar_name(file_id)}"
-            with disk():
+            with self._parts.disk():
                 raw = durable.read_file(self._filesystem, path, limits.SIDECAR_BYTES_MAX)
             yield file_id, raw
 
     def _names(self, directory: str) -> list[str]:
         """Return the names in a directory, none where there is no directory of that name."""
-        with disk():
+        with self._parts.disk():
             try:
                 return self._filesystem.list_directory(directory)
             except (FileNotFoundError, NotADirectoryError):
@@ -178,7 +176,7 @@ class EntityFiles:
         self, place: Place, wait_s: float = limits.LOCK_WAIT_SECONDS
     ) -> Iterator[FileTransaction]:
         """Hold the entity's lock and its directory."""
-        with disk(), self._locks.exclusive(place.file_id, wait_s) as locked_at:
+        with self._parts.disk(), self._locks.exclusive(place.file_id, wait_s) as locked_at:
             directory = self._open_durable_shard(place)
             try:
                 yield FileTransaction(self._parts, place.file_id, directory, locked_at)
@@ -196,8 +194,11 @@ class EntityFiles:
         shard = self._layout.shard(place.database, place.file_id)
         directory = durable.open_or_make_directory(self._filesystem, shard)
         if shard not in self._durable_shards:
-            for above in list(Path(shard).parents)[:_LEVELS_BELOW_ROOT]:
-                durable.sync_directory(self._filesystem, str(above))
+            try:
+                durable.sync_parents(self._filesystem, shard, _LEVELS_BELOW_ROOT)
+            except BaseException:
+                self._filesystem.close(directory)
+                raise
             if len(self._durable_shards) >= limits.SHARDS_REMEMBERED:
                 self._durable_shards.clear()
             self._durable_shards.add(shard)

@@ -43,14 +43,18 @@ class Parts:
     overlap: Overlap
     out_of_service: Callable[[], None]
 
+    @contextmanager
+    def disk(self) -> Iterator[None]:
+        """Translate what the kernel says; a path of the server is not for clients.
 
-@contextmanager
-def disk() -> Iterator[None]:
-    """Translate what the kernel says; a path of the server is not for clients."""
-    try:
-        yield
-    except OSError as error:
-        raise translated(error) from error
+        After a failed fsync this process cannot tell any more what is on the disk.
+        """
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, durable.SyncFailedError):
+                self.out_of_service()
+            raise translated(error) from error
 
 
 def translated(error: OSError) -> StrongroomError:
@@ -119,15 +123,15 @@ class FileTransaction:
         for name in (sidecar_name(self._file_id), blob_name(self._file_id)):
             with suppress(FileNotFoundError):
                 self._filesystem.unlink(name, self._directory)
-            self._filesystem.fsync(self._directory)
+            durable.sync(self._filesystem, self._directory)
 
     def renew_sidecar(self, sidecar: bytes) -> None:
         """Make blob and directory durable, then the sidecar follow the blob."""
         blob_file = self._filesystem.open(blob_name(self._file_id), self._directory)
         with durable.opened(self._filesystem, blob_file):
-            self._filesystem.fsync(blob_file)
-        self._filesystem.fsync(self._directory)
-        temporary = self._stage(sidecar, sync=False)
+            durable.sync(self._filesystem, blob_file)
+        durable.sync(self._filesystem, self._directory)
+        temporary = self._stage(sidecar, is_durable=False)
         try:
             self._check_unchanged()
             self._check_time()
@@ -139,7 +143,7 @@ class FileTransaction:
     def _publish(self, blob_temporary: str, sidecar_temporary: str) -> None:
         try:
             self._filesystem.rename(blob_temporary, blob_name(self._file_id), self._directory)
-            self._filesystem.fsync(self._directory)
+            durable.sync(self._filesystem, self._directory)
             self._filesystem.rename(sidecar_temporary, sidecar_name(self._file_id), self._directory)
         except OSError as error:
             self._discard(blob_temporary, sidecar_temporary)
@@ -164,13 +168,13 @@ class FileTransaction:
         """Write both temporary files; where one fails, neither stays."""
         written: list[str] = []
 
-        def stage(data: bytes, *, sync: bool) -> str:
-            written.append(self._stage(data, sync=sync))
+        def stage(data: bytes, *, is_durable: bool) -> str:
+            written.append(self._stage(data, is_durable=is_durable))
             return written[-1]
 
         try:
             return self._overlap.both(
-                lambda: stage(raw, sync=True), lambda: stage(sidecar, sync=False)
+                lambda: stage(raw, is_durable=True), lambda: stage(sidecar, is_durable=False)
             )
         except BaseException:
             self._discard(*written)
@@ -180,8 +184,8 @@ class FileTransaction:
         for name in temporaries:
             durable.discard(self._filesystem, self._directory, name)
 
-    def _stage(self, data: bytes, *, sync: bool) -> str:
-        return durable.stage(self._filesystem, self._directory, data, sync=sync)
+    def _stage(self, data: bytes, *, is_durable: bool) -> str:
+        return durable.stage(self._filesystem, self._directory, data, is_durable=is_durable)
 
     def _read(self, name: str) -> bytes | None:
         return durable.read_file(self._filesystem, name, BLOB_BYTES_MAX, self._directory)

@@ -49,10 +49,10 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def calls_of_a_replacement(path: Path, *, sync: bool) -> list[str]:
+def calls_of_a_replacement(path: Path, *, is_durable: bool) -> list[str]:
     """Return the calls that a replacement makes."""
     disk = Interrupted(10_000)
-    durable.replace_file(disk, path, NEW, sync=sync)
+    durable.replace_file(disk, path, NEW, is_durable=is_durable)
     return disk.calls
 
 
@@ -60,8 +60,10 @@ def test_a_replacement_syncs_the_file_before_and_the_directory_after_its_rename(
     tmp_path: Path,
 ) -> None:
     """A power cut leaves an empty file, or takes an acknowledged change back."""
-    calls = calls_of_a_replacement(tmp_path / "file", sync=True)
+    calls = calls_of_a_replacement(tmp_path / "file", is_durable=True)
     assert [call for call in calls if call not in {"open_directory", "close"}] == [
+        "fsync",
+        "fsync",
         "create",
         "write",
         "fsync",
@@ -73,23 +75,23 @@ def test_a_replacement_syncs_the_file_before_and_the_directory_after_its_rename(
 
 def test_what_is_rebuilt_anyway_is_not_synced(tmp_path: Path) -> None:
     """Each renewal of each worker's lease costs two fsyncs."""
-    assert "fsync" not in calls_of_a_replacement(tmp_path / "file", sync=False)
+    assert "fsync" not in calls_of_a_replacement(tmp_path / "file", is_durable=False)
     assert (tmp_path / "file").read_bytes() == NEW
 
 
-@pytest.mark.parametrize("sync", [True, False], ids=["durable", "not durable"])
+@pytest.mark.parametrize("is_durable", [True, False], ids=["durable", "not durable"])
 def test_a_failure_at_any_call_leaves_the_old_file_or_the_new_one(
-    tmp_path: Path, *, sync: bool
+    tmp_path: Path, *, is_durable: bool
 ) -> None:
     """A full or failing disk halves a file, loses the old one, or fills up with what is left."""
     path = tmp_path / "file"
-    count = len(calls_of_a_replacement(path, sync=sync))
+    count = len(calls_of_a_replacement(path, is_durable=is_durable))
     for nth in range(count):
         path.write_bytes(OLD)
         open_before = open_descriptors()
         disk = Interrupted(nth)
         with pytest.raises(OSError, match="fails"):
-            durable.replace_file(disk, path, NEW, sync=sync)
+            durable.replace_file(disk, path, NEW, is_durable=is_durable)
         renamed = "rename" in disk.calls and disk.failed != "rename"
         assert path.read_bytes() == (NEW if renamed else OLD), disk.calls
         assert [p.name for p in tmp_path.iterdir()] == ["file"], disk.calls
@@ -98,7 +100,7 @@ def test_a_failure_at_any_call_leaves_the_old_file_or_the_new_one(
 
 def test_a_failed_fsync_is_never_retried(tmp_path: Path) -> None:
     """After a failed fsync the page cache lies, and a lost write is acknowledged."""
-    calls = calls_of_a_replacement(tmp_path / "file", sync=True)
+    calls = calls_of_a_replacement(tmp_path / "file", is_durable=True)
     first = calls.index("fsync")
     disk = Interrupted(first)
     with pytest.raises(OSError, match="fsync fails"):
@@ -142,7 +144,7 @@ def test_a_file_reads_back_whatever_its_size(
     """A document of some size is cut short."""
     path = tmp_path_factory.getbasetemp() / "any-size"
     data = os.urandom(size)
-    durable.replace_file(LocalFilesystem(), path, data, sync=False)
+    durable.replace_file(LocalFilesystem(), path, data, is_durable=False)
     assert durable.read_file(LocalFilesystem(), str(path), 400_000) == data
 
 

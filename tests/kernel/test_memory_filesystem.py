@@ -130,7 +130,7 @@ def test_a_new_file_needs_two_fsyncs(
     shared: SharedDirectory, memory: MemoryFilesystem, lost: str, expected: bytes | None
 ) -> None:
     """A test of power cuts passes though the product syncs neither files nor directories."""
-    durable.replace_file(memory, shared.root / "new", b"new", sync=False)
+    durable.replace_file(memory, shared.root / "new", b"new", is_durable=False)
     assert shared.read(shared.root / "new") == b"new"
     CUTS[lost](memory)
     assert shared.read(shared.root / "new") == expected
@@ -170,7 +170,7 @@ def test_a_replacement_that_is_not_synced_gives_the_old_file_back(
     shared: SharedDirectory, memory: MemoryFilesystem
 ) -> None:
     """A test of power cuts does not see that a directory was not synced after its rename."""
-    durable.replace_file(memory, shared.root / "old", b"new", sync=False)
+    durable.replace_file(memory, shared.root / "old", b"new", is_durable=False)
     memory.cut()
     assert shared.read(shared.root / "old") == b"old"
     assert shared.names(shared.root) == ["old"]
@@ -180,8 +180,8 @@ def test_one_name_can_reach_the_disk_before_another_one(
     shared: SharedDirectory, memory: MemoryFilesystem
 ) -> None:
     """A test of power cuts holds only on a disk that keeps the order of names."""
-    durable.replace_file(memory, shared.root / "first", b"1", sync=False)
-    durable.replace_file(memory, shared.root / "second", b"2", sync=False)
+    durable.replace_file(memory, shared.root / "first", b"1", is_durable=False)
+    durable.replace_file(memory, shared.root / "second", b"2", is_durable=False)
     memory.cut(lambda name: name == "second", contents_kept=True)
     assert shared.names(shared.root) == ["old", "second"]
 
@@ -203,7 +203,10 @@ def test_a_directory_that_is_not_synced_is_lost_with_all_that_is_in_it(
     """A test of power cuts does not see that a new directory's own name was not synced."""
     directory = shared.root / "directory"
     memory.make_directory(str(directory))
-    shared.write(directory / "file", b"synced, and its directory too")
+    with durable.opened(memory, memory.open_directory(str(directory))) as opened:
+        name = durable.stage(memory, opened, b"synced", is_durable=True)
+        memory.rename(name, "file", opened)
+        memory.fsync(opened)
     memory.cut()
     assert shared.names(shared.root) == ["old"]
 

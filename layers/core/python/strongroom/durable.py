@@ -21,6 +21,7 @@ from strongroom.layout import TEMPORARY_PREFIX
 
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
+_LEVELS_OF_CONTROL: Final = 2
 _READ_CHUNK_BYTES: Final = 64 * 1024
 # struct flock with 64-bit offsets on Linux: type, whence, start, length, pid (0 for OFD locks).
 _FLOCK: Final = struct.Struct("hhqqi4x")
@@ -164,6 +165,23 @@ class LocalFilesystem:
         os.close(descriptor)
 
 
+class SyncFailedError(OSError):
+    """An fsync failed: what the page cache shows from now on may not be on the disk."""
+
+
+def sync(filesystem: Filesystem, descriptor: int) -> None:
+    """Force a file or a directory to the disk.
+
+    Raises:
+        SyncFailedError: It failed. It must not be tried again: a second one would succeed without
+            having written anything.
+    """
+    try:
+        filesystem.fsync(descriptor)
+    except OSError as error:
+        raise SyncFailedError(error.errno, error.strerror) from error
+
+
 @contextmanager
 def opened(filesystem: Filesystem, descriptor: int) -> Iterator[int]:
     """Close a descriptor at the end."""
@@ -204,7 +222,7 @@ def read_file(
         return read_all(filesystem, descriptor, size_max)
 
 
-def stage(filesystem: Filesystem, directory: int | None, data: bytes, *, sync: bool) -> str:
+def stage(filesystem: Filesystem, directory: int | None, data: bytes, *, is_durable: bool) -> str:
     """Write a temporary file and return its name, to be published by a rename.
 
     Raises:
@@ -217,8 +235,8 @@ def stage(filesystem: Filesystem, directory: int | None, data: bytes, *, sync: b
             view = data
             while view:
                 view = view[filesystem.write(descriptor, view) :]
-            if sync:
-                filesystem.fsync(descriptor)
+            if is_durable:
+                sync(filesystem, descriptor)
     except BaseException:
         discard(filesystem, directory, name)
         raise
@@ -270,27 +288,32 @@ def sweep(filesystem: Filesystem, directory: str, before_s: float) -> list[str]:
     return removed
 
 
-def replace_file(filesystem: Filesystem, path: Path, data: bytes, *, sync: bool = True) -> None:
+def replace_file(
+    filesystem: Filesystem, path: Path, data: bytes, *, is_durable: bool = True
+) -> None:
     """Replace a file, or make it, in one step that a crash cannot halve.
 
     Args:
         filesystem: Where.
         path: The target; its directory is made when it is missing.
         data: The new content.
-        sync: Whether it has to survive a power cut. Only what is rebuilt anyway does without.
+        is_durable: Whether it has to survive a power cut. Only what is rebuilt anyway does without.
 
     Raises:
         OSError: As the kernel says. Before the rename the old file stays.
     """
     with opened(filesystem, open_or_make_directory(filesystem, str(path.parent))) as directory:
-        temporary = stage(filesystem, directory, data, sync=sync)
+        if is_durable:
+            # Whoever made the directory may have died before its own name was durable.
+            sync_parents(filesystem, str(path.parent), _LEVELS_OF_CONTROL)
+        temporary = stage(filesystem, directory, data, is_durable=is_durable)
         try:
             filesystem.rename(temporary, path.name, directory)
         except BaseException:
             discard(filesystem, directory, temporary)
             raise
-        if sync:
-            filesystem.fsync(directory)
+        if is_durable:
+            sync(filesystem, directory)
 
 
 def remove_file(filesystem: Filesystem, path: Path) -> bool:
@@ -298,7 +321,7 @@ def remove_file(filesystem: Filesystem, path: Path) -> bool:
     try:
         with opened(filesystem, filesystem.open_directory(str(path.parent))) as directory:
             filesystem.unlink(path.name, directory)
-            filesystem.fsync(directory)
+            sync(filesystem, directory)
     except FileNotFoundError:
         return False
     return True
@@ -307,7 +330,16 @@ def remove_file(filesystem: Filesystem, path: Path) -> bool:
 def sync_directory(filesystem: Filesystem, path: str) -> None:
     """Make the names in a directory durable; raises OSError."""
     with opened(filesystem, filesystem.open_directory(path)) as descriptor:
-        filesystem.fsync(descriptor)
+        sync(filesystem, descriptor)
+
+
+def sync_parents(filesystem: Filesystem, path: str, levels: int) -> None:
+    """Make a directory's own name durable, and those of the directories above it; raises OSError.
+
+    Another process may have made it a moment ago and not have come to that.
+    """
+    for above in list(Path(path).parents)[:levels]:
+        sync_directory(filesystem, str(above))
 
 
 def open_or_make_directory(filesystem: Filesystem, path: str) -> int:
@@ -319,5 +351,5 @@ def open_or_make_directory(filesystem: Filesystem, path: str) -> int:
         with opened(filesystem, open_or_make_directory(filesystem, parent)) as above:
             with suppress(FileExistsError):
                 filesystem.make_directory(path)
-            filesystem.fsync(above)
+            sync(filesystem, above)
         return filesystem.open_directory(path)

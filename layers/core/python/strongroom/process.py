@@ -49,7 +49,7 @@ def announce(ready_file: str | None, facts: dict[str, Any]) -> None:
     """Tell whoever waits for it, by a file written atomically, that this process can serve."""
     if ready_file:
         data = jsontext.dump(facts)
-        durable.replace_file(durable.LocalFilesystem(), Path(ready_file), data, sync=False)
+        durable.replace_file(durable.LocalFilesystem(), Path(ready_file), data, is_durable=False)
 
 
 def run_until_signal(work: Callable[[], bool], stop: Callable[[], None]) -> bool:
