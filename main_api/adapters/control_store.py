@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
@@ -16,10 +15,11 @@ from strongroom import configuration, controlfile, durable, ids, limits, logs
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.configuration_files import ConfigurationFiles
-from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
+from strongroom.diskerrors import translated
+from strongroom.errors import IntegrityError, InvalidArgumentError, StrongroomError
 from strongroom.finding import Finding
 from strongroom.keyring import Keys, KeySet, Purpose
-from strongroom.layout import RECORD_SUFFIX, TEMPORARY_PREFIX, Layout
+from strongroom.layout import RECORD_SUFFIX, Layout
 
 T = TypeVar("T", ClientRecord, WorkerRecord)
 _CLIENTS: Final = "clients"
@@ -75,12 +75,7 @@ class ControlFiles:
 
     def names(self, kind: Kind) -> list[str]:
         """List a directory."""
-        directory, suffix = {
-            Kind.TEMPLATE: (self._layout.templates(), _CONFIGURATION_SUFFIX),
-            Kind.DATABASE: (self._layout.databases(), _CONFIGURATION_SUFFIX),
-            Kind.CLIENT: (self._layout.records(_CLIENTS), RECORD_SUFFIX),
-        }[kind]
-        return self._names(directory, suffix)
+        return self._names(self._records(kind))
 
     def database(self, name: str) -> Database | None:
         """Return a database's configuration."""
@@ -125,13 +120,7 @@ class ControlFiles:
 
     def inspect(self, *, repair: bool) -> list[Finding]:
         """Read every record."""
-        layout = self._layout
-        kinds = [
-            Records(layout.templates(), _CONFIGURATION_SUFFIX, ids.schema_id, self.template),
-            Records(layout.databases(), _CONFIGURATION_SUFFIX, ids.database_name, self._bound),
-            Records(layout.records(_CLIENTS), RECORD_SUFFIX, ids.client_id, self.client),
-            Records(layout.records(_WORKERS), RECORD_SUFFIX, ids.worker_id, self.worker),
-        ]
+        layout, kinds = self._layout, [*map(self._records, Kind), self._registry()]
         before_s = self._clock.wall_ms() / 1000 - limits.TEMPORARY_FILE_SECONDS_MAX
         with _disk():
             return list(
@@ -139,6 +128,23 @@ class ControlFiles:
                     self._filesystem, layout, kinds, left_before_s=before_s, repair=repair
                 )
             )
+
+    def _records(self, kind: Kind) -> Records:
+        layout = self._layout
+        return {
+            Kind.TEMPLATE: Records(
+                layout.templates(), _CONFIGURATION_SUFFIX, ids.schema_id, self.template
+            ),
+            Kind.DATABASE: Records(
+                layout.databases(), _CONFIGURATION_SUFFIX, ids.database_name, self._bound
+            ),
+            Kind.CLIENT: Records(
+                layout.records(_CLIENTS), RECORD_SUFFIX, ids.client_id, self.client
+            ),
+        }[kind]
+
+    def _registry(self) -> Records:
+        return Records(self._layout.records(_WORKERS), RECORD_SUFFIX, ids.worker_id, self.worker)
 
     def _bound(self, name: str) -> None:
         """Read a database; its template has to be there."""
@@ -148,8 +154,8 @@ class ControlFiles:
 
     def workers(self) -> list[WorkerRecord]:
         """Return every record that can be read."""
-        ids = self._names(self._layout.records(_WORKERS), RECORD_SUFFIX)
-        return [record for record in map(self._readable_worker, ids) if record is not None]
+        found = map(self._readable_worker, self._names(self._registry()))
+        return [record for record in found if record is not None]
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
         """Return a worker's record."""
@@ -164,17 +170,15 @@ class ControlFiles:
         with _disk():
             durable.remove_file(self._filesystem, self._layout.record(_WORKERS, worker_id))
 
-    def _names(self, directory: Path, suffix: str) -> list[str]:
+    def _names(self, kind: Records) -> list[str]:
+        """Return the names of records; what has another form of name is none of ours."""
         try:
             with _disk():
-                names = self._filesystem.list_directory(str(directory))
+                names = self._filesystem.list_directory(str(kind.directory))
         except FileNotFoundError:
             return []
-        return sorted(
-            name.removesuffix(suffix)
-            for name in names
-            if name.endswith(suffix) and not name.startswith(TEMPORARY_PREFIX)
-        )
+        stems = (n.removesuffix(kind.suffix) for n in names if n.endswith(kind.suffix))
+        return sorted(stem for stem in stems if _is_well_formed(kind, stem))
 
     def _readable_worker(self, worker_id: str) -> WorkerRecord | None:
         try:
@@ -213,4 +217,11 @@ def _disk() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UnavailableError("the storage does not answer", retry_after_s=1) from error
+        raise translated(error) from error
+
+
+def _is_well_formed(kind: Records, name: str) -> bool:
+    try:
+        return bool(kind.well_formed(name))
+    except InvalidArgumentError:
+        return False

@@ -37,13 +37,20 @@ class Caller:
 
     Attributes:
         client_id: Its id.
+        incarnation: Which client of this id.
         grants: What it may do.
         scope: The actions that its token is narrowed to.
     """
 
     client_id: str
+    incarnation: str
     grants: tuple[Grant, ...]
     scope: frozenset[str]
+
+    @property
+    def unique_id(self) -> str:
+        """What no other client ever has, of the same id neither."""
+        return f"{self.client_id}@{self.incarnation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,7 @@ class Access:
             subject=client.client_id,
             scope=wanted,
             lifetime_s=limits.ACCESS_TOKEN_SECONDS,
+            incarnation=client.incarnation,
         )
         return IssuedToken(token, limits.ACCESS_TOKEN_SECONDS, wanted)
 
@@ -108,9 +116,9 @@ class Access:
             raise UnauthenticatedError("the Authorization header is not a Bearer token")
         claims = self._verify(authorization[len(_SCHEME) :].strip())
         client = self._client(claims.subject)
-        if client is None:
+        if client is None or client.incarnation != claims.incarnation:
             raise UnauthenticatedError("the token's client does not exist any more")
-        return Caller(client.client_id, client.grants, claims.scope)
+        return Caller(client.client_id, client.incarnation, client.grants, claims.scope)
 
     def authorize(self, caller: Caller, database: str, keys: list[str], action: Action) -> None:
         """Let pass what the caller's grants and its token's scope name, for every key.

@@ -201,8 +201,6 @@ class Administration:
         for name in self._store.names(kind):
             if name <= after:
                 continue
-            if len(page) == limit:
-                return Listing(tuple(page), last, damaged)
             try:
                 record = read(name)
             except IntegrityError:
@@ -210,7 +208,7 @@ class Administration:
                 continue
             if record is not None:
                 left_bytes -= len(msgspec.json.encode(record))
-                if page and left_bytes < 0:
+                if len(page) == limit or (page and left_bytes < 0):
                     return Listing(tuple(page), last, damaged)
                 page.append(record)
                 last = name

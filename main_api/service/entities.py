@@ -108,7 +108,7 @@ class Entities:
         if prefix:
             ids.entity_key(prefix)
         database = self._database(database_name)
-        request = PageRequest(prefix, allowed, filter_, select, limit, cursor, caller.client_id)
+        request = PageRequest(prefix, allowed, filter_, select, limit, cursor, caller.unique_id)
         return self._dispatcher.read(
             database_name,
             "",
@@ -308,7 +308,7 @@ def _request_id(caller: Caller, idempotency_key: str) -> str:
     With an id, a second attempt on another worker cannot apply a write twice.
     """
     if idempotency_key:
-        return f"{caller.client_id}/{ids.idempotency_key(idempotency_key)}"
+        return f"{caller.unique_id}/{ids.idempotency_key(idempotency_key)}"
     return f"/{ids.new_id()}"
 
 

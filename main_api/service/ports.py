@@ -25,6 +25,8 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
         secret_key_id: Which key that is.
         grants: What it may do.
         created_at: RFC 3339.
+        incarnation: Random, new each time that a client of this id is made: a token, a cursor and
+            an idempotency key of an earlier one are not this one's.
     """
 
     client_id: str
@@ -32,6 +34,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     secret_key_id: str
     grants: tuple[Grant, ...]
     created_at: str
+    incarnation: str
 
 
 class KeyProvider(Protocol):

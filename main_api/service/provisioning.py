@@ -8,8 +8,8 @@ from main_api.domain.grants import ALL_ACTIONS, Grant
 from main_api.service.access import Access
 from main_api.service.ports import ClientRecord, ControlStore, KeyProvider, KeyringStore, Kind
 from strongroom import ids, keyring, limits
-from strongroom.clock import Clock, rfc3339
-from strongroom.configuration import Database, Template
+from strongroom.clock import Clock, from_rfc3339, rfc3339
+from strongroom.configuration import Database, Retired, Template
 from strongroom.crypto import aead
 from strongroom.errors import ConflictError, NotFoundError
 
@@ -132,16 +132,24 @@ class Provisioning:
 
         Raises:
             NotFoundError: There is none.
+            ConflictError: It was deleted and made anew too often lately.
         """
         with self._store.exclusive():
             current = self._store.database(ids.database_name(name))
             if current is None:
                 raise NotFoundError(f"no such database: {name}")
-            retired = (*current.retired, current.incarnation)[-limits.INCARNATIONS_RETIRED_MAX :]
-            deleted = msgspec.structs.replace(
-                current, deleted_at=rfc3339(self._clock.wall_ms()), retired=retired
+            now_ms = self._clock.wall_ms()
+            retired = _not_long_gone(current.retired, now_ms)
+            if len(retired) >= limits.INCARNATIONS_RETIRED_MAX:
+                raise ConflictError(
+                    f"{name} was deleted {len(retired)} times lately, and not all of their files"
+                    " may be gone yet; use another name"
+                )
+            now = rfc3339(now_ms)
+            retired = (*retired, Retired(current.incarnation, now))
+            self._store.put_database(
+                msgspec.structs.replace(current, deleted_at=now, retired=retired)
             )
-            self._store.put_database(deleted)
 
     def put_administrator(self, client_id: str) -> str:
         """Make a client with all actions on every database; raises as `make_client`."""
@@ -150,9 +158,11 @@ class Provisioning:
 
     def make_client(self, client_id: str, grants: tuple[Grant, ...]) -> tuple[ClientRecord, str]:
         """Make a client, or give one new grants and a new secret; the secret is shown once."""
-        ids.client_id(client_id)
         with self._store.exclusive():
-            return self._new_client(client_id, grants)
+            known = self._store.client(ids.client_id(client_id))
+            return self._new_client(
+                client_id, grants, known.incarnation if known else ids.new_id(64)
+            )
 
     def put_client(
         self, client_id: str, grants: tuple[Grant, ...]
@@ -161,7 +171,7 @@ class Provisioning:
         with self._store.exclusive():
             client = self._store.client(ids.client_id(client_id))
             if client is None:
-                return self._new_client(client_id, grants)
+                return self._new_client(client_id, grants, ids.new_id(64))
             changed = msgspec.structs.replace(client, grants=grants)
             self._store.put_client(changed)
             return changed, None
@@ -188,7 +198,9 @@ class Provisioning:
             schema=msgspec.Raw(schema),
         )
 
-    def _new_client(self, client_id: str, grants: tuple[Grant, ...]) -> tuple[ClientRecord, str]:
+    def _new_client(
+        self, client_id: str, grants: tuple[Grant, ...], incarnation: str
+    ) -> tuple[ClientRecord, str]:
         secret = secrets.token_urlsafe(_SECRET_BYTES)
         secret_mac, key_id = self._access.secret_mac(client_id, secret)
         client = ClientRecord(
@@ -197,9 +209,16 @@ class Provisioning:
             secret_key_id=key_id,
             grants=grants,
             created_at=rfc3339(self._clock.wall_ms()),
+            incarnation=incarnation,
         )
         self._store.put_client(client)
         return client, secret
+
+
+def _not_long_gone(retired: tuple[Retired, ...], now_ms: int) -> tuple[Retired, ...]:
+    """Return the incarnations of which files may still lie there."""
+    kept_ms = limits.INCARNATION_RETIRED_SECONDS * 1000
+    return tuple(one for one in retired if now_ms - from_rfc3339(one.deleted_at) < kept_ms)
 
 
 def _admit(schema: bytes) -> None:

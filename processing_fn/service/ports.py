@@ -154,7 +154,11 @@ class EntityStorage(Protocol):
         ...
 
     def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes | None]]:
-        """Return (file-id, sidecar's bytes, None for none) of a shard. Raises UnavailableError."""
+        """Return (file-id, sidecar) of a shard, None for a sidecar that cannot be read.
+
+        Raises:
+            UnavailableError: The disk refuses.
+        """
         ...
 
     def exclusive(

@@ -6,6 +6,7 @@ from processing_fn.service.ports import CachedEntity, EntityCache, EntityStorage
 from processing_fn.service.session import Session
 from strongroom import blob, limits
 from strongroom.clock import Clock, from_rfc3339
+from strongroom.configuration import Retired
 from strongroom.errors import IntegrityError
 
 
@@ -44,7 +45,7 @@ class Reader:
             entry = self._join_or_load(place, entity_key)
         return entry if entry is not None and not self._has_expired(entry) else None
 
-    def scan(self, place: Place, retired: tuple[str, ...]) -> CachedEntity | None:
+    def scan(self, place: Place, retired: tuple[Retired, ...]) -> CachedEntity | None:
         """As `read`, for one of many whose key is not known: what it loads is not kept.
 
         Args:
@@ -67,7 +68,7 @@ class Reader:
         parsed: blob.Parsed,
         place: Place,
         entity_key: str | None,
-        retired: tuple[str, ...] = (),
+        retired: tuple[Retired, ...] = (),
     ) -> blob.Body:
         """Decrypt a blob, and check that it holds the entity that belongs there.
 
@@ -85,7 +86,7 @@ class Reader:
 
         # That it opened under the file-id of its name proves the entity, not the directory.
         if not belongs(place.incarnation) or entity_key not in {None, body.entity_key}:
-            if any(map(belongs, retired)):
+            if any(belongs(one.incarnation) for one in retired):
                 raise RetiredError("it is of a deleted incarnation of its database")
             raise MisplacedError("the file holds another entity")
         return body

@@ -4,18 +4,19 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
+from cachetools import LRUCache
+
 from processing_fn.domain.entity import has_expired
 from processing_fn.service.bindings import Bindings
 from processing_fn.service.ports import EntityStorage, Place
 from processing_fn.service.session import Session
 from processing_fn.service.writing import Committer
-from strongroom import blob
+from strongroom import blob, limits
 from strongroom.clock import Clock, from_rfc3339
-from strongroom.configuration import Database
+from strongroom.configuration import Database, Retired
 from strongroom.errors import IntegrityError
 
 _STRAGGLERS_MS: Final = 60_000
-"""How long after a database was made anew a write into its predecessor may still have ended."""
 
 
 class Upkeep:
@@ -35,6 +36,9 @@ class Upkeep:
         self._bindings = bindings
         self._committer = committer
         self._clock = clock
+        self._clean: LRUCache[tuple[str, int], tuple[Retired, ...]] = LRUCache(
+            limits.SHARDS_REMEMBERED
+        )
 
     def databases(self) -> list[str]:
         """Return the databases that have files."""
@@ -67,10 +71,21 @@ class Upkeep:
         # In a deleted database no incarnation is the one in force.
         incarnation = "" if database.deleted_at else database.incarnation
         place = Place(database.name, incarnation, b"")
+        looks_inside = self._clean.get((database_name, shard), ()) != database.retired
         for file_id, sidecar in self._storage.sidecars(database_name, shard):
             # Whoever reads a damaged file is told; here the others go on.
             with suppress(IntegrityError):
-                self._visit(database, replace(place, file_id=file_id), sidecar)
+                at = replace(place, file_id=file_id)
+                if looks_inside and self._committer.remove_retired(database, at):
+                    continue
+                self._purge(database, at, sidecar)
+        if all(self._has_settled(one) for one in database.retired):
+            self._clean[(database_name, shard)] = database.retired
+
+    def _has_settled(self, retired: Retired) -> bool:
+        """Tell whether no write into a deleted incarnation can be under way any more."""
+        since_ms = abs(self._clock.wall_ms() - from_rfc3339(retired.deleted_at))
+        return since_ms > _STRAGGLERS_MS
 
     def rewrap(self, place: Place) -> bool:
         """Put a file under the active key; tell whether it was under another one.
@@ -81,21 +96,11 @@ class Upkeep:
         self._session.lease.require()
         return self._committer.rewrap(place)
 
-    def _visit(self, database: Database, place: Place, sidecar: bytes | None) -> None:
-        if _may_be_retired(database, sidecar) and self._committer.remove_retired(database, place):
+    def _purge(self, database: Database, place: Place, sidecar: bytes | None) -> None:
+        """Purge an entity whose sidecar says, as a hint, that its time is over; or says nothing."""
+        if database.deleted_at:
             return
         expiry = blob.sidecar_expiry(sidecar) if sidecar is not None else None
-        if (
-            expiry is not None
-            and not database.deleted_at
-            and has_expired(expiry, self._clock.wall_ms())
-        ):
+        is_over = expiry is not None and has_expired(expiry, self._clock.wall_ms())
+        if is_over or sidecar is None:
             self._committer.purge(database, place)
-
-
-def _may_be_retired(database: Database, sidecar: bytes | None) -> bool:
-    """Tell whether a file is worth the look inside; its sidecar is a hint and no proof."""
-    if database.deleted_at or not database.retired:
-        return bool(database.retired)
-    written_ms = None if sidecar is None else blob.sidecar_written_ms(sidecar)
-    return written_ms is None or written_ms < from_rfc3339(database.created_at) + _STRAGGLERS_MS

@@ -14,10 +14,11 @@ from processing_fn.storage.transaction import (
     BLOB_BYTES_MAX,
     FileTransaction,
     Parts,
-    translated,
 )
 from strongroom import blob, durable, limits
 from strongroom.clock import Clock
+from strongroom.diskerrors import translated
+from strongroom.errors import IntegrityError
 from strongroom.layout import (
     BLOB_SUFFIX,
     SIDECAR_SUFFIX,
@@ -159,7 +160,8 @@ class EntityFiles:
         directory = self._layout.shard(database, bytes([shard]))
         for file_id in sorted(_file_ids(self._names(directory), shard)):
             path = f"{directory}/{sidecar_name(file_id)}"
-            with self._parts.disk():
+            raw: bytes | None = None
+            with suppress(IntegrityError), self._parts.disk():
                 raw = durable.read_file(self._filesystem, path, limits.SIDECAR_BYTES_MAX)
             yield file_id, raw
 

@@ -5,7 +5,6 @@ the blob (the commit point), fsync of the directory, rename of the sidecar. So a
 sidecar behind its blob, never ahead of it.
 """
 
-import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,17 +13,16 @@ from typing import Final
 from processing_fn.service.ports import Overlap
 from strongroom import blob, durable, limits
 from strongroom.clock import Clock
+from strongroom.diskerrors import translated
 from strongroom.errors import (
     BusyError,
     IntegrityError,
     OutcomeUnknownError,
-    StrongroomError,
     UnavailableError,
 )
 from strongroom.layout import blob_name, sidecar_name
 
 BLOB_BYTES_MAX: Final = limits.MESSAGE_BYTES_MAX + limits.HEADER_BYTES_MAX
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +53,6 @@ class Parts:
             if isinstance(error, durable.SyncFailedError):
                 self.out_of_service()
             raise translated(error) from error
-
-
-def translated(error: OSError) -> StrongroomError:
-    """Return what clients are told of an error of the kernel's."""
-    if error.errno in _FULL:
-        return UnavailableError("the storage is full", retry_after_s=30)
-    if error.errno in {errno.EFBIG, errno.ELOOP, errno.EISDIR, errno.EAGAIN}:
-        return IntegrityError("a stored file is not one of ours")
-    return UnavailableError("the storage does not answer", retry_after_s=1)
 
 
 class FileTransaction:

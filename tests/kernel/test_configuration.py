@@ -213,5 +213,5 @@ def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
     put(layout, DATABASE)
     elsewhere = layout.database("both").rename(tmp_path / "elsewhere.json")
     layout.database("both").symlink_to(elsewhere)
-    with pytest.raises(UnavailableError):
+    with pytest.raises(IntegrityError):
         ConfigurationFiles(durable.LocalFilesystem(), layout, KEYS).database("both")

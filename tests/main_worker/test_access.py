@@ -267,3 +267,26 @@ def test_a_token_of_another_deployment_is_refused(rig: MainRig) -> None:
     bearer = other.bearer(other.add_client("ada"))
     with pytest.raises(UnauthenticatedError):
         rig.access.authenticate(bearer)
+
+
+def test_a_client_that_is_made_anew_is_another_one() -> None:
+    """Whoever was removed comes back with an old token when their id is given to somebody else."""
+    rig = MainRig()
+    old = rig.bearer(rig.add_client("ada", grant("one", READ)))
+    rig.access.authenticate(old)
+    rig.provisioning.delete_client("ada")
+    new = rig.bearer(rig.add_client("ada", grant("*", READ)))
+    rig.clock.advance(limits.CLIENT_RECORD_CACHE_SECONDS)
+    with pytest.raises(UnauthenticatedError):
+        rig.access.authenticate(old)
+    assert rig.access.authenticate(new).grants == (grant("*", READ),)
+
+
+def test_a_change_of_grants_leaves_tokens_as_they_are() -> None:
+    """Every change of a client's grants logs it out."""
+    rig = MainRig()
+    token = rig.bearer(rig.add_client("ada", grant("one", READ)))
+    before = rig.access.authenticate(token).unique_id
+    rig.provisioning.put_client("ada", (grant("two", READ),))
+    rig.clock.advance(limits.CLIENT_RECORD_CACHE_SECONDS)
+    assert rig.access.authenticate(token).unique_id == before

@@ -30,13 +30,15 @@ ON_EVERYTHING: dict[str, Use] = {
     "clients": lambda rig, who, _: rig.administration.clients(who, 10, ""),
     "delete_client": lambda rig, who, name: rig.administration.delete_client(who, name),
     "workers": lambda rig, who, _: rig.administration.workers(who),
+    "try_template": lambda rig, who, name: rig.inspection.try_template(who, name, b"{}", ""),
+    "verify": lambda rig, who, _: rig.inspection.verify(who, "", repair=False),
 }
 ON_A_DATABASE: dict[str, Use] = {
     "put_database": lambda rig, who, name: rig.administration.put_database(who, name, "there", 5),
     "database": lambda rig, who, name: rig.administration.database(who, name),
     "delete_database": lambda rig, who, name: rig.administration.delete_database(who, name),
 }
-WITHOUT_A_NAME = {"workers", "templates", "clients"}
+WITHOUT_A_NAME = {"workers", "templates", "clients", "verify"}
 
 
 @pytest.fixture
@@ -164,18 +166,20 @@ def test_a_deleted_database_is_gone_and_may_come_back_as_another(rig: MainRig) -
     second, is_new = rig.administration.put_database(root, "there", "there", None)
     assert is_new
     assert second.incarnation != first.incarnation
-    assert second.retired == (first.incarnation,)
+    assert [one.incarnation for one in second.retired] == [first.incarnation]
 
 
 def test_the_deleted_incarnations_that_are_kept_are_bounded(rig: MainRig) -> None:
-    """A database's configuration grows with every deletion, until it cannot be read any more."""
-    for _ in range(limits.INCARNATIONS_RETIRED_MAX + 1):
+    """A configuration grows with every deletion, or forgets what still has to be removed."""
+    for _ in range(limits.INCARNATIONS_RETIRED_MAX):
         rig.provisioning.delete_database("there")
         made, _ = rig.provisioning.put_database("there", "there")
+    with pytest.raises(ConflictError, match="another name"):
+        rig.provisioning.delete_database("there")
     assert len(made.retired) == limits.INCARNATIONS_RETIRED_MAX
-    last = made.incarnation
+    rig.clock.advance(limits.INCARNATION_RETIRED_SECONDS)
     rig.provisioning.delete_database("there")
-    assert rig.memory.databases["there"].retired[-1] == last
+    assert [one.incarnation for one in rig.memory.databases["there"].retired] == [made.incarnation]
 
 
 def test_a_deletion_takes_the_right_to_delete(rig: MainRig) -> None:

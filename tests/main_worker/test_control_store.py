@@ -38,6 +38,7 @@ CLIENT = ClientRecord(
     secret_key_id="0123456789abcdef",
     grants=(grant("chat*", Action.READ, Action.WRITE, key_prefix="grüße/"), grant("*")),
     created_at=AT,
+    incarnation="0123456789abcdef",
 )
 TEMPLATE = Template(
     schema_id="chat.v1",

@@ -148,7 +148,7 @@ def test_a_page_is_of_what_is_granted(rig: MainRig, admin: Caller, database: str
     )
     assert [f.key for f in rig.entities.page(mine, "chatdb").entities] == ["mine/1", "ours/1"]
     assert rig.entities.page(mine, "chatdb", prefix="theirs/").entities == ()
-    assert rig.workers.pages[-1].scope == mine.client_id
+    assert rig.workers.pages[-1].scope == mine.unique_id
     calls_before, reads_before = len(rig.workers.calls), rig.memory.reads["database"]
     for caller in (
         rig.caller(grant("*", WRITE, DELETE, ADMIN), client_id="by-action"),

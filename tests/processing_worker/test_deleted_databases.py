@@ -1,5 +1,6 @@
 """A deleted database: nothing of it opens again, and its files go, and only its files."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from processing_fn.service.scanning import Query
 from strongroom.errors import IntegrityError, NotFoundError, StaleBindingError, StrongroomError
 from tests.support.clocks import ManualClock
 from tests.support.engines import Rig, Worker
+from tests.support.filesystems import CountingFilesystem
 from tests.support.kills import killed_at
 
 FIRST, SECOND = "00" * 16, "11" * 16
@@ -90,6 +92,60 @@ def test_only_files_of_the_earlier_incarnation_go(rig: Rig) -> None:
     _keep_house(worker)
     assert set(_stored(rig)) == kept
     assert [worker.get(key) for key in KEYS[:2]] == [(1, b'{"n": 2}')] * 2
+
+
+def test_a_clock_that_was_set_back_keeps_no_files(rig: Rig) -> None:
+    """Files that seem to be from after the database was made anew stay for ever."""
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    worker = _filled(rig)
+    clock.now_wall_ms -= 300_000
+    rig.binding = rig.put_database("people", SECOND, retired=(FIRST,))
+    _keep_house(worker)
+    assert _stored(rig) == []
+
+
+@pytest.mark.parametrize("which", ["a long sidecar", "a link for a sidecar", "a link for a blob"])
+def test_an_odd_file_does_not_end_the_upkeep_of_its_shard(rig: Rig, which: str) -> None:
+    """One odd file keeps all others of a deleted database on the disk."""
+    worker = rig.worker()
+    shard = worker.files("a")[0].parent
+    found = (f"k{number}" for number in itertools.count())
+    others = list(itertools.islice((k for k in found if worker.files(k)[0].parent == shard), 4))
+    for key in ("a", *others):
+        worker.put(key, b"{}")
+    blob, sidecar = worker.files("a")
+    if which == "a long sidecar":
+        sidecar.write_bytes(b"x" * 40_000)
+    else:
+        odd = sidecar if which == "a link for a sidecar" else blob
+        odd.unlink()
+        odd.symlink_to("/etc/passwd")
+    rig.put_database("people", FIRST, retired=(FIRST,), deleted=True)
+    _keep_house(worker)
+    assert set(_stored(rig)) <= {blob, sidecar}
+    assert Path("/etc/passwd").exists()
+
+
+def test_a_shard_is_looked_through_once(rig: Rig) -> None:
+    """A database that was deleted once is decrypted from end to end every hour."""
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+    _filled(rig)
+    rig.binding = rig.put_database("people", SECOND, retired=(FIRST,))
+    disk = CountingFilesystem()
+    worker = rig.worker("counted", filesystem=disk)
+    for key in KEYS:
+        worker.put(key, b"{}")
+    counts = []
+    for pause_s in (1, 3600, 3600):
+        clock.advance(pause_s)
+        worker.lease.extend(clock.boot_s() + 10)
+        disk.calls.clear()
+        _keep_house(worker)
+        counts.append(disk.calls.count("try_lock"))
+    assert counts[0] > len(KEYS)
+    assert counts[1:] == [len(KEYS), 0]
 
 
 def test_without_the_proof_of_a_deletion_nothing_goes(rig: Rig) -> None:

@@ -176,7 +176,7 @@ def an_unreadable_configuration(worker: Worker) -> list[Told]:
     path = worker.rig.layout.database("people")
     path.unlink()
     path.mkdir()
-    return [("files/people", UNJUDGED, "the configuration of its database cannot be read")]
+    return unclaimed(worker)
 
 
 def strangers(worker: Worker) -> list[Told]:

@@ -17,7 +17,7 @@ from processing_fn.storage.locks import EntityLocks
 from processing_fn.storage.overlap import InTurn
 from strongroom import configuration, durable, keyring
 from strongroom.clock import Clock, rfc3339
-from strongroom.configuration import Database, Template
+from strongroom.configuration import Database, Retired, Template
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.entity import UNCONDITIONAL, Condition
 from strongroom.keyring import WORKER_PURPOSES, Keyring, KeySet, Purpose
@@ -80,7 +80,7 @@ class Rig:
             ttl_seconds=ttl_seconds,
             version_floor=floor,
             deleted_at=now if deleted else None,
-            retired=retired,
+            retired=tuple(Retired(one, now) for one in retired),
         )
         self._write(self.layout.database(name), configuration.encode(database, self._macs()))
         return Binding(name, incarnation, "person.v1")

@@ -276,18 +276,9 @@ def sidecar_expiry(raw: bytes) -> str | None:
         return None
 
 
-def sidecar_written_ms(raw: bytes) -> int | None:
-    """Return when a sidecar says that its entity was written, None where it cannot; a hint too."""
-    try:
-        return from_rfc3339(msgspec.json.decode(raw, type=_SidecarVersion).updated_at)
-    except (msgspec.MsgspecError, ValueError):
-        return None
-
-
 class _SidecarVersion(msgspec.Struct, frozen=True):
     version: int
     expires_at: str | None = None
-    updated_at: str = ""
 
 
 def recent(requests: Iterable[RequestRecord], now_ms: int) -> list[RequestRecord]:

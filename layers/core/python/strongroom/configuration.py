@@ -53,6 +53,13 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deleted_at: str | None = None
 
 
+class Retired(msgspec.Struct, frozen=True, array_like=True):
+    """An incarnation that was deleted, and when (RFC 3339)."""
+
+    incarnation: str
+    deleted_at: str
+
+
 class Database(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The configuration of a database.
 
@@ -76,7 +83,7 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version_floor: int = 0
     ttl_seconds: int | None = None
     deleted_at: str | None = None
-    retired: tuple[str, ...] = ()
+    retired: tuple[Retired, ...] = ()
 
 
 class _Mac(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from strongroom import configuration, durable, limits
 from strongroom.configuration import Database, MacKeys, Template
-from strongroom.errors import UnavailableError
+from strongroom.diskerrors import translated
 from strongroom.layout import Layout
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ class _Decoded(Generic[T]):
         try:
             raw = durable.read_file(self._filesystem, str(path), limits.CONFIG_FILE_BYTES_MAX)
         except OSError as error:
-            raise UnavailableError("the storage does not answer", retry_after_s=1) from error
+            raise translated(error) from error
         if raw is None:
             return None
         with self._lock:

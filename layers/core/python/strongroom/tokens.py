@@ -19,6 +19,7 @@ CLIENT_AUDIENCE: Final = "strongroom:client"
 WORKER_AUDIENCE: Final = "strongroom:worker"
 _ALGORITHM: Final = "EdDSA"
 _TYPE: Final = "at+jwt"
+_INCARNATION: Final = "strongroom_incarnation"
 _REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti"]
 
 
@@ -31,12 +32,14 @@ class Claims:
         scope: Actions that a client's token is narrowed to; for a worker, its subscription.
         expires_at_s: Seconds since 1970.
         token_id: The `jti`.
+        incarnation: Which client of this id; empty for a worker.
     """
 
     subject: str
     scope: frozenset[str]
     expires_at_s: int
     token_id: str
+    incarnation: str = ""
 
 
 def issue(
@@ -47,8 +50,9 @@ def issue(
     subject: str,
     scope: frozenset[str],
     lifetime_s: int,
+    incarnation: str = "",
 ) -> str:
-    """Return a signed token."""
+    """Return a signed token; arguments as in `Claims`."""
     key = keyring.active(Purpose.TOKEN_SIGNING)
     now_s = clock.wall_ms() // 1000
     claims = {
@@ -61,6 +65,8 @@ def issue(
         "exp": now_s + lifetime_s,
         "jti": ids.new_id(),
     }
+    if incarnation:
+        claims[_INCARNATION] = incarnation
     headers = {"kid": key.key_id, "typ": _TYPE}
     private_key = Ed25519PrivateKey.from_private_bytes(key.material)
     return jwt.encode(claims, private_key, algorithm=_ALGORITHM, headers=headers)
@@ -98,6 +104,7 @@ def verify(keyring: Keys, clock: Clock, token: str, *, audience: str) -> Claims:
             scope=frozenset(str(claims.get("scope", "")).split()),
             expires_at_s=int(claims["exp"]),
             token_id=str(claims["jti"]),
+            incarnation=str(claims.get(_INCARNATION, "")),
         )
         not_before_s = int(claims["nbf"])
     except (jwt.PyJWTError, UnavailableError, ValueError, TypeError) as error:
