@@ -13,6 +13,7 @@ from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
+from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
 from main_api.service.provisioning import Provisioning
 from main_api.service.subscriptions import Subscriptions
@@ -33,6 +34,8 @@ class Main:
     provisioning: Provisioning
     administration: Administration
     inspection: Inspection
+    keyring: LiveKeyring
+    keys: Keys
     dispatcher: Dispatcher
     workers: GrpcWorkers
 
@@ -68,6 +71,8 @@ def build(configured: Settings) -> Main:
             clock=clock,
             check_keyring=keyring.check,
         ),
+        keyring=keyring,
+        keys=Keys(access, keyring, clock),
         dispatcher=dispatcher,
         workers=workers,
     )

@@ -14,6 +14,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         subscription_id: Which subscription registered it; a later one supersedes it.
         registered_at: RFC 3339.
         lease_until_ms: Wall time, milliseconds since 1970; it is gone from then on.
+        key_id: The data key that it has confirmed: it writes under no other one.
     """
 
     worker_id: str
@@ -21,6 +22,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     subscription_id: str
     registered_at: str
     lease_until_ms: int
+    key_id: str = ""
 
     def is_live(self, now_ms: int) -> bool:
         """Tell whether the lease still runs."""

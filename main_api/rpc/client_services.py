@@ -6,7 +6,7 @@ pool: the use cases block, and asyncio is left to what is held open for long.
 """
 
 from collections.abc import Callable, Collection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 
@@ -36,7 +36,9 @@ def serve(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
     return status.abort(context, failure)
 
 
-def authorization(context: grpc.ServicerContext) -> str | None:
+def authorization(
+    context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any],
+) -> str | None:
     """Return the `authorization` of a call's metadata."""
     for key, value in context.invocation_metadata() or ():
         if key == "authorization":

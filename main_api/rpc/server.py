@@ -4,6 +4,7 @@ They are apart because they prove identity in different ways: clients by a token
 by a certificate. So no service of the one can be reached through the port of the other.
 """
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from main_api.bootstrap import Main
 from main_api.rpc.client_services import AuthService, EntityService
+from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.subscription_service import SubscriptionService
 from main_api.settings import RpcSettings
 from strongroom import limits
@@ -35,11 +37,13 @@ class RunningServers:
 
     clients: grpc.aio.Server
     subscriptions: grpc.aio.Server
+    following: asyncio.Task[None]
     client_port: int
     subscription_port: int
 
     async def stop(self) -> None:
         """Finish what is running, within five seconds."""
+        self.following.cancel()
         await self.clients.stop(_DRAIN_S)
         await self.subscriptions.stop(_DRAIN_S)
 
@@ -62,8 +66,9 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     ]
     reflection.enable_server_reflection(names, clients)
     subscriptions = _server(limits.SUBSCRIPTION_THREADS, "subscription")
+    events = KeyringEvents(main.keyring)
     subscription_pb2_grpc.add_SubscriptionServiceServicer_to_server(
-        SubscriptionService(main), subscriptions
+        SubscriptionService(main, events), subscriptions
     )
     client_port = _bind(
         clients, configured.client_listen, tls.server_credentials(configured.server_identity)
@@ -73,7 +78,8 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     )
     await clients.start()
     await subscriptions.start()
-    return RunningServers(clients, subscriptions, client_port, subscription_port)
+    following = asyncio.create_task(events.run())
+    return RunningServers(clients, subscriptions, following, client_port, subscription_port)
 
 
 def _server(threads: int, name: str) -> grpc.aio.Server:

@@ -1,12 +1,17 @@
 """SubscriptionService: what Processing Workers call, over mutual TLS."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
 import grpc
 
 from main_api.bootstrap import Main
 from main_api.rpc.client_services import authorization, serve
-from main_api.service.subscriptions import Lease
-from strongroom.errors import UnauthenticatedError
-from strongroom.rpc import tls
+from main_api.rpc.keyring_events import KeyringEvents
+from main_api.service.subscriptions import Lease, SealedKey
+from strongroom.errors import StrongroomError, UnauthenticatedError
+from strongroom.rpc import status, tls
 from strongroom_pb.v1 import subscription_pb2 as pb
 from strongroom_pb.v1 import subscription_pb2_grpc
 
@@ -16,9 +21,10 @@ _SCHEME = "Bearer "
 class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
     """Translates; whom the certificate names is passed on with every request."""
 
-    def __init__(self, main: Main) -> None:
-        """Take the use cases."""
+    def __init__(self, main: Main, events: KeyringEvents) -> None:
+        """Take the use cases, and what tells of a changed keyring."""
         self._subscriptions = main.subscriptions
+        self._events = events
 
     def Subscribe(  # noqa: N802 - named by gRPC
         self, request: pb.SubscribeRequest, context: grpc.ServicerContext
@@ -35,16 +41,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
                 key_id=grant.key_id,
                 lease_seconds=grant.lease_s,
                 wall_ms=grant.wall_ms,
-                keys=[
-                    pb.SealedKey(
-                        key_id=key.key_id,
-                        purpose=key.purpose,
-                        active=key.active,
-                        created_at=key.created_at,
-                        sealed=key.sealed,
-                    )
-                    for key in grant.keys
-                ],
+                keys=map(_sealed, grant.keys),
             )
 
         return serve(context, work)
@@ -69,9 +66,39 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
         return serve(
             context,
             lambda: _lease(
-                self._subscriptions.renew(_proven(context), request.worker_id, _token(context))
+                self._subscriptions.renew(
+                    _proven(context), request.worker_id, _token(context), request.key_id
+                )
             ),
         )
+
+    async def Watch(  # noqa: N802 - named by gRPC
+        self,
+        request: pb.WatchRequest,
+        context: grpc.aio.ServicerContext[pb.WatchRequest, pb.KeyringChanged],
+    ) -> AsyncIterator[pb.KeyringChanged]:
+        """Tell of each change of the keyring; a coroutine, so that it holds no thread."""
+        try:
+            await asyncio.to_thread(
+                self._subscriptions.require, _proven(context), request.worker_id, _token(context)
+            )
+        except StrongroomError as error:
+            await status.abort_aio(context, error)
+        async for generation in self._events.generations():
+            yield pb.KeyringChanged(generation=generation)
+
+    def FetchKeys(  # noqa: N802 - named by gRPC
+        self, request: pb.FetchKeysRequest, context: grpc.ServicerContext
+    ) -> pb.FetchKeysResponse:
+        """Vend the keys anew."""
+
+        def work() -> pb.FetchKeysResponse:
+            keys = self._subscriptions.fetch_keys(
+                _proven(context), request.worker_id, _token(context), request.pubkey
+            )
+            return pb.FetchKeysResponse(keys=map(_sealed, keys))
+
+        return serve(context, work)
 
     def Leave(  # noqa: N802 - named by gRPC
         self, request: pb.LeaveRequest, context: grpc.ServicerContext
@@ -85,11 +112,24 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
         return serve(context, work)
 
 
-def _proven(context: grpc.ServicerContext) -> str:
+def _sealed(key: SealedKey) -> pb.SealedKey:
+    return pb.SealedKey(
+        key_id=key.key_id,
+        purpose=key.purpose,
+        active=key.active,
+        created_at=key.created_at,
+        sealed=key.sealed,
+    )
+
+
+_Context = grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any]
+
+
+def _proven(context: _Context) -> str:
     return tls.worker_of(context.auth_context())
 
 
-def _token(context: grpc.ServicerContext) -> str:
+def _token(context: _Context) -> str:
     value = authorization(context) or ""
     if not value.startswith(_SCHEME):
         raise UnauthenticatedError("the subscription's token is needed")

@@ -72,9 +72,7 @@ class Subscriptions:
             InvalidArgumentError: `public_key` is not one.
         """
         _require_own_name(proven_id, worker_id)
-        keys = tuple(
-            self._seal(key, worker_id, public_key) for key in self._keyring.of(WORKER_PURPOSES)
-        )
+        keys = self._sealed(worker_id, public_key)
         return Grant(
             deployment=self._keyring.deployment,
             token=self._token(worker_id, self._new_subscription_id()),
@@ -110,14 +108,32 @@ class Subscriptions:
             )
         )
 
-    def renew(self, proven_id: str, worker_id: str, token: str) -> Lease:
-        """Extend a lease that still runs.
+    def fetch_keys(
+        self, proven_id: str, worker_id: str, token: str, public_key: bytes
+    ) -> tuple[SealedKey, ...]:
+        """Seal the worker's keys, as they are now, to its public key.
+
+        Raises:
+            UnauthenticatedError: As `renew`.
+            InvalidArgumentError: `public_key` is not one.
+        """
+        self._own_record(proven_id, worker_id, token)
+        return self._sealed(worker_id, public_key)
+
+    def require(self, proven_id: str, worker_id: str, token: str) -> None:
+        """Let pass who has a lease; raises as `renew`."""
+        self._own_record(proven_id, worker_id, token)
+
+    def renew(self, proven_id: str, worker_id: str, token: str, key_id: str = "") -> Lease:
+        """Extend a lease that still runs; `key_id` is what the worker confirms, empty for nothing.
 
         Raises:
             UnauthenticatedError: The token or the certificate is not this worker's, the lease has
                 ended, or a later subscription has taken its place.
         """
-        return self._list(self._own_record(proven_id, worker_id, token))
+        record = self._own_record(proven_id, worker_id, token)
+        confirmed = key_id or record.key_id
+        return self._list(msgspec.structs.replace(record, key_id=confirmed))
 
     def leave(self, proven_id: str, worker_id: str, token: str) -> None:
         """List the worker no longer; raises as `renew`."""
@@ -150,6 +166,10 @@ class Subscriptions:
         for record in self._store.workers():
             if record.lease_until_ms < long_ago_ms and _subscribed_ms(record) < long_ago_ms:
                 self._store.remove_worker(record.worker_id)
+
+    def _sealed(self, worker_id: str, public_key: bytes) -> tuple[SealedKey, ...]:
+        keys = self._keyring.of(WORKER_PURPOSES)
+        return tuple(self._seal(key, worker_id, public_key) for key in keys)
 
     def _seal(self, key: Key, worker_id: str, public_key: bytes) -> SealedKey:
         binding = seal.info(self._keyring.deployment, worker_id, key.purpose, key.key_id)

@@ -12,15 +12,25 @@ from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
+from main_api.service.keys import Keys
+from main_api.service.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from main_api.service.provisioning import Provisioning
 from main_api.service.subscriptions import Subscriptions
 from strongroom import keyring
+from strongroom.crypto import aead
 from strongroom.errors import StrongroomError
 from strongroom.keyring import Keyring
 from strongroom.rpc.tls import Identity
 from tests.support.clocks import ManualClock
-from tests.support.main_fakes import MemoryControlStore, MemoryWorkers, a_database, a_worker
+from tests.support.main_fakes import (
+    FakeKeyProvider,
+    MemoryControlStore,
+    MemoryKeyringStore,
+    MemoryWorkers,
+    a_database,
+    a_worker,
+)
 
 AT = "2026-01-01T00:00:00.000Z"
 NO_IDENTITY = Identity(Path("no-ca"), Path("no-certificate"), Path("no-key"))
@@ -48,14 +58,17 @@ class MainRig:
     keys: Keyring = field(default_factory=lambda: keyring.new("test-deployment", AT))
     memory: MemoryControlStore = field(default_factory=MemoryControlStore)
     other_store: ControlStore | None = None
+    key_provider: FakeKeyProvider = field(default_factory=FakeKeyProvider)
+    keyring_store: MemoryKeyringStore = field(default_factory=MemoryKeyringStore)
 
     def __post_init__(self) -> None:
         """Put the parts together as the composition root does."""
         self.workers = MemoryWorkers(self.clock)
-        self.access = Access(self.keys, self.store, self.clock)
+        self.live = self._live_keyring()
+        self.access = Access(self.live, self.store, self.clock)
         self.dispatcher = Dispatcher(self.store, self.clock)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
-        self.subscriptions = Subscriptions(self.keys, self.store, self.clock)
+        self.subscriptions = Subscriptions(self.live, self.store, self.clock)
         self.provisioning = Provisioning(self.access, self.store, self.clock)
         self.administration = Administration(self.access, self.store, self.provisioning, self.clock)
         self.keyring_trouble: StrongroomError | None = None
@@ -69,6 +82,13 @@ class MainRig:
             check_keyring=self._check_keyring,
         )
         self.store.put_database(a_database("chatdb"))
+
+    def _live_keyring(self) -> LiveKeyring:
+        """Return the keys as a Main Worker has them: opened from where they are stored."""
+        root = aead.new_key()
+        message = self.key_provider.wrap(root, self.keys.deployment)
+        self.keyring_store.write(keyring.encode(self.keys, root, message))
+        return LiveKeyring(self.keyring_store, self.key_provider)
 
     def _check_keyring(self) -> None:
         if self.keyring_trouble is not None:
@@ -108,6 +128,8 @@ class MainRig:
             provisioning=self.provisioning,
             administration=self.administration,
             inspection=self.inspection,
+            keyring=self.live,
+            keys=Keys(self.access, self.live, self.clock),
             dispatcher=self.dispatcher,
             workers=GrpcWorkers(NO_IDENTITY),
         )

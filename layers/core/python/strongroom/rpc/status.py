@@ -4,7 +4,7 @@ The stable code travels as `ErrorInfo.reason` in the domain `strongroom`, violat
 `BadRequest`, a wait as `RetryInfo`, so that a generic client understands them too (AIP-193).
 """
 
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf import any_pb2
@@ -136,6 +136,16 @@ def abort(context: grpc.ServicerContext, error: errors.StrongroomError) -> NoRet
     status = _capped(to_status(error))
     context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
     context.abort(_STATUS_CODES[status.code], status.message)
+    raise AssertionError("abort returned")
+
+
+async def abort_aio(
+    context: grpc.aio.ServicerContext[Any, Any], error: errors.StrongroomError
+) -> NoReturn:
+    """As `abort`, of a coroutine."""
+    status = _capped(to_status(error))
+    context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
+    await context.abort(_STATUS_CODES[status.code], status.message)
     raise AssertionError("abort returned")
 
 

@@ -51,6 +51,16 @@ class SubscriptionServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.Lease.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/strongroom_pb.v1.SubscriptionService/Watch',
+                request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.WatchRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.KeyringChanged.FromString,
+                _registered_method=True)
+        self.FetchKeys = channel.unary_unary(
+                '/strongroom_pb.v1.SubscriptionService/FetchKeys',
+                request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysResponse.FromString,
+                _registered_method=True)
         self.Leave = channel.unary_unary(
                 '/strongroom_pb.v1.SubscriptionService/Leave',
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.LeaveRequest.SerializeToString,
@@ -84,6 +94,20 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """With the token: the keyring's generation, at once and after every change of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchKeys(self, request, context):
+        """With the token: the keys as they are now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Leave(self, request, context):
         """With the token: the worker is no longer listed.
         """
@@ -108,6 +132,16 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.Renew,
                     request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.Lease.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.WatchRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.KeyringChanged.SerializeToString,
+            ),
+            'FetchKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchKeys,
+                    request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysResponse.SerializeToString,
             ),
             'Leave': grpc.unary_unary_rpc_method_handler(
                     servicer.Leave,
@@ -198,6 +232,60 @@ class SubscriptionService:
             '/strongroom_pb.v1.SubscriptionService/Renew',
             strongroom__pb_dot_v1_dot_subscription__pb2.RenewRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_subscription__pb2.Lease.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom_pb.v1.SubscriptionService/Watch',
+            strongroom__pb_dot_v1_dot_subscription__pb2.WatchRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_subscription__pb2.KeyringChanged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.SubscriptionService/FetchKeys',
+            strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

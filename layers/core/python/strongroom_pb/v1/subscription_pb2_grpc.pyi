@@ -41,6 +41,10 @@ class SubscriptionServiceStub:
     """With the subscription's token in the metadata: the worker is listed as available from now on."""
     Renew: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.RenewRequest, _subscription_pb2.Lease]
     """With the token: extends the lease and hands out the next token."""
+    Watch: _grpc.UnaryStreamMultiCallable[_subscription_pb2.WatchRequest, _subscription_pb2.KeyringChanged]
+    """With the token: the keyring's generation, at once and after every change of it."""
+    FetchKeys: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.FetchKeysRequest, _subscription_pb2.FetchKeysResponse]
+    """With the token: the keys as they are now."""
     Leave: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.LeaveRequest, _subscription_pb2.LeaveResponse]
     """With the token: the worker is no longer listed."""
 
@@ -57,6 +61,10 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """With the subscription's token in the metadata: the worker is listed as available from now on."""
     Renew: _aio.UnaryUnaryMultiCallable[_subscription_pb2.RenewRequest, _subscription_pb2.Lease]  # type: ignore[assignment]
     """With the token: extends the lease and hands out the next token."""
+    Watch: _aio.UnaryStreamMultiCallable[_subscription_pb2.WatchRequest, _subscription_pb2.KeyringChanged]  # type: ignore[assignment]
+    """With the token: the keyring's generation, at once and after every change of it."""
+    FetchKeys: _aio.UnaryUnaryMultiCallable[_subscription_pb2.FetchKeysRequest, _subscription_pb2.FetchKeysResponse]  # type: ignore[assignment]
+    """With the token: the keys as they are now."""
     Leave: _aio.UnaryUnaryMultiCallable[_subscription_pb2.LeaveRequest, _subscription_pb2.LeaveResponse]  # type: ignore[assignment]
     """With the token: the worker is no longer listed."""
 
@@ -88,6 +96,22 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_pb2.Lease, _abc.Awaitable[_subscription_pb2.Lease]]:
         """With the token: extends the lease and hands out the next token."""
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _subscription_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_subscription_pb2.KeyringChanged], _abc.AsyncIterator[_subscription_pb2.KeyringChanged]]:
+        """With the token: the keyring's generation, at once and after every change of it."""
+
+    @_abc_1.abstractmethod
+    def FetchKeys(
+        self,
+        request: _subscription_pb2.FetchKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_pb2.FetchKeysResponse, _abc.Awaitable[_subscription_pb2.FetchKeysResponse]]:
+        """With the token: the keys as they are now."""
 
     @_abc_1.abstractmethod
     def Leave(

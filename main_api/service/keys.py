@@ -1,0 +1,43 @@
+"""What administrators do with keys (design.md section 4)."""
+
+from main_api.service.access import Access, Caller
+from main_api.service.live_keyring import LiveKeyring
+from strongroom import keyring
+from strongroom.clock import Clock, rfc3339
+from strongroom.keyring import Key, Purpose
+
+
+class Keys:
+    """Lists and rotates data keys.
+
+    Every method takes the action `admin` in a grant on every database, and raises ForbiddenError
+    where it is missing.
+    """
+
+    def __init__(self, access: Access, live: LiveKeyring, clock: Clock) -> None:
+        """Take the parts."""
+        self._access = access
+        self._live = live
+        self._clock = clock
+
+    def list(self, caller: Caller) -> tuple[Key, ...]:
+        """Return the data keys, oldest first.
+
+        Raises:
+            IntegrityError, UnavailableError: The keyring's file cannot be read as one.
+        """
+        self._access.require_everywhere(caller)
+        self._live.follow()
+        return self._live.of(frozenset({Purpose.DATA}))
+
+    def rotate(self, caller: Caller) -> Key:
+        """Make a new data key active; the former ones still decrypt.
+
+        Raises:
+            BusyError: Others change the configuration for too long.
+            IntegrityError, UnavailableError: The keyring's file cannot be read or written.
+        """
+        self._access.require_everywhere(caller)
+        made = keyring.new_key(Purpose.DATA, rfc3339(self._clock.wall_ms()))
+        self._live.change(lambda current: keyring.with_active(current, made))
+        return made
