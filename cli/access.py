@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from cli.rest import Answer, RestClient
 from strongroom.errors import ForbiddenError, InvalidArgumentError, UnavailableError
@@ -13,7 +15,18 @@ _CLIENT_ID: Final = "STRONGROOM_CLIENT_ID"
 _CLIENT_SECRET: Final = "STRONGROOM_CLIENT_SECRET"  # noqa: S105 - the name of a variable
 _CA_FILE: Final = "STRONGROOM_CA_FILE"
 _ATTEMPTS: Final = 10
+_NOT_OURS: Final = "not an answer of Strongroom's"
 _PASSING: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+
+T = TypeVar("T")
+
+
+class _Token(msgspec.Struct):
+    access_token: str
+
+
+class _Problem(msgspec.Struct):
+    detail: str
 
 
 class Deployment:
@@ -29,8 +42,8 @@ class Deployment:
         self._client_id, self._secret = _variable(_CLIENT_ID), _variable(_CLIENT_SECRET)
         self._rest = RestClient(_variable(_URL), ca_file=os.environ.get(_CA_FILE))
 
-    def post(self, path: str, body: bytes) -> Any:  # noqa: ANN401 - any JSON value
-        """Send JSON, return the JSON of the answer; log in where that is needed, wait for a while.
+    def post(self, path: str, body: bytes, kind: type[T]) -> T:
+        """Send JSON, return what is answered; log in where that is needed, wait for a while.
 
         Raises:
             ForbiddenError: The client may not do this.
@@ -39,7 +52,7 @@ class Deployment:
         for _ in range(_ATTEMPTS):
             answer = self._rest.post(path, body)
             if answer.status == HTTPStatus.OK:
-                return answer.json()
+                return self._read(answer, kind)
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 self._log_in()
             elif answer.status in _PASSING:
@@ -55,9 +68,16 @@ class Deployment:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise ForbiddenError(f"{_CLIENT_ID} and {_CLIENT_SECRET} are not those of a client")
         if answer.status == HTTPStatus.OK:
-            self._rest = self._rest.with_token(answer.json()["access_token"])
+            self._rest = self._rest.with_token(self._read(answer, _Token).access_token)
         else:
             self._pause(_seconds(answer))
+
+    def _read(self, answer: Answer, kind: type[T]) -> T:
+        try:
+            return msgspec.json.decode(answer.body, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            # Whoever answers here may be another server.
+            raise UnavailableError(f"{self._rest.url}: {_NOT_OURS}") from error
 
 
 def _variable(name: str) -> str:
@@ -66,6 +86,8 @@ def _variable(name: str) -> str:
         raise InvalidArgumentError(
             f"set {name}; the deployment is named by {_URL}, {_CLIENT_ID} and {_CLIENT_SECRET}"
         )
+    if not value.isprintable():
+        raise InvalidArgumentError(f"{name} is not text on one line")
     return value
 
 
@@ -77,5 +99,8 @@ def _seconds(answer: Answer) -> float:
 def _detail(answer: Answer) -> str:
     """Return what a problem (RFC 9457) says, nothing of an answer that is none."""
     if answer.headers.get("content-type") != "application/problem+json":
-        return "not an answer of Strongroom's"
-    return str(answer.json().get("detail", ""))
+        return _NOT_OURS
+    try:
+        return msgspec.json.decode(answer.body, type=_Problem).detail
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _NOT_OURS

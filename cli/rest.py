@@ -41,10 +41,13 @@ class RestClient:
         Raises:
             InvalidArgumentError: Not an http or https address.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise InvalidArgumentError(f"{url} is not an address like http://127.0.0.1:8080")
-        self._host, self._port = parts.hostname, parts.port
+        try:
+            parts = urlsplit(url)
+            self._host, self._port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise _no_address(url) from error
+        if parts.scheme not in {"http", "https"} or not self._host:
+            raise _no_address(url)
         self._is_https = parts.scheme == "https"
         self._ca_file = ca_file
         self._token = token
@@ -80,7 +83,10 @@ class RestClient:
     def _connection(self) -> http.client.HTTPConnection:
         if not self._is_https:
             return http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)
-        context = ssl.create_default_context(cafile=self._ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except OSError as error:
+            raise InvalidArgumentError(f"{self._ca_file} has no certificates: {error}") from error
         return http.client.HTTPSConnection(
             self._host, self._port, timeout=_TIMEOUT_S, context=context
         )
@@ -96,7 +102,11 @@ class RestClient:
             response = connection.getresponse()
             answered = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, answered, response.read())
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, UnicodeError, http.client.HTTPException) as error:
             raise UnavailableError(f"{self.url} does not answer: {error}") from error
         finally:
             connection.close()
+
+
+def _no_address(url: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"{url} is not an address like http://127.0.0.1:8080")

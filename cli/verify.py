@@ -3,13 +3,32 @@
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.access import Deployment
 from strongroom import jsontext
+
+
+class _Finding(msgspec.Struct):
+    path: str
+    condition: str
+    reason: str
+    repaired: bool
+
+
+class _Progress(msgspec.Struct):
+    done: int
+    total: int
+
+
+class _Page(msgspec.Struct):
+    findings: list[_Finding]
+    examined: int
+    progress: _Progress
+    cursor: str = ""
 
 
 def run(*, repair: bool, json: bool) -> bool:
@@ -20,7 +39,7 @@ def run(*, repair: bool, json: bool) -> bool:
         ForbiddenError, UnavailableError: It cannot be verified.
     """
     deployment = Deployment(time.sleep)
-    findings: list[dict[str, Any]] = []
+    findings: list[_Finding] = []
     examined = 0
     # What is meant for a pipe goes to standard output; the bar is for eyes.
     bar = Console(stderr=True)
@@ -35,18 +54,18 @@ def run(*, repair: bool, json: bool) -> bool:
     ) as progress:
         task = progress.add_task("verifying", total=None)
         for page in _pages(deployment, repair=repair):
-            findings += page["findings"]
-            examined += page["examined"]
+            findings += page.findings
+            examined += page.examined
             if not json:
-                _print(page["findings"])
+                _print(page.findings)
             rate = examined / max(progress.tasks[0].elapsed or 0, 0.001)
             progress.update(
                 task,
-                completed=page["progress"]["done"],
-                total=page["progress"]["total"],
+                completed=page.progress.done,
+                total=page.progress.total,
                 description=f"{examined:,} entities, {rate:,.0f}/s, {len(findings)} findings",
             )
-    left = [found for found in findings if not found["repaired"]]
+    left = [found for found in findings if not found.repaired]
     if json:
         answer = {"examined": examined, "findings": findings, "ok": not left}
         sys.stdout.write(jsontext.dump(answer).decode() + "\n")
@@ -55,29 +74,27 @@ def run(*, repair: bool, json: bool) -> bool:
     return not left
 
 
-def _pages(deployment: Deployment, *, repair: bool) -> Iterator[dict[str, Any]]:
+def _pages(deployment: Deployment, *, repair: bool) -> Iterator[_Page]:
     cursor = ""
     while True:
         body = jsontext.dump({"cursor": cursor, "repair": repair})
-        page: dict[str, Any] = deployment.post("/verify", body)
+        page = deployment.post("/verify", body, _Page)
         yield page
-        cursor = page.get("cursor", "")
+        cursor = page.cursor
         if not cursor:
             return
 
 
-def _print(findings: list[dict[str, Any]]) -> None:
+def _print(findings: list[_Finding]) -> None:
     for found in findings:
-        done = " (repaired)" if found["repaired"] else ""
-        sys.stdout.write(f"{found['condition']:8}  {found['path']}: {found['reason']}{done}\n")
+        done = " (repaired)" if found.repaired else ""
+        sys.stdout.write(f"{found.condition:8}  {found.path}: {found.reason}{done}\n")
 
 
-def _summary(
-    examined: int, findings: list[dict[str, Any]], left: list[dict[str, Any]], *, repair: bool
-) -> str:
+def _summary(examined: int, findings: list[_Finding], left: list[_Finding], *, repair: bool) -> str:
     if not findings:
         return f"{examined} entities: all is as it should be"
     repaired = len(findings) - len(left)
     told = f"{examined} entities, {len(findings)} findings, {repaired} of them repaired"
-    mendable = any(found["condition"] in {"stale", "orphaned"} for found in left)
+    mendable = any(found.condition in {"stale", "orphaned"} for found in left)
     return told + ("; try --repair" if mendable and not repair else "")

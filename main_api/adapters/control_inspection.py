@@ -1,16 +1,19 @@
 """What is the matter with the files that the Main Worker writes."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from strongroom import durable
-from strongroom.errors import IntegrityError, InvalidArgumentError
+from strongroom import durable, limits
+from strongroom.errors import IntegrityError, InvalidArgumentError, UnavailableError
 from strongroom.finding import Condition, Finding
 from strongroom.layout import TEMPORARY_PREFIX, Layout
 
 _OF_CONTROL: Final = frozenset({"keyring.json", "clients", "workers"})
+_TOLD_BY_NAME_MAX: Final = limits.FINDINGS_PER_PAGE // 4
+"""How much of one directory is told one by one: an answer is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,6 @@ def inspect(
 
     Raises:
         OSError: A directory cannot be listed.
-        UnavailableError: A file cannot be read.
     """
     places = [(kind.directory, kind) for kind in kinds]
     for directory, kind in [*places, (layout.keyring().parent, None)]:
@@ -57,29 +59,60 @@ def inspect(
             names = sorted(filesystem.list_directory(str(directory)))
         except FileNotFoundError:
             continue
-        for found in _leftovers(filesystem, directory, names, left_before_s, repair=repair):
-            yield replace(found, path=layout.relative(directory / found.path))
-        for name in names:
-            if not name.startswith(TEMPORARY_PREFIX):
-                trouble = _of_control(name) if kind is None else _judge(kind, name)
-                if trouble is not None:
-                    path = ascii(layout.relative(directory / name))[1:-1]
-                    yield Finding(path, *trouble)
+        except NotADirectoryError:
+            yield Finding(layout.relative(directory), Condition.DAMAGED, "it is no directory")
+            continue
+        shown = _Names(layout, directory)
+        left = _leftovers(filesystem, shown, names, left_before_s, repair=repair)
+        found = [*left, *_strangers_and_damaged(kind, shown, names)]
+        yield from found[:_TOLD_BY_NAME_MAX]
+        more = found[_TOLD_BY_NAME_MAX:]
+        if more:
+            reason = f"{len(more)} more in it are not as they should be"
+            mended = all(one.repaired for one in more)
+            yield Finding(layout.relative(directory), more[-1].condition, reason, mended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    layout: Layout
+    directory: Path
+
+    def path(self, name: str) -> str:
+        # A name that is no text, or one that would move a terminal's cursor, is shown escaped.
+        return ascii(self.layout.relative(self.directory / name))[1:-1]
 
 
 def _leftovers(
     filesystem: durable.Filesystem,
-    directory: Path,
+    shown: _Names,
     names: list[str],
     before_s: float,
     *,
     repair: bool,
-) -> Iterator[Finding]:
-    left = durable.abandoned(filesystem, str(directory), names, before_s)
+) -> list[Finding]:
+    directory = str(shown.directory)
+    left = durable.abandoned(filesystem, directory, names, before_s)
+    staying = set(left)
     if repair and left:
-        left = durable.sweep(filesystem, str(directory), before_s)
-    for name in left:
-        yield Finding(name, Condition.STALE, "a crash has left it", repair)
+        # A directory of such a name ends the sweep.
+        with suppress(IsADirectoryError):
+            durable.sweep(filesystem, directory, before_s)
+        staying = set(filesystem.list_directory(directory))
+    return [
+        Finding(shown.path(name), Condition.STALE, "a crash has left it", name not in staying)
+        for name in left
+    ]
+
+
+def _strangers_and_damaged(
+    kind: Records | None, shown: _Names, names: list[str]
+) -> Iterator[Finding]:
+    for name in names:
+        if not name.startswith(TEMPORARY_PREFIX):
+            trouble = _of_control(name) if kind is None else _judge(kind, name)
+            if trouble is not None:
+                yield Finding(shown.path(name), *trouble)
 
 
 def _of_control(name: str) -> tuple[Condition, str] | None:
@@ -96,4 +129,6 @@ def _judge(kind: Records, name: str) -> tuple[Condition, str] | None:
         return Condition.ORPHANED, "it is none of our files"
     except IntegrityError as error:
         return Condition.DAMAGED, error.detail
+    except UnavailableError:
+        return Condition.UNJUDGED, "it cannot be read"
     return None

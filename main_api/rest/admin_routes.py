@@ -73,12 +73,14 @@ def _add_templates(app: StrongroomApp) -> None:
     @app.route("/schemas/{schema_id}", methods=["DELETE"])
     def delete_schema(schema_id: str) -> Response:
         """Delete a template that no database is bound to."""
+        _check_bare(app.request)
         app.main.administration.delete_template(app.caller, schema_id)
         return Response("", {}, 204)
 
     @app.route("/schemas/{schema_id}", methods=["GET"])
     def get_schema(schema_id: str) -> Response:
         """Answer a template."""
+        _check_bare(app.request)
         template = app.main.administration.template(app.caller, schema_id)
         return json_response(jsontext.dump({**_template(template), "schema": template.schema}))
 
@@ -87,6 +89,7 @@ def _add_databases(app: StrongroomApp) -> None:
     @app.route("/databases/{database}", methods=["PUT"])
     def put_database(database: str) -> Response:
         """Make a database, or change it."""
+        _check_bare(app.request)
         body = decoded(json_body(app.request), _DatabaseBody)
         made, is_new = app.main.administration.put_database(
             app.caller, database, body.schema_id, body.ttl_seconds
@@ -102,12 +105,14 @@ def _add_databases(app: StrongroomApp) -> None:
     @app.route("/databases/{database}", methods=["DELETE"])
     def delete_database(database: str) -> Response:
         """Delete a database with all its entities."""
+        _check_bare(app.request)
         app.main.administration.delete_database(app.caller, database)
         return Response("", {}, 204)
 
     @app.route("/databases/{database}", methods=["GET"])
     def get_database(database: str) -> Response:
         """Answer a database's configuration."""
+        _check_bare(app.request)
         found = app.main.administration.database(app.caller, database)
         return json_response(jsontext.dump(_database(found)))
 
@@ -116,6 +121,7 @@ def _add_clients(app: StrongroomApp) -> None:
     @app.route("/clients/{client_id}", methods=["PUT"])
     def put_client(client_id: str) -> Response:
         """Make a client, its secret shown this once; or change a client's grants."""
+        _check_bare(app.request)
         body = decoded(json_body(app.request), _ClientBody)
         client, secret = app.main.administration.put_client(app.caller, client_id, body.grants)
         answer = _client(client) | ({"client_secret": secret} if secret else {})
@@ -130,12 +136,14 @@ def _add_clients(app: StrongroomApp) -> None:
     @app.route("/clients/{client_id}", methods=["GET"])
     def get_client(client_id: str) -> Response:
         """Answer a client, without its secret."""
+        _check_bare(app.request)
         client = app.main.administration.client(app.caller, client_id)
         return json_response(jsontext.dump(_client(client)))
 
     @app.route("/clients/{client_id}", methods=["DELETE"])
     def delete_client(client_id: str) -> Response:
         """Remove a client."""
+        _check_bare(app.request)
         app.main.administration.delete_client(app.caller, client_id)
         return Response("", {}, 204)
 
@@ -144,6 +152,7 @@ def _add_workers(app: StrongroomApp) -> None:
     @app.route("/verify", methods=["POST"])
     def verify() -> Response:
         """Look at some of the files that are stored, and answer which are not as they should be."""
+        _check_bare(app.request)
         body = decoded(json_body(app.request), _VerifyBody)
         found = app.main.inspection.verify(app.caller, body.cursor, repair=body.repair)
         answer: dict[str, Any] = {
@@ -165,6 +174,7 @@ def _add_workers(app: StrongroomApp) -> None:
     @app.route("/workers", methods=["GET"])
     def get_workers() -> Response:
         """Answer the registry: the Processing Workers whose lease runs."""
+        _check_bare(app.request)
         workers = [_worker(one) for one in app.main.administration.workers(app.caller)]
         return json_response(jsontext.dump({"workers": workers}))
 
@@ -195,6 +205,11 @@ def _trial(app: StrongroomApp, schema_id: str, given: dict[str, list[str]]) -> R
     answer |= {"damaged": found.damaged} if found.damaged else {}
     answer |= {"cursor": found.cursor} if found.cursor else {}
     return json_response(jsontext.dump(answer))
+
+
+def _check_bare(request: Request) -> None:
+    """Refuse parameters where there are none: nobody deletes for want of a `dry_run`."""
+    parameters(request, frozenset())
 
 
 def _page(request: Request) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from main_api.service.provisioning import Provisioning
 from strongroom import ids, limits
 from strongroom.clock import Clock
 from strongroom.configuration import Database, Template
-from strongroom.errors import InvalidArgumentError, StrongroomError, Violation
+from strongroom.errors import InvalidArgumentError, StrongroomError, UnavailableError, Violation
 from strongroom.finding import Condition, Finding
 
 
@@ -133,6 +133,9 @@ class Inspection:
     def _keyring(self) -> list[Finding]:
         try:
             self._check_keyring()
+        except UnavailableError as error:
+            # The key provider may be down, which says nothing about the file.
+            return [Finding("control/keyring.json", Condition.UNJUDGED, error.detail)]
         except StrongroomError as error:
             return [Finding("control/keyring.json", Condition.DAMAGED, error.detail)]
         return []
@@ -147,7 +150,7 @@ class Inspection:
             select="",
             limit=limit,
             cursor=cursor,
-            scope=caller.client_id,
+            scope=caller.unique_id,
         )
         return self._dispatcher.inspect(
             lambda worker, timeout_s: self._workers.try_template(

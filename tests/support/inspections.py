@@ -64,7 +64,7 @@ def lying(root: Path) -> dict[bytes, tuple[int, bytes]]:
             elif stat.S_ISLNK(mode):
                 content = os.readlink(path)  # noqa: PTH115 - as above
             found[path] = (mode, content)
-    del found[os.fsencode(root / "locks")]
+    found.pop(os.fsencode(root / "locks"), None)
     return found
 
 

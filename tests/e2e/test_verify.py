@@ -1,0 +1,350 @@
+"""`strongroom verify` as an operator runs it; deletions and dry runs, on a deployment."""
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.commands import SECONDS, Verify, environment, refusal, spawned
+from tests.support.crowds import Crowd
+from tests.support.deployment import CHAT, Deployment, kill, wait_until
+
+pytestmark = pytest.mark.xdist_group("verify")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A deployment whose files the tests may spoil; each leaves them sound."""
+    running = Deployment(tmp_path_factory.mktemp("verified")).start()
+    with running.http() as http:
+        assert http.put("/schemas/anything", content=b"true").status_code == 201
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def http(own: Deployment) -> Iterator[httpx.Client]:
+    """An authorized client."""
+    with own.http() as client:
+        yield client
+
+
+@pytest.fixture
+def verify(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Verify:
+    """The command."""
+    return Verify(monkeypatch, capsys)
+
+
+def stored(deployment: Deployment, database: str) -> list[Path]:
+    """Return the files of a database."""
+    found = (deployment.shared_dir / "files" / database).rglob("*")
+    return sorted(path for path in found if path.is_file())
+
+
+def blobs(deployment: Deployment, database: str) -> list[Path]:
+    """Return the blobs of a database."""
+    return [path for path in stored(deployment, database) if path.name.endswith(".json.enc")]
+
+
+# -- what is told ----------------------------------------------------------------------------------
+
+
+def test_where_all_is_well(own: Deployment, http: httpx.Client, verify: Verify) -> None:
+    """Verification of a sound deployment fails, or shows what is none of anybody's business."""
+    assert http.put("/entity/chatdb", json={"secret-key": CHAT}).status_code in {200, 201}
+    ended = spawned(environment(own))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.endswith("entities: all is as it should be\n")
+    told = json.loads(verify(environment(own), "--json").stdout)
+    assert (told["ok"], told["findings"]) == (True, [])
+    assert told["examined"] >= 1
+    assert ended.stdout.startswith(f"{told['examined']} ")
+
+
+def test_damage_is_told_and_what_is_harmless_repaired(
+    own: Deployment, http: httpx.Client, verify: Verify
+) -> None:
+    """An operator is not told what is wrong, or a script takes it for sound."""
+    name = "spoilt"
+    assert http.put(f"/databases/{name}", json={"schema_id": "anything"}).status_code == 201
+    assert http.put(f"/entity/{name}", json=dict.fromkeys("abc", 1)).status_code == 201
+    first, second, third = blobs(own, name)
+    raw = first.read_bytes()
+    first.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    sidecar = second.with_name(second.name.replace(".json.enc", ".meta.json"))
+    sidecar.unlink()
+    third.unlink()
+    stranger = own.shared_dir / "templates" / "note.txt"
+    stranger.write_text("hello")
+
+    def shown(path: Path) -> str:
+        return str(path.relative_to(own.shared_dir))
+
+    left = [
+        f"damaged   {shown(first)}: the authentication tag does not verify",
+        f"damaged   {shown(third)}: the entity's blob is missing",
+        f"orphaned  {shown(stranger)}: it is none of our files",
+    ]
+    stale = f"stale     {shown(sidecar)}: it is missing"
+    for options, found, summary in (
+        ((), [*left, stale], "4 findings, 0 of them repaired; try --repair"),
+        (("--repair",), [*left, f"{stale} (repaired)"], "4 findings, 1 of them repaired"),
+        ((), left, "3 findings, 0 of them repaired; try --repair"),
+    ):
+        ended = spawned(environment(own), *options)
+        *lines, last = ended.stdout.splitlines()
+        assert sorted(lines) == sorted(found)
+        assert last.endswith(f"entities, {summary}")
+        assert (ended.returncode, ended.stderr) == (1, "")
+    assert sidecar.exists()
+    stranger.unlink()
+    first.write_bytes(raw)
+    ended = verify(environment(own), "--json", "--repair")
+    told = json.loads(ended.stdout)
+    assert (ended.returncode, told["ok"]) == (1, False)
+    (finding,) = told["findings"]
+    assert finding == {
+        "path": shown(third),
+        "condition": "damaged",
+        "reason": "the entity's blob is missing",
+        "repaired": False,
+    }
+    # Its own database's deletion makes no proof for an entity that does not open.
+    third.with_name(third.name.replace(".json.enc", ".meta.json")).unlink()
+    assert verify(environment(own)).returncode == 0
+
+
+def test_all_that_is_repaired_is_well(own: Deployment, verify: Verify) -> None:
+    """A script that lets repairs be made takes their success for a failure."""
+    left = own.shared_dir / "databases" / ".tmp-0123456789abcdef"
+    left.write_bytes(b"x")
+    os.utime(left, (1, 1))
+    assert verify(environment(own)).returncode == 1
+    ended = verify(environment(own), "--repair")
+    assert ended.returncode == 0
+    assert ended.stdout.splitlines()[0].endswith("a crash has left it (repaired)")
+    assert not left.exists()
+
+
+# -- what cannot be done ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "missing", ["STRONGROOM_URL", "STRONGROOM_CLIENT_ID", "STRONGROOM_CLIENT_SECRET"]
+)
+def test_what_names_the_deployment_has_to_be_there(
+    own: Deployment, verify: Verify, missing: str
+) -> None:
+    """Whoever forgets a variable gets a stack trace, or verifies another deployment."""
+    for without in ({}, {missing: ""}):
+        named = {n: v for n, v in environment(own).items() if n != missing} | without
+        assert f"set {missing};" in refusal(verify(named))
+        assert f"set {missing};" in refusal(verify(named, "--json"))
+    assert refusal(spawned({})).startswith("strongroom: set STRONGROOM_")
+
+
+BAD = {
+    "a wrong secret": ({"STRONGROOM_CLIENT_SECRET": "hunter2"}, "are not those of a client"),
+    "no client": ({"STRONGROOM_CLIENT_ID": "nobody"}, "are not those of a client"),
+    "an odd client": ({"STRONGROOM_CLIENT_ID": "../ü"}, "are not those of a client"),
+    "no text": ({"STRONGROOM_CLIENT_SECRET": os.fsdecode(b"\xff")}, "is not text on one line"),
+    "two lines": ({"STRONGROOM_CLIENT_ID": "a\nb"}, "is not text on one line"),
+    "nobody there": ({"STRONGROOM_URL": "http://127.0.0.1:1"}, "does not answer"),
+    "no such host": ({"STRONGROOM_URL": "http://no-such-host.invalid"}, "does not answer"),
+    "a long host": ({"STRONGROOM_URL": f"http://{'é' * 70}.example"}, "does not answer"),
+    "no address": ({"STRONGROOM_URL": "127.0.0.1:8080"}, "is not an address like"),
+    "another scheme": ({"STRONGROOM_URL": "ftp://127.0.0.1"}, "is not an address like"),
+    "half an address": ({"STRONGROOM_URL": "http://[::1"}, "is not an address like"),
+    "an odd port": ({"STRONGROOM_URL": "http://127.0.0.1:http"}, "is not an address like"),
+    "a large port": ({"STRONGROOM_URL": "http://127.0.0.1:99999"}, "is not an address like"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_wrong_name_of_the_deployment_is_told_in_one_line(
+    own: Deployment, verify: Verify, case: str
+) -> None:
+    """Whoever mistypes something gets a stack trace, or learns a secret from it."""
+    wrong, reason = BAD[case]
+    line = refusal(verify(environment(own) | wrong))
+    assert reason in line
+    assert "hunter2" not in line
+    assert own.facts["client_secret"] not in line
+
+
+def test_whoever_may_not_is_told_so(own: Deployment, http: httpx.Client, verify: Verify) -> None:
+    """A client without the right verifies, or does not learn why it cannot."""
+    grants = [{"database": "*", "actions": ["read", "write", "delete"]}]
+    made = http.put("/clients/reader", json={"grants": grants}).json()
+    theirs = {
+        "STRONGROOM_CLIENT_ID": made["client_id"],
+        "STRONGROOM_CLIENT_SECRET": made["client_secret"],
+    }
+    line = refusal(verify(environment(own) | theirs, "--repair"))
+    assert line == "strongroom: this takes the action admin on every database"
+
+
+class Stranger(BaseHTTPRequestHandler):
+    """A server that is none of Strongroom's."""
+
+    answer = (200, "text/html", b"<html>")
+
+    def do_POST(self) -> None:
+        """Answer whatever is asked."""
+        status, kind, body = self.answer
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as the base has it
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (200, "text/html", b"<html>"),
+        (200, "application/json", b"[]"),
+        (200, "application/json", b"{}"),
+        (200, "application/json", b'{"findings": [1], "examined": 1, "progress": {}}'),
+        (404, "text/html", b"<html>"),
+        (404, "application/problem+json", b"[]"),
+        (500, "application/problem+json", b"{"),
+        (302, "text/html", b""),
+    ],
+    ids=str,
+)
+def test_another_server_is_told_from_a_deployment(
+    verify: Verify, answer: tuple[int, str, bytes]
+) -> None:
+    """Whoever has the wrong address gets a stack trace, or is told that all is well."""
+    handler = type("Answering", (Stranger,), {"answer": answer})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        named = {"STRONGROOM_URL": url, "STRONGROOM_CLIENT_ID": "a"}
+        try:
+            refusal(verify(named | {"STRONGROOM_CLIENT_SECRET": "b"}))
+        finally:
+            server.shutdown()
+            serving.join(SECONDS)
+
+
+def test_over_https_the_certificate_authority_is_named(tmp_path: Path, verify: Verify) -> None:
+    """A deployment of one's own with --https cannot be verified, or whoever answers is believed."""
+    secure = Deployment(tmp_path, ("--https",)).start()
+    try:
+        named = environment(secure)
+        trusted = {"STRONGROOM_CA_FILE": secure.facts["grpc_ca_file"]}
+        assert spawned(named | trusted).returncode == 0
+        assert "CERTIFICATE_VERIFY_FAILED" in refusal(verify(named))
+        for path in (tmp_path / "nothing", secure.ready_file):
+            assert str(path) in refusal(verify(named | {"STRONGROOM_CA_FILE": str(path)}))
+        plain = named["STRONGROOM_URL"].replace("https", "http")
+        refusal(verify(named | trusted | {"STRONGROOM_URL": plain}))
+    finally:
+        assert secure.stop() == 0
+
+
+# -- deletions and dry runs ------------------------------------------------------------------------
+
+
+def since(http: httpx.Client, worker_id: str) -> str:
+    """Return when a worker has registered, nothing for one that is not listed."""
+    workers = http.get("/workers").json()["workers"]
+    return "".join(one["registered_at"] for one in workers if one["worker_id"] == worker_id)
+
+
+def came_back(http: httpx.Client, worker_id: str, before: str) -> bool:
+    """Tell whether a worker has registered anew."""
+    return since(http, worker_id) not in {"", before}
+
+
+def test_nothing_of_a_deleted_database_is_served_and_its_files_go(
+    own: Deployment, http: httpx.Client, verify: Verify
+) -> None:
+    """What was deleted is still served by some worker, shows in its successor, or stays."""
+    assert http.put("/databases/doomed", json={"schema_id": "anything"}).status_code == 201
+    crowd = Crowd(own, "doomed")
+    try:
+        crowd.let_all_turn()
+        assert wait_until(lambda: len(blobs(own, "doomed")) == 20, 30)
+        assert http.delete("/databases/doomed").status_code == 204
+        crowd.generation, crowd.shows = 2, frozenset()
+        crowd.let_all_turn()
+        assert http.get("/entity/doomed").status_code == 404
+        crowd.shows = frozenset({2})
+        assert http.put("/databases/doomed", json={"schema_id": "anything"}).status_code == 201
+        crowd.let_all_turn()
+        assert wait_until(lambda: len(http.get("/entity/doomed").json()) == 20, 30)
+    finally:
+        crowd.stop()
+    assert crowd.unexpected == []
+    # Each worker serves the new one alone.
+    for worker in ("worker-1", "worker-2"):
+        before = since(http, worker)
+        kill(own.reload()["pids"]["workers"][worker])
+        listed = http.get("/entity/doomed")
+        assert {one["generation"] for one in listed.json().values()} == {2}
+        assert wait_until(partial(came_back, http, worker, before), 30)
+    found = json.loads(verify(environment(own), "--json").stdout)["findings"]
+    # Some are gone already.
+    assert 0 < len(found) <= 20
+    assert {one["reason"] for one in found} == {"it is of a deleted incarnation of its database"}
+    assert verify(environment(own), "--repair").returncode == 0
+    assert len(stored(own, "doomed")) == 2 * len(blobs(own, "doomed")) == 40
+    assert len(http.get("/entity/doomed").json()) == 20
+    assert verify(environment(own)).returncode == 0
+    # Without a successor, only its directories stay.
+    assert http.delete("/databases/doomed").status_code == 204
+    assert verify(environment(own), "--repair").returncode == 0
+    assert stored(own, "doomed") == []
+
+
+def test_a_replaced_template_refuses_what_its_dry_run_has_told(
+    own: Deployment, http: httpx.Client
+) -> None:
+    """A template is replaced after a dry run, and refuses something else than that has told."""
+    schema_id = "tried.v1"
+    assert http.put(f"/schemas/{schema_id}", content=b"true").status_code == 201
+    documents = {f"k{number}": {"n": number} for number in range(30)}
+    for database in ("tried-1", "tried-2"):
+        made = http.put(f"/databases/{database}", json={"schema_id": schema_id})
+        assert made.status_code == 201
+        assert http.put(f"/entity/{database}", json=documents).status_code == 201
+    schema = {
+        "x-defaults": True,
+        "properties": {"n": {"multipleOf": 3}, "m": {"default": "x", "type": "string"}},
+        "required": ["m"],
+    }
+    target = f"/schemas/{schema_id}?dry_run=true"
+    tried: list[dict[str, Any]] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        answer = http.put(target + (f"&cursor={cursor}" if cursor else ""), json=schema)
+        assert answer.status_code == 200, answer.text
+        tried += answer.json()["refusals"]
+        cursor = answer.json().get("cursor")
+    assert http.get(f"/schemas/{schema_id}").json()["schema_version"] == 1
+    assert http.put(f"/schemas/{schema_id}", json=schema).json()["schema_version"] == 2
+    refused = []
+    for database in ("tried-1", "tried-2"):
+        for key, document in documents.items():
+            answer = http.put(f"/entity/{database}", json={key: document})
+            if answer.status_code == 422:
+                refused.append((database, key, answer.json()["errors"]))
+    foretold = [(one["database"], one["key"], one["errors"]) for one in tried]
+    assert sorted(foretold, key=str) == sorted(refused, key=str)
+    assert len(refused) == 40
+    assert own.process_ended() is False
