@@ -5,7 +5,7 @@ from typing import Final
 from chalice.app import Response
 
 from main_api.bootstrap import Current
-from main_api.rest import admin_routes, entity_routes, problems
+from main_api.rest import admin_routes, entity_routes, key_routes, problems
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
     basic_credentials,
@@ -28,6 +28,7 @@ def build(current: Current) -> StrongroomApp:
     _add_token_route(app)
     entity_routes.add(app)
     admin_routes.add(app)
+    key_routes.add(app)
     return app
 
 

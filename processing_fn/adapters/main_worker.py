@@ -1,9 +1,10 @@
 """The subscription API of the Main Worker over gRPC and mutual TLS."""
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import grpc
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from processing_fn.service.ports import Renewal, Subscription
 from strongroom.crypto import seal
@@ -23,6 +24,7 @@ class GrpcMainWorker:
     def __init__(self, worker_id: str, address: str, identity: tls.Identity) -> None:
         """Connect lazily, as gRPC does."""
         self._worker_id = worker_id
+        self._deployment = ""
         self._channel = tls.mutual_channel(identity, address, tls.MAIN_NAME)
         self._stub = subscription_pb2_grpc.SubscriptionServiceStub(self._channel)
 
@@ -33,21 +35,8 @@ class GrpcMainWorker:
             worker_id=self._worker_id, pubkey=seal.public_bytes(private_key)
         )
         answer = _call(lambda: self._stub.Subscribe(request, timeout=_CALL_S))
-
-        def opened(sealed: pb.SealedKey) -> Key:
-            binding = seal.info(answer.deployment, self._worker_id, sealed.purpose, sealed.key_id)
-            return Key(
-                key_id=sealed.key_id,
-                purpose=Purpose(sealed.purpose),
-                state=State.ACTIVE if sealed.active else State.DECRYPT_ONLY,
-                created_at=sealed.created_at,
-                material=seal.unseal(private_key, sealed.sealed, binding),
-            )
-
-        try:
-            keys = tuple(opened(sealed) for sealed in answer.keys)
-        except (IntegrityError, ValueError) as error:
-            raise UnauthenticatedError("the Main Worker's keys are not for this worker") from error
+        self._deployment = answer.deployment
+        keys = self._opened(private_key, answer.keys)
         return Subscription(
             answer.deployment, answer.token, answer.lease_seconds, keys, answer.wall_ms
         )
@@ -59,9 +48,9 @@ class GrpcMainWorker:
             _call(lambda: self._stub.Register(request, timeout=_CALL_S, metadata=_bearer(token)))
         )
 
-    def renew(self, token: str) -> Renewal:
+    def renew(self, token: str, key_id: str) -> Renewal:
         """Extend the lease."""
-        request = pb.RenewRequest(worker_id=self._worker_id)
+        request = pb.RenewRequest(worker_id=self._worker_id, key_id=key_id)
         return _renewal(
             _call(lambda: self._stub.Renew(request, timeout=_CALL_S, metadata=_bearer(token)))
         )
@@ -71,9 +60,63 @@ class GrpcMainWorker:
         request = pb.LeaveRequest(worker_id=self._worker_id)
         _call(lambda: self._stub.Leave(request, timeout=_CALL_S, metadata=_bearer(token)))
 
+    def watch(self, token: str) -> "GrpcKeyringWatch":
+        """Open the event stream."""
+        request = pb.WatchRequest(worker_id=self._worker_id)
+        return GrpcKeyringWatch(self._stub.Watch(request, metadata=_bearer(token)))
+
+    def fetch_keys(self, token: str) -> tuple[Key, ...]:
+        """Get the keys, sealed to a key pair that lives as long as this call."""
+        private_key = seal.new_private_key()
+        request = pb.FetchKeysRequest(
+            worker_id=self._worker_id, pubkey=seal.public_bytes(private_key)
+        )
+        answer = _call(
+            lambda: self._stub.FetchKeys(request, timeout=_CALL_S, metadata=_bearer(token))
+        )
+        return self._opened(private_key, answer.keys)
+
+    def _opened(
+        self, private_key: X25519PrivateKey, sealed_keys: Iterable[pb.SealedKey]
+    ) -> tuple[Key, ...]:
+        def opened(sealed: pb.SealedKey) -> Key:
+            binding = seal.info(self._deployment, self._worker_id, sealed.purpose, sealed.key_id)
+            return Key(
+                key_id=sealed.key_id,
+                purpose=Purpose(sealed.purpose),
+                state=State.ACTIVE if sealed.active else State.DECRYPT_ONLY,
+                created_at=sealed.created_at,
+                material=seal.unseal(private_key, sealed.sealed, binding),
+            )
+
+        try:
+            return tuple(opened(sealed) for sealed in sealed_keys)
+        except (IntegrityError, ValueError) as error:
+            raise UnauthenticatedError("the Main Worker's keys are not for this worker") from error
+
     def close(self) -> None:
         """Close the channel."""
         self._channel.close()
+
+
+class GrpcKeyringWatch:
+    """The `KeyringWatch` of one call."""
+
+    def __init__(self, call: Any) -> None:  # noqa: ANN401 - grpcio's stream call has no type
+        """Take the call under way."""
+        self._call = call
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the generations."""
+        try:
+            for event in self._call:
+                yield event.generation
+        except grpc.RpcError as error:
+            raise status.from_rpc_error(error) from error
+
+    def cancel(self) -> None:
+        """End it."""
+        self._call.cancel()
 
 
 def _call(call: Callable[[], T]) -> T:

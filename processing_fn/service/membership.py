@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 from processing_fn.service.engine import Engine
+from processing_fn.service.key_following import KeyFollower
 from processing_fn.service.ports import MainWorker, Renewal, Subscription
 from processing_fn.service.session import Lease, Session, open_session
 from strongroom import limits, logs
@@ -37,6 +38,8 @@ class Membership:
         self._clock = clock
         self._engine: Engine | None = None
         self._stopping = threading.Event()
+        self._due = threading.Event()
+        self._token = ""
         self._broken = False
 
     def engine(self) -> Engine:
@@ -53,12 +56,13 @@ class Membership:
     def stop(self) -> None:
         """Leave at the next opportunity; `run` returns."""
         self._stopping.set()
+        self._due.set()
 
     def leave_service(self) -> None:
         """Serve nothing any more: the disk has failed in the middle of a write."""
         self._broken = True
         self._drop()
-        self._stopping.set()
+        self.stop()
 
     def run(
         self, address: str, on_registered: Callable[[], None], drain: Callable[[], object]
@@ -93,29 +97,36 @@ class Membership:
         self._check_clock(subscription, asked_at_s)
         self._engine = self._make_engine(session)
         renewal = self._main.register(subscription.token, address)
+        self._token = renewal.token
         _log.info("registered", worker_id=self._worker_id, address=address)
         on_registered()
-        token = self._renew_until_the_end(renewal, lease)
-        self._leave(token)
-
-    def _leave(self, token: str) -> None:
+        follower = KeyFollower(session, self._main, lambda: self._token, self._due.set)
+        follower.start()
         try:
-            self._main.leave(token)
+            self._renew_until_the_end(renewal, lease, follower)
+        finally:
+            follower.stop()
+        self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self._main.leave(self._token)
         except StrongroomError as error:
             # The lease ends by itself soon; what is at hand can be finished all the same.
             _log.warning("leave-failed", code=error.code, reason=error.detail)
 
-    def _renew_until_the_end(self, renewal: Renewal, lease: Lease) -> str:
-        """Renew until `stop`; return the last token.
+    def _renew_until_the_end(self, renewal: Renewal, lease: Lease, follower: KeyFollower) -> None:
+        """Renew until `stop`, at once when there is a key to confirm.
 
         Raises:
             UnauthenticatedError, UnavailableError: The lease has ended, or is refused.
         """
         pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE
-        while not self._stopping.wait(pause):
+        while not self._is_stopped_within(pause):
             asked_at_s = self._clock.boot_s()
             try:
-                renewal = self._main.renew(renewal.token)
+                renewal = self._main.renew(self._token, follower.key_id)
+                self._token = renewal.token
                 self._check_clock(renewal, asked_at_s)
                 lease.extend(asked_at_s + renewal.lease_s)
                 pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE
@@ -125,7 +136,12 @@ class Membership:
                 _log.warning("renewal-failed", code=error.code, reason=error.detail)
                 lease.require()
                 pause = _RETRY_FIRST_S
-        return renewal.token
+
+    def _is_stopped_within(self, seconds: float) -> bool:
+        self._due.wait(seconds)
+        if not self._stopping.is_set():
+            self._due.clear()
+        return self._stopping.is_set()
 
     def _check_clock(self, answer: Subscription | Renewal, asked_at_s: float) -> None:
         """Leave service with a clock that is off: expiry follows it (design.md section 3).

@@ -276,6 +276,22 @@ class Renewal:
     wall_ms: int
 
 
+class KeyringWatch(Protocol):
+    """An event stream of the Main Worker."""
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the keyring's generation, at once and after every change.
+
+        Raises:
+            UnauthenticatedError, UnavailableError: As the methods of `MainWorker`.
+        """
+        ...
+
+    def cancel(self) -> None:
+        """End the stream, from any thread."""
+        ...
+
+
 class MainWorker(Protocol):
     """The subscription API of the Main Worker.
 
@@ -291,8 +307,16 @@ class MainWorker(Protocol):
         """Be listed as available."""
         ...
 
-    def renew(self, token: str) -> Renewal:
-        """Extend the lease."""
+    def renew(self, token: str, key_id: str) -> Renewal:
+        """Extend the lease; confirm the one data key that is written under, empty for none."""
+        ...
+
+    def watch(self, token: str) -> KeyringWatch:
+        """Be told of changes of the keyring."""
+        ...
+
+    def fetch_keys(self, token: str) -> tuple[Key, ...]:
+        """Get the keys as they are now."""
         ...
 
     def leave(self, token: str) -> None:

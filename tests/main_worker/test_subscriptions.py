@@ -108,7 +108,7 @@ def test_a_worker_comes_into_service_stays_and_leaves(served: Served) -> None:
     assert served.live() == ["worker-1"]
     for _ in range(5):
         served.rig.clock.advance(limits.LEASE_SECONDS - 0.001)
-        renewal = worker.renew(renewal.token)
+        renewal = worker.renew(renewal.token, "")
         assert served.live() == ["worker-1"]
     (record,) = served.rig.store.workers()
     assert record.address == "127.0.0.1:1234"
@@ -280,7 +280,7 @@ def with_token(served: Served, token: str) -> list[StrongroomError]:
     said: list[StrongroomError] = []
     for call in (
         lambda: worker.register(token, "127.0.0.1:1"),
-        lambda: worker.renew(token),
+        lambda: worker.renew(token, ""),
         lambda: worker.leave(token),
     ):
         with pytest.raises(StrongroomError) as caught:
@@ -344,10 +344,10 @@ def test_a_later_subscription_takes_the_place_of_an_earlier_one(served: Served) 
     old, old_token = registered(served, 1)
     served.rig.clock.advance(1)
     new, new_token = registered(served, 2)
-    for call in (lambda: old.renew(old_token), lambda: old.leave(old_token)):
+    for call in (lambda: old.renew(old_token, ""), lambda: old.leave(old_token)):
         with pytest.raises(UnauthenticatedError, match="later subscription"):
             call()
-    new.renew(new_token)
+    new.renew(new_token, "")
     (record,) = served.rig.store.workers()
     assert record.address == "127.0.0.1:2"
     old.close()
@@ -362,7 +362,7 @@ def test_an_earlier_subscription_does_not_come_back(served: Served) -> None:
     new, new_token = registered(served, 2)
     with pytest.raises(UnauthenticatedError):
         stalled.register(early.token, "127.0.0.1:1")
-    new.renew(new_token)
+    new.renew(new_token, "")
     stalled.close()
     new.close()
 
@@ -371,7 +371,7 @@ def test_a_lease_that_has_ended_is_not_renewed(served: Served) -> None:
     """A worker goes on with keys that it should have dropped."""
     worker, token = registered(served, 1)
     served.rig.clock.advance(limits.LEASE_SECONDS)
-    for call in (lambda: worker.renew(token), lambda: worker.leave(token)):
+    for call in (lambda: worker.renew(token, ""), lambda: worker.leave(token)):
         with pytest.raises(UnauthenticatedError, match="lease has ended"):
             call()
     assert served.live() == []
@@ -383,7 +383,7 @@ def test_a_worker_that_has_left_is_not_renewed(served: Served) -> None:
     worker, token = registered(served, 1)
     worker.leave(token)
     with pytest.raises(UnauthenticatedError):
-        worker.renew(token)
+        worker.renew(token, "")
     assert served.live() == []
     worker.close()
 
@@ -435,3 +435,47 @@ def test_subscriptions_are_not_served_on_the_client_port(served: Served) -> None
         subscribe(Stub(channel))
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
+# -- a keyring that changes ------------------------------------------------------------------------
+
+
+def test_a_change_of_the_keyring_is_told_and_the_keys_are_there(served: Served) -> None:
+    """After a rotation a worker goes on under the old key until it is restarted."""
+    worker = served.worker("worker-1")
+    subscription = worker.subscribe()
+    renewal = worker.register(subscription.token, "127.0.0.1:1234")
+    watch = worker.watch(renewal.token)
+    told = iter(watch)
+    first = next(told)
+    made = keyring.new_key(Purpose.DATA, AT)
+    served.rig.live.change(lambda current: keyring.with_active(current, made))
+    assert next(told) == first + 1
+    fetched = {key.key_id: key for key in worker.fetch_keys(renewal.token)}
+    assert fetched[made.key_id] == made
+    assert {key.key_id for key in subscription.keys} < set(fetched)
+    renewal = worker.renew(renewal.token, made.key_id)
+    worker.renew(renewal.token, "")
+    (record,) = served.rig.store.workers()
+    assert record.key_id == made.key_id, "what was confirmed stays confirmed"
+    watch.cancel()
+    worker.close()
+
+
+def test_keys_and_events_are_for_who_has_a_lease(served: Served) -> None:
+    """Whoever had a lease once, or has another's token, gets the keys of today."""
+    worker, other = served.worker("worker-1"), served.worker("worker-2")
+    token = worker.register(worker.subscribe().token, "127.0.0.1:1234").token
+    theirs = other.register(other.subscribe().token, "127.0.0.1:1235").token
+    for refused_token in ("", "nonsense", theirs):
+        with pytest.raises(UnauthenticatedError):
+            worker.fetch_keys(refused_token)
+        with pytest.raises(UnauthenticatedError):
+            next(iter(worker.watch(refused_token)))
+    served.rig.clock.advance(limits.LEASE_SECONDS)
+    with pytest.raises(UnauthenticatedError):
+        worker.fetch_keys(token)
+    with pytest.raises(UnauthenticatedError):
+        next(iter(worker.watch(token)))
+    worker.close()
+    other.close()

@@ -1,0 +1,82 @@
+"""Keeping a session's keys as the keyring has them (design.md section 4, "Rotation").
+
+An event stream tells of a change; the keys are fetched, new writes take the new one, and when the
+last write under an older one has ended, that is confirmed with the next renewal of the lease.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from processing_fn.service.ports import KeyringWatch, MainWorker
+from processing_fn.service.session import Session
+from strongroom import limits, logs
+from strongroom.errors import StrongroomError
+from strongroom.keyring import Purpose
+
+_RETRY_S: Final = 0.5
+_log = logs.logger()
+
+
+class KeyFollower:
+    """Follows the keyring for one session, in a thread of its own."""
+
+    def __init__(
+        self,
+        session: Session,
+        main: MainWorker,
+        token: Callable[[], str],
+        confirmed: Callable[[], None],
+    ) -> None:
+        """Take the session, the Main Worker and the subscription's newest token.
+
+        `confirmed` is called each time that there is something new in `key_id`.
+        """
+        self._session = session
+        self._main = main
+        self._token = token
+        self._confirmed = confirmed
+        self._stopping = threading.Event()
+        self._watch: KeyringWatch | None = None
+        self._thread = threading.Thread(target=self._run, name="keyring", daemon=True)
+        self.key_id = ""
+
+    def start(self) -> None:
+        """Begin; from now on the keys of the session ask for newer ones themselves too."""
+        self._session.data_keys.asks(self._fetch)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the stream and the thread."""
+        self._stopping.set()
+        watch = self._watch
+        if watch is not None:
+            watch.cancel()
+        self._thread.join(_RETRY_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self._watch = self._main.watch(self._token())
+                for _ in self._watch:
+                    if self._stopping.is_set():
+                        return
+                    self._follow()
+            except StrongroomError as error:
+                if not self._stopping.is_set():
+                    _log.warning("keyring-watch-ended", code=error.code, reason=error.detail)
+            self._stopping.wait(_RETRY_S)
+
+    def _follow(self) -> None:
+        key_id = self._fetch()
+        # A write lasts no longer than its lock may be held.
+        if self._session.data_keys.settle(key_id, limits.LOCK_HELD_SECONDS_MAX):
+            self.key_id = key_id
+            self._confirmed()
+
+    def _fetch(self) -> str:
+        keys = self._main.fetch_keys(self._token())
+        data = tuple(key for key in keys if key.purpose == Purpose.DATA)
+        key_id = self._session.data_keys.replace(data)
+        _log.info("keys-fetched", worker_id=self._session.worker_id, key_id=key_id)
+        return key_id
