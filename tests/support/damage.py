@@ -171,12 +171,20 @@ def unclaimed(worker: Worker) -> list[Told]:
     return sorted((shown(worker, worker.files(key)[0]), ORPHANED, reason) for key in KEYS)
 
 
-def an_unreadable_configuration(worker: Worker) -> list[Told]:
+def a_directory_for_a_configuration(worker: Worker) -> list[Told]:
     """Put a directory in the place of the database's configuration."""
     path = worker.rig.layout.database("people")
     path.unlink()
     path.mkdir()
     return unclaimed(worker)
+
+
+def a_socket_for_a_configuration(worker: Worker) -> list[Told]:
+    """Put a socket in the place of the database's configuration."""
+    path = worker.rig.layout.database("people")
+    path.unlink()
+    a_socket(path)
+    return [("files/people", UNJUDGED, "the configuration of its database cannot be read")]
 
 
 def strangers(worker: Worker) -> list[Told]:
@@ -310,7 +318,8 @@ LEFT: dict[str, Spoil] = {
     "an unknown past": an_unknown_past,
     "no configuration": no_configuration,
     "a forged configuration": a_forged_configuration,
-    "an unreadable configuration": an_unreadable_configuration,
+    "a directory for a configuration": a_directory_for_a_configuration,
+    "a socket for a configuration": a_socket_for_a_configuration,
     "strangers": strangers,
     "names that are no text": names_that_are_no_text,
     "a file in the wrong shard": a_file_in_the_wrong_shard,
