@@ -5,13 +5,13 @@ call.
 """
 
 from collections.abc import Iterator
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from processing_fn.service.bindings import Bindings
 from processing_fn.service.judging import Judge
+from processing_fn.service.pool import Pool
 from processing_fn.service.ports import EntityStorage, Place, Shard
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
@@ -84,7 +84,7 @@ class Inspector:
         self._bindings = bindings
         self._reader = reader
         self._clock = clock
-        self._pool = ThreadPoolExecutor(limits.SCAN_THREADS, thread_name_prefix="inspect")
+        self._pool = Pool("inspect")
 
     def inspect(self, cursor: str, *, repair: bool) -> Report:
         """Inspect for about a second.
@@ -115,7 +115,7 @@ class Inspector:
 
     def close(self) -> None:
         """Let the threads go."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
 
     def _steps(self, names: list[str], start: _Position | None, *, repair: bool) -> Iterator[_Step]:
         """Yield what is found, each time at a position beyond `start` and the one before."""
@@ -159,7 +159,7 @@ class Inspector:
         name, begun = judge.name, _Position(judge.name, bytes([number]))
         shard = self._listed(judge, number)
         if isinstance(shard, Finding):
-            yield _Step([shard], begun)
+            yield _Step([shard], _Position(name, bytes([number]) + _LAST_OF_A_SHARD))
             return
         # Within a shard where a call ended, these were told already.
         if not after or after[0] < number:
@@ -184,12 +184,7 @@ class Inspector:
         return shard
 
     def _judged(self, judge: Judge, chunk: list[bytes]) -> list[Finding]:
-        try:
-            found = [one for one in self._pool.map(judge.judge, chunk) if one is not None]
-        except (RuntimeError, CancelledError):
-            # The threads were let go of, because the worker has left service.
-            self._session.lease.require()
-            raise
+        found = [one for one in self._pool.map(judge.judge, chunk) if one is not None]
         # What was looked at without a lease is not judged: another worker does it.
         self._session.lease.require()
         return found
