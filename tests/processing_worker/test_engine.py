@@ -3,8 +3,6 @@
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Put
@@ -283,29 +281,6 @@ def test_an_expired_entity_is_not_there(rig: Rig) -> None:
             reader.get("a")
     created = worker.engine.put(rig.binding, Put("a", b"{}", Condition(if_absent=True)))
     assert (created.metadata.version, created.created) == (2, True)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.data())
-def test_a_sequence_of_operations_behaves_as_a_dict(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    """Somewhere in a sequence of writes and reads by two workers, an answer is wrong."""
-    rig = Rig(tmp_path_factory.mktemp("model"))
-    workers = [rig.worker("worker-1", cache_bytes=3_000), rig.worker("worker-2")]
-    model: dict[str, tuple[int, bytes]] = {}
-    for number in range(data.draw(st.integers(1, 12))):
-        worker = data.draw(st.sampled_from(workers))
-        key = data.draw(st.sampled_from(["a", "b", "c"]))
-        if data.draw(st.booleans()):
-            expected = (model[key][0] + 1 if key in model else 1, b'{"n": %d}' % number)
-            assert worker.put(key, expected[1]) == expected[0]
-            model[key] = expected
-        elif key in model:
-            assert worker.get(key) == model[key]
-        else:
-            with pytest.raises(NotFoundError):
-                worker.get(key)
 
 
 def test_a_deleted_entity_is_gone_and_its_version_goes_on(rig: Rig) -> None:
