@@ -1,23 +1,25 @@
 """`python -m main_api.rest`: the REST face behind granian, configured by its environment."""
 
+import resource
 import socket
 import sys
 
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server import Server
 
 from main_api import settings
 from main_api.rest.app import app, current
-from main_api.rest.rsgi import RsgiAdapter
+from main_api.rest.asgi import AsgiAdapter
 from main_api.rest.wsgi import WsgiAdapter
-from strongroom import logs, process
+from strongroom import limits, logs, process
 from strongroom.errors import StrongroomError, UnavailableError
 
-_BACKLOG = 1024
+_HEADERS_BYTES_MAX = 64 * 1024
 
 
-def application() -> RsgiAdapter:
+def application() -> AsgiAdapter:
     """Build the application in granian's worker process; called by granian."""
     process.die_with_parent()
     process.keep_memory_private()
@@ -27,13 +29,20 @@ def application() -> RsgiAdapter:
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         raise SystemExit(1) from error
-    return RsgiAdapter(WsgiAdapter(app))
+    return AsgiAdapter(WsgiAdapter(app), _authenticate)
+
+
+def _authenticate(authorization: str | None) -> None:
+    current.get().access.authenticate(authorization)
 
 
 def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     process.die_with_parent()
     process.keep_memory_private()
+    # A connection is a descriptor, and shells hand 1,024 of them down.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         configured = settings.rest_from_environment()
         reserved = _reserve(configured.host, configured.port)
@@ -46,9 +55,13 @@ def main() -> int:
         factory=True,
         address=configured.host,
         port=port,
-        interface=Interfaces.RSGI,
+        interface=Interfaces.ASGINL,
+        # HTTP/2 would let one connection have 200 requests, and a megabyte of window for each.
+        http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(max_buffer_size=_HEADERS_BYTES_MAX),
         workers=1,
-        backlog=_BACKLOG,
+        backlog=limits.MAIN_CONNECTIONS_MAX,
+        backpressure=limits.MAIN_CONNECTIONS_MAX,
         ssl_cert=configured.certificate_file,
         ssl_key=configured.key_file,
         log_level=LogLevels.error,

@@ -1,6 +1,7 @@
 """`python -m main_api.rpc`: the gRPC face, configured by its environment."""
 
 import asyncio
+import resource
 import signal
 import sys
 
@@ -14,6 +15,9 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     process.die_with_parent()
     process.keep_memory_private()
+    # A connection is a descriptor, and shells hand 1,024 of them down.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     logs.configure("main-worker-rpc")
     try:
         asyncio.run(_serve())

@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from main_api.bootstrap import Main
 from main_api.rpc.client_services import AuthService, EntityService
+from main_api.rpc.gate import Gate
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.subscription_service import SubscriptionService
 from main_api.settings import RpcSettings
@@ -29,6 +30,11 @@ from strongroom_pb.v1 import (
 )
 
 _DRAIN_S = 5.0
+_ENVELOPE_BYTES = 64 * 1024
+_PUBLIC = (
+    auth_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
+    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +60,19 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     Raises:
         UnavailableError: An address cannot be had.
     """
-    clients = _server(limits.MAIN_THREADS, "client")
+    pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="client")
+    gate = Gate(pool, main.access.authenticate, frozenset(_PUBLIC))
+    clients = _server(pool, limits.MESSAGE_BYTES_MAX, gate)
     auth_pb2_grpc.add_AuthServiceServicer_to_server(AuthService(main), clients)
     entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(main), clients)
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), clients)
-    names = [
-        auth_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
-        entity_pb2.DESCRIPTOR.services_by_name["EntityService"].full_name,
-        health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-        reflection.SERVICE_NAME,
-    ]
-    reflection.enable_server_reflection(names, clients)
-    subscriptions = _server(limits.SUBSCRIPTION_THREADS, "subscription")
+    names = [*_PUBLIC, entity_pb2.DESCRIPTOR.services_by_name["EntityService"].full_name]
+    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], clients)
+    # Workers send keys and addresses, nothing large.
+    subscriptions = _server(
+        ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription"),
+        limits.SMALL_BYTES_MAX,
+    )
     events = KeyringEvents(main.keyring)
     subscription_pb2_grpc.add_SubscriptionServiceServicer_to_server(
         SubscriptionService(main, events), subscriptions
@@ -82,10 +89,19 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     return RunningServers(clients, subscriptions, following, client_port, subscription_port)
 
 
-def _server(threads: int, name: str) -> grpc.aio.Server:
+def _server(
+    pool: ThreadPoolExecutor, message_bytes_max: int, *gates: grpc.aio.ServerInterceptor
+) -> grpc.aio.Server:
+    options = dict(tls.SERVER_OPTIONS) | {
+        "grpc.max_receive_message_length": message_bytes_max + _ENVELOPE_BYTES,
+        # Else a call may send up to megabytes before anybody reads its message.
+        "grpc.http2.bdp_probe": 0,
+        "grpc.http2.lookahead_bytes": limits.SMALL_BYTES_MAX,
+    }
     return grpc.aio.server(
-        ThreadPoolExecutor(threads, thread_name_prefix=name),
-        options=tls.SERVER_OPTIONS,
+        pool,
+        interceptors=gates,
+        options=list(options.items()),
         maximum_concurrent_rpcs=limits.MAIN_CONCURRENT_REQUESTS_MAX,
     )
 

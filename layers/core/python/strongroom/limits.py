@@ -60,7 +60,6 @@ INSPECTION_SECONDS: Final = 5.0
 LOCK_HELD_SECONDS_MAX: Final = 20.0
 REQUEST_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 10.0
-LARGE_BODIES_MAX: Final = 32
 READ_ATTEMPT_SECONDS: Final = 2.0
 WRITE_ATTEMPT_SECONDS: Final = 6.0
 REGISTRY_REFRESH_SECONDS: Final = 0.25
@@ -70,10 +69,23 @@ WORKER_THREADS: Final = 16
 WORKER_CONCURRENT_REQUESTS_MAX: Final = 256
 MAIN_THREADS: Final = 16
 MAIN_CONCURRENT_REQUESTS_MAX: Final = 1_024
+MAIN_CONNECTIONS_MAX: Final = 4_096
+MAIN_STREAMS_MAX: Final = 32
 SUBSCRIPTION_THREADS: Final = 4
 LEASE_SECONDS: Final = 6
 LEASE_RENEWALS_PER_LEASE: Final = 3
 CLOCK_SKEW_MS_MAX: Final = 500
+
+# What a process holds in memory. Messages up to the small size are bounded by their number.
+SMALL_BYTES_MAX: Final = 64 * 1024
+LARGE_BYTES_IN_FLIGHT_MAX: Final = 32 * MESSAGE_BYTES_MAX
+MESSAGES_RECEIVED_MAX: Final = 32
+STRANGERS_MESSAGES_RECEIVED_MAX: Final = 8
+RECEIVE_WAIT_SECONDS: Final = 2.0
+COPIES_PER_THREAD: Final = 8
+PROCESS_BYTES: Final = 128 * 1024 * 1024
+MAIN_MEMORY_BYTES_MAX: Final = 1536 * 1024 * 1024
+WORKER_MEMORY_BESIDE_CACHE_BYTES_MAX: Final = 768 * 1024 * 1024
 
 # Tokens.
 ACCESS_TOKEN_SECONDS: Final = 600
@@ -114,3 +126,23 @@ _require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a
 _require(WRITE_ATTEMPT_SECONDS < REQUEST_SECONDS, "a write needs time for a second worker")
 _require(CLIENT_RECORD_CACHE_SECONDS < REVOCATION_SECONDS_MAX, "a revocation would come too late")
 _require(WORKER_TOKEN_SECONDS > LEASE_SECONDS, "a token has to outlive the lease that it renews")
+_require(MESSAGE_BYTES_MAX <= LARGE_BYTES_IN_FLIGHT_MAX, "a message would never find room")
+_require(
+    MAIN_CONCURRENT_REQUESTS_MAX < MAIN_CONNECTIONS_MAX, "one request too many could not be refused"
+)
+_require(RECEIVE_WAIT_SECONDS < BODY_SECONDS, "a place would be waited for longer than it is held")
+_require(
+    PROCESS_BYTES
+    + LARGE_BYTES_IN_FLIGHT_MAX
+    + (MESSAGES_RECEIVED_MAX + STRANGERS_MESSAGES_RECEIVED_MAX + MAIN_STREAMS_MAX)
+    * MESSAGE_BYTES_MAX
+    + MAIN_THREADS * COPIES_PER_THREAD * MESSAGE_BYTES_MAX
+    + MAIN_CONCURRENT_REQUESTS_MAX * SMALL_BYTES_MAX
+    <= MAIN_MEMORY_BYTES_MAX,
+    "what a Main Worker may hold is more than its memory",
+)
+_require(
+    PROCESS_BYTES + WORKER_THREADS * COPIES_PER_THREAD * MESSAGE_BYTES_MAX
+    <= WORKER_MEMORY_BESIDE_CACHE_BYTES_MAX,
+    "what a worker may hold is more than its memory",
+)

@@ -1,0 +1,240 @@
+"""ASGI in front of the WSGI adapter: bodies are read, and answers sent, without a thread.
+
+A WSGI server lends a thread to a request before its body has come, so that a few clients that send
+slowly hold all of them (16 unfinished uploads were seen to stop `/healthz`). Here the event loop
+reads the body, within bounds in bytes and in time, and a thread serves what has come whole. The
+loop also hands the answer over, piece by piece, as fast as the client takes it: 100 MiB that nobody
+read were seen to lie in memory under granian's own interface (RSGI), 5 MiB under this one.
+"""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from main_api.rest.wsgi import Environ, WsgiAdapter
+from main_api.service.room import Room
+from strongroom import limits
+from strongroom.errors import (
+    InvalidArgumentError,
+    RateLimitedError,
+    StrongroomError,
+    TimedOutError,
+    TooLargeError,
+)
+
+Message = dict[str, Any]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+_PIECE_BYTES: Final = 32 * 1024
+_READING: Final = frozenset({"GET", "POST"})
+_REFUSED_BYTES_READ_MAX: Final = 4 * limits.MESSAGE_BYTES_MAX
+
+
+@dataclass
+class _Answer:
+    status: int = 500
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    reads_on: bool = False
+
+    def start(self, status: str, headers: list[tuple[str, str]]) -> None:
+        self.status = int(status.partition(" ")[0])
+        self.headers = [(name.lower(), value) for name, value in headers]
+
+
+class AsgiAdapter:
+    """Serves a WSGI adapter to granian."""
+
+    def __init__(self, adapter: WsgiAdapter, authenticate: Callable[[str | None], object]) -> None:
+        """Take the adapter that makes events of requests.
+
+        Args:
+            adapter: Serves a request that has come whole.
+            authenticate: Raises for an `Authorization` that proves nothing; strangers get no room
+                for large bodies.
+        """
+        self._adapter = adapter
+        self._authenticate = authenticate
+        self._pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="rest")
+        self._room = Room()
+        self._requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        self._requests += 1
+        try:
+            with ExitStack() as room:
+                answer = _Answer()
+                data = await self._answer(scope, receive, room, answer)
+                await _send(send, answer, data)
+                if answer.reads_on:
+                    await _discard(receive)
+        finally:
+            self._requests -= 1
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, room: ExitStack, answer: _Answer
+    ) -> bytes:
+        """Return the body of the answer; `room` gives back what it takes when it has been sent."""
+        headers = _headers(scope)
+        try:
+            if self._requests > limits.MAIN_CONCURRENT_REQUESTS_MAX:
+                raise RateLimitedError("too many requests at once", retry_after_s=1)
+            _require_readable(scope)
+            body = await self._body(headers, receive, room)
+        except StrongroomError as error:
+            # A client that is still sending would not see why, with its connection broken.
+            answer.reads_on = not isinstance(error, TimedOutError)
+            return self._adapter.refuse(error, headers, answer.start)
+        environ = _environ(scope, headers, body)
+        del body
+        data: bytes = await self._in_thread(self._serve, environ, answer)
+        room.close()
+        try:
+            room.callback(self._room.take(len(data)))
+        except RateLimitedError as error:
+            # What was written has to be said; answers to writes are small.
+            if scope["method"] in _READING:
+                return self._adapter.refuse(error, headers, answer.start)
+        return data
+
+    async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+    def _serve(self, environ: Environ, answer: _Answer) -> bytes:
+        return b"".join(self._adapter(environ, answer.start))
+
+    async def _body(self, headers: dict[str, str], receive: Receive, room: ExitStack) -> bytes:
+        """Read the body; for one that is large or turns out so, take room first."""
+        length = _declared_length(headers)
+        if length is not None and length > limits.SMALL_BYTES_MAX:
+            await self._take_room(length, headers, room)
+        chunks: list[bytes] = []
+        size_bytes = 0
+        try:
+            async with asyncio.timeout(limits.BODY_SECONDS):
+                async for chunk in _chunks(receive) if length != 0 else _no_chunks():
+                    size_bytes += len(chunk)
+                    if length is None and size_bytes > limits.SMALL_BYTES_MAX:
+                        length = limits.MESSAGE_BYTES_MAX
+                        await self._take_room(length, headers, room)
+                    if size_bytes > limits.MESSAGE_BYTES_MAX:
+                        raise _too_large()
+                    chunks.append(chunk)
+        except TimeoutError as error:
+            raise TimedOutError(
+                f"the body did not come within {limits.BODY_SECONDS:.0f} s"
+            ) from error
+        return b"".join(chunks)
+
+    async def _take_room(self, size_bytes: int, headers: dict[str, str], room: ExitStack) -> None:
+        await self._in_thread(self._authenticate, headers.get("authorization"))
+        if size_bytes > limits.MESSAGE_BYTES_MAX:
+            raise _too_large()
+        room.callback(self._room.take(size_bytes))
+
+
+def _declared_length(headers: dict[str, str]) -> int | None:
+    """Return the length of the body, None where only its end will tell."""
+    if "transfer-encoding" in headers:
+        return None
+    length = headers.get("content-length", "0")
+    # The server has refused what is no number (RFC 9112 section 6.3).
+    return int(length) if length.isdecimal() else None
+
+
+def _too_large() -> TooLargeError:
+    return TooLargeError(f"a request has at most {limits.MESSAGE_BYTES_MAX} bytes")
+
+
+async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
+    """Yield the body.
+
+    Raises:
+        InvalidArgumentError: The connection ended before it did.
+    """
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidArgumentError("the body was cut short")
+        more = message.get("more_body", False)
+        yield message.get("body", b"")
+
+
+async def _no_chunks() -> AsyncIterator[bytes]:
+    return
+    yield b""
+
+
+async def _discard(receive: Receive) -> None:
+    """Read on for a while and keep nothing."""
+    left_bytes = _REFUSED_BYTES_READ_MAX
+    try:
+        async with asyncio.timeout(limits.BODY_SECONDS):
+            async for chunk in _chunks(receive):
+                left_bytes -= len(chunk)
+                if left_bytes < 0:
+                    return
+    except (TimeoutError, InvalidArgumentError):
+        return
+
+
+async def _send(send: Send, answer: _Answer, data: bytes) -> None:
+    """Hand the answer over, as fast as the client takes it.
+
+    A client that takes nothing for `limits.BODY_SECONDS` is left with a broken connection.
+    """
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    last = max(0, len(data) - 1) // _PIECE_BYTES
+    for number in range(last + 1):
+        piece = data[number * _PIECE_BYTES : (number + 1) * _PIECE_BYTES] if last else data
+        body = {"type": "http.response.body", "body": piece, "more_body": number < last}
+        try:
+            async with asyncio.timeout(limits.BODY_SECONDS):
+                await send(body)
+        except TimeoutError:
+            return
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        if "_" in name:
+            # In an environ it would be the same as the name with hyphens.
+            continue
+        # RFC 9110 section 5.2: repeated fields are one list.
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _require_readable(scope: Scope) -> None:
+    """Refuse a header whose value is not ASCII.
+
+    Raises:
+        InvalidArgumentError: There is one; what it means is anybody's guess (RFC 9110 section 5.5).
+    """
+    if not all(value.isascii() for name, value in scope["headers"] if b"_" not in name):
+        raise InvalidArgumentError("the value of a header is not ASCII text")
+
+
+def _environ(scope: Scope, headers: dict[str, str], body: bytes) -> Environ:
+    """Return the environ of a request (PEP 3333)."""
+    environ: Environ = {
+        "REQUEST_METHOD": scope["method"],
+        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "QUERY_STRING": scope["query_string"].decode("latin-1"),
+        "REMOTE_ADDR": scope["client"][0],
+        "CONTENT_TYPE": headers.get("content-type", ""),
+        "wsgi.input": io.BytesIO(body),
+    }
+    for name, value in headers.items():
+        environ["HTTP_" + name.upper().replace("-", "_")] = value
+    return environ

@@ -1,0 +1,224 @@
+"""What the gRPC face lets in: how many messages it receives, keeps and sends at a time.
+
+grpcio bounds the number of calls. It does not bound their bytes: every call that it has accepted
+may receive a message of the largest size at once; 300 of 4 MiB were seen to take 3.9 GiB. So the
+calls of clients come through here. A message that is not read stays with the client, by HTTP/2's
+flow control; what counts is when it is read:
+
+- First the token. Who has none is not listened to.
+- Then a place among those that are received at a time. Who gets none within
+  `limits.RECEIVE_WAIT_SECONDS`, or does not send within `limits.BODY_SECONDS`, is refused. (How
+  large a message is shows only when it is there.)
+- A small message goes on to the threads. A large one takes room until the call has ended, and is
+  refused at once where there is none. So is a large answer, of a call that only reads.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from inspect import iscoroutinefunction
+from typing import Any, Final, NoReturn, cast
+
+import grpc
+from cachetools import TTLCache
+from google.protobuf.message import DecodeError
+
+from main_api.service.room import Room
+from strongroom import limits
+from strongroom.errors import (
+    InvalidArgumentError,
+    RateLimitedError,
+    StrongroomError,
+    TimedOutError,
+    TooLargeError,
+)
+from strongroom.rpc import status
+
+Authenticate = Callable[[str | None], object]
+# grpcio's own types say less of handlers and contexts than is needed here.
+Handler = Any
+Context = Any
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+_READING: Final = ("Get", "BatchGet", "List", "Query", "Transform", "Validate")
+
+
+class Gate(grpc.aio.ServerInterceptor):
+    """Stands before every handler of the clients' server; used from its event loop."""
+
+    def __init__(
+        self, pool: ThreadPoolExecutor, authenticate: Authenticate, public: frozenset[str]
+    ) -> None:
+        """Take what is needed to let a call in.
+
+        Args:
+            pool: Runs the handlers that are no coroutines.
+            authenticate: Raises for a value of `authorization` that proves nothing.
+            public: The services that take no token.
+        """
+        self._pool = pool
+        self._authenticate = authenticate
+        self._public = public
+        self._room = Room()
+        self._clients = asyncio.Semaphore(limits.MESSAGES_RECEIVED_MAX)
+        self._strangers = asyncio.Semaphore(limits.STRANGERS_MESSAGES_RECEIVED_MAX)
+        self._streams = 0
+        self._proven: TTLCache[str | None, bool] = TTLCache(
+            limits.VERIFIED_TOKENS_CACHED, limits.CLIENT_RECORD_CACHE_SECONDS
+        )
+        self._handlers: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Any,  # noqa: ANN401 - as grpcio declares it
+        handler_call_details: Any,  # noqa: ANN401 - as above
+    ) -> Any:  # noqa: ANN401 - as above
+        """Return what serves a call in the place of its handler."""
+        method = handler_call_details.method
+        handler = self._handlers.get(method)
+        if handler is None:
+            found = await continuation(handler_call_details)
+            if found is None or found.request_streaming:
+                return found and self._one_more_stream(found)
+            handler = self._handlers[method] = self._guarded(method, found)
+        return handler
+
+    def _guarded(self, method: str, handler: Handler) -> Handler:
+        """Return a handler that is served as a stream of requests: such a one reads itself."""
+        service, _, name = method.strip("/").partition("/")
+        is_public = service in self._public
+
+        async def answer(_: object, context: Context) -> bytes:
+            message = await self._receive(context, is_public=is_public)
+            data: bytes
+            if iscoroutinefunction(handler.unary_unary):
+                request = handler.request_deserializer(message.pop())
+                data = handler.response_serializer(await handler.unary_unary(request, context))
+            else:
+                run = asyncio.get_running_loop().run_in_executor
+                data = await run(self._pool, _serve, handler, message, _ThreadContext(context))
+            if name.startswith(_READING):
+                await self._take_room(context, len(data))
+            return data
+
+        async def stream(_: object, context: Context) -> None:
+            message = await self._receive(context, is_public=is_public)
+            await handler.unary_stream(handler.request_deserializer(message.pop()), context)
+
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(
+                stream, response_serializer=handler.response_serializer
+            )
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    def _one_more_stream(self, handler: Handler) -> Handler:
+        """Count a stream whose handler reads many messages, for as long as it lasts."""
+
+        async def refuse(_: object, context: Context) -> None:
+            await _abort(context, RateLimitedError("too many streams at once", retry_after_s=1))
+
+        def end(_: object) -> None:
+            self._streams -= 1
+
+        # grpcio runs a call's interceptors and its handler in one task.
+        task = asyncio.current_task()
+        if self._streams >= limits.MAIN_STREAMS_MAX or task is None:
+            return grpc.stream_stream_rpc_method_handler(refuse)
+        self._streams += 1
+        task.add_done_callback(end)
+        return handler
+
+    async def _receive(self, context: Context, *, is_public: bool) -> list[bytes]:
+        """Receive a call's message, and return the one place that holds it.
+
+        When the call ends before its turn has come, nothing is left there: a thread that is still
+        to serve it holds no memory.
+        """
+        if not is_public:
+            await self._prove(context)
+        message = [await _read(context, self._strangers if is_public else self._clients)]
+        context.add_done_callback(lambda _: message.clear())
+        if is_public and len(message[0]) > limits.SMALL_BYTES_MAX:
+            await _abort(context, TooLargeError("the message is too large"))
+        await self._take_room(context, len(message[0]))
+        return message
+
+    async def _prove(self, context: Context) -> None:
+        """Refuse a call without a token that holds; the handler asks again what it may do."""
+        given = next((v for k, v in context.invocation_metadata() if k == "authorization"), None)
+        token = given if isinstance(given, str) else None
+        if token in self._proven:
+            return
+        run = asyncio.get_running_loop().run_in_executor
+        try:
+            await run(self._pool, self._authenticate, token)
+        except StrongroomError as error:
+            await _abort(context, error)
+        self._proven[token] = True
+
+    async def _take_room(self, context: Context, size_bytes: int) -> None:
+        """Take room for a message until the call has ended."""
+        try:
+            give_back = self._room.take(size_bytes)
+        except RateLimitedError as error:
+            await _abort(context, error)
+        context.add_done_callback(lambda _: give_back())
+
+
+class _ThreadContext:
+    """A call's context for a handler on a thread."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._context, name)
+
+    def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
+        """End the call; what this raises has to reach grpcio."""
+        aborting = self._context.abort(code, details)
+        asyncio.run_coroutine_threadsafe(aborting, self._loop).result()
+        raise AssertionError("abort returned")
+
+
+def _serve(handler: Handler, message: list[bytes], context: _ThreadContext) -> bytes:
+    """Serve a call on a thread."""
+    try:
+        request = handler.request_deserializer(message.pop())
+    except IndexError:
+        # The call has ended while it waited for the thread.
+        return b""
+    except DecodeError:
+        detail = "the message is not one of this call"
+        status.abort(cast("grpc.ServicerContext", context), InvalidArgumentError(detail))
+    data: bytes = handler.response_serializer(handler.unary_unary(request, context))
+    return data
+
+
+async def _read(context: Context, places: asyncio.Semaphore) -> bytes:
+    """Read a call's message, when there is a place among those that are received."""
+    try:
+        async with asyncio.timeout(limits.RECEIVE_WAIT_SECONDS):
+            await places.acquire()
+    except TimeoutError:
+        busy = RateLimitedError("too many messages are being received", retry_after_s=1)
+        await _abort(context, busy)
+    try:
+        async with asyncio.timeout(limits.BODY_SECONDS):
+            message = await context.read()
+    except TimeoutError:
+        seconds = f"{limits.BODY_SECONDS:.0f} s"
+        await _abort(context, TimedOutError(f"the message did not come within {seconds}"))
+    finally:
+        places.release()
+    if message is grpc.aio.EOF:
+        await _abort(context, InvalidArgumentError("there is no message"))
+    return bytes(message)
+
+
+async def _abort(context: Context, error: StrongroomError) -> NoReturn:
+    """End a call with an error."""
+    message = status.to_status(error)
+    context.set_trailing_metadata(((status.DETAILS_KEY, message.SerializeToString()),))
+    await context.abort(_CODES[message.code], message.message)
+    raise AssertionError("abort returned")
