@@ -2,21 +2,23 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.commands import SECONDS, Verify, environment, refusal, spawned
+from tests.support.commands import Verify, environment, refusal, spawned
 from tests.support.crowds import Crowd
 from tests.support.deployment import CHAT, Deployment, kill, wait_until
+from tests.support.scripted_server import scripted
 
 pytestmark = pytest.mark.xdist_group("verify")
+
+
+NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
 
 
 @pytest.fixture(scope="module")
@@ -191,25 +193,6 @@ def test_whoever_may_not_is_told_so(own: Deployment, http: httpx.Client, verify:
     assert line == "strongroom: this takes the action admin on every database"
 
 
-class Stranger(BaseHTTPRequestHandler):
-    """A server that is none of Strongroom's."""
-
-    answer = (200, "text/html", b"<html>")
-
-    def do_POST(self) -> None:
-        """Answer whatever is asked."""
-        status, kind, body = self.answer
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as the base has it
-        """Say nothing."""
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -228,17 +211,38 @@ def test_another_server_is_told_from_a_deployment(
     verify: Verify, answer: tuple[int, str, bytes]
 ) -> None:
     """Whoever has the wrong address gets a stack trace, or is told that all is well."""
-    handler = type("Answering", (Stranger,), {"answer": answer})
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        named = {"STRONGROOM_URL": url, "STRONGROOM_CLIENT_ID": "a"}
-        try:
-            refusal(verify(named | {"STRONGROOM_CLIENT_SECRET": "b"}))
-        finally:
-            server.shutdown()
-            serving.join(SECONDS)
+    with scripted(answer) as (url, _):
+        refusal(verify(NAMED | {"STRONGROOM_URL": url}))
+
+
+def a_page(path: str, cursor: str = "") -> bytes:
+    """Return what a call of a verification answers."""
+    finding = {"path": path, "condition": "stale", "reason": "why", "repaired": True}
+    progress = {"done": 1, "total": 2}
+    page = {"findings": [finding], "examined": 5, "progress": progress, "cursor": cursor}
+    return json.dumps(page).encode()
+
+
+def test_a_long_verification_is_followed_to_its_end(verify: Verify) -> None:
+    """Of a large deployment the first second is verified, or one lost worker ends it."""
+    refused = (401, "application/problem+json", b"{}")
+    token = (200, "application/json", b'{"access_token": "t"}')
+    busy = (503, "application/problem+json", b'{"detail": "no worker can serve now"}')
+    pages = [(200, "application/json", a_page(f"p{n}", "c" * (2 - n))) for n in range(3)]
+    answers = [refused, token, pages[0], busy, busy, pages[1], refused, token, pages[2]]
+    with scripted(*answers) as (url, asked):
+        ended = verify(NAMED | {"STRONGROOM_URL": url}, "--json", "--repair")
+    told = json.loads(ended.stdout)
+    assert (ended.returncode, told["ok"], told["examined"]) == (0, True, 15)
+    assert [one["path"] for one in told["findings"]] == ["p0", "p1", "p2"]
+    bodies = [json.loads(body) for path, body in asked if path == "/verify"]
+    cursors = ["", "", "cc", "cc", "cc", "c", "c"]
+    assert bodies == [{"cursor": cursor, "repair": True} for cursor in cursors]
+    with scripted(refused, token, pages[0], busy) as (url, asked):
+        ended = verify(NAMED | {"STRONGROOM_URL": url})
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"strongroom: {url} answers 503: no worker can serve now")
+    assert len(asked) < 20
 
 
 def test_over_https_the_certificate_authority_is_named(tmp_path: Path, verify: Verify) -> None:

@@ -196,8 +196,10 @@ class OddWorkers(MemoryWorkers):
         self.clock.advance(self.takes_s)
         few = dataclasses.replace(request, limit=min(request.limit, 10))
         page = super().try_template(worker, database, schema, few, timeout_s)
-        violations = [Violation("/a", "type", self.says)]
-        refusal = SchemaViolationError("no", violations=violations)
+        refusal: StrongroomError = TooLargeError("with its defaults it is too large")
+        if self.says:
+            violations = [Violation("/a", "type", self.says)]
+            refusal = SchemaViolationError("no", violations=violations)
         refused = tuple(Refused(one.key, one.version, refusal) for one in page.refused)
         return dataclasses.replace(page, refused=refused)
 
@@ -239,6 +241,15 @@ def test_a_trial_that_takes_long_or_tells_much_comes_in_pieces(
     (scope,) = {request.scope for request in workers.pages}
     assert scope.startswith("somebody@")
     assert {request.key_prefixes for request in workers.pages} == {("",)}
+
+
+def test_what_is_wrong_with_a_whole_document_is_told_too(rig: MainRig) -> None:
+    """Of what is too large with its defaults an administrator learns no reason."""
+    workers = OddWorkers(rig.clock)
+    fill(rig, "chatdb", ["a", "b"], workers)
+    (trial,) = trials(rig, rig.caller(), inspection_over(rig, workers))
+    assert trial.reasons == {"too-large": 2}
+    assert {one.detail for one in trial.refusals} == {"with its defaults it is too large"}
 
 
 def test_what_the_caller_may_not_read_is_counted_within_bounds(rig: MainRig) -> None:

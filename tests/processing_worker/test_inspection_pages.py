@@ -1,6 +1,7 @@
 """An inspection in pieces: each gets further, all together are the whole, nobody is in its way."""
 
 import errno
+import itertools
 import os
 import threading
 import time
@@ -18,7 +19,15 @@ from strongroom.durable import Filesystem, LocalFilesystem
 from strongroom.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from strongroom.finding import Condition, Finding
 from tests.support.clocks import ManualClock
-from tests.support.damage import KEYS, LEFT, REPAIRED, SECOND, a_worker_over_both, shown
+from tests.support.damage import (
+    KEYS,
+    LEFT,
+    REPAIRED,
+    SECOND,
+    a_socket,
+    a_worker_over_both,
+    shown,
+)
 from tests.support.engines import Rig, Worker
 from tests.support.filesystems import (
     CountingFilesystem,
@@ -66,18 +75,21 @@ def slow(worker: Worker, seconds: dict[str, float]) -> Worker:
         {"read": 5 * limits.SCAN_SECONDS},
         {"list_directory": limits.SCAN_SECONDS / 3},
         {"list_directory": 5 * limits.SCAN_SECONDS},
-        {"list_directory": limits.SCAN_SECONDS, "read": limits.SCAN_SECONDS},
+        {"open": 5 * limits.SCAN_SECONDS},
     ],
     ids=str,
 )
 def test_the_pieces_of_an_inspection_are_the_whole(
-    worker: Worker, seconds: dict[str, float]
+    worker: Worker, seconds: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow inspection leaves files out, tells of them twice, or never comes to an end."""
+    monkeypatch.chdir(worker.rig.root)
     crowd = keys_in(worker, CROWDED, 30)
     for key in crowd:
         worker.put(key, b"{}")
     worker.files(crowd[7])[0].unlink()
+    (worker.rig.root / "files" / "broken").mkdir()
+    a_socket(worker.rig.layout.database("broken"))
     for name in ("a flipped bit", "strangers", "names that are no text"):
         LEFT[name](worker)
     whole = reports(worker)
@@ -97,6 +109,13 @@ def test_a_piece_ends_within_a_crowded_shard(worker: Worker) -> None:
         worker.put(key, b"{}")
     pieces = reports(slow(worker, {"read": limits.SCAN_SECONDS / 5}))
     assert max(report.examined for report in pieces) < 30
+
+
+def test_progress_is_made_within_a_database(worker: Worker) -> None:
+    """Whoever verifies one large database is told for hours that nothing happens."""
+    pieces = reports(slow(worker, {"list_directory": limits.SCAN_SECONDS}))
+    done = [0, *(report.done for report in pieces)]
+    assert max(after - before for before, after in itertools.pairwise(done)) == 1
 
 
 def test_a_piece_with_many_findings_fits_into_a_message(worker: Worker) -> None:
@@ -289,7 +308,7 @@ def test_an_entity_that_another_holds_is_left_unjudged_and_holds_nobody_up(
     with locks.exclusive(held[0]), locks.exclusive(held[1]):
         began_s = time.monotonic()
         found = findings(rig.worker("looking"), repair=True)
-        assert time.monotonic() - began_s < limits.LOCK_WAIT_SECONDS
+        assert time.monotonic() - began_s < limits.LOCK_WAIT_SECONDS / 2
     blob, _ = worker.files(KEYS[0])
     locked = "the entity is locked by another worker"
     assert told(found) == [(shown(worker, blob), Condition.UNJUDGED, locked)]
@@ -361,6 +380,6 @@ def test_a_worker_that_leaves_service_says_so(worker: Worker, end: str) -> None:
     leaves_at = worker.files("a")[0].parent.name
     disk: Filesystem = ObservedFilesystem(before)
     leaving = worker.rig.worker("leaving", filesystem=disk)
-    for _ in range(2):
+    for cursor in ("", "", f"zoo/{'ff' * 32}"):
         with pytest.raises(UnavailableError):
-            leaving.engine.inspector.inspect("", repair=True)
+            leaving.engine.inspector.inspect(cursor, repair=True)

@@ -1,0 +1,44 @@
+"""A server that answers what a test has written down, in order; the last answer again and again."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+SECONDS = 30
+Scripted = tuple[int, str, bytes]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    answers: list[Scripted]
+    asked: list[tuple[str, bytes]]
+
+    def do_POST(self) -> None:
+        """Answer whatever is asked."""
+        self.asked.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        status, kind, body = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Retry-After", "0")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as the base has it
+        """Say nothing."""
+
+
+@contextmanager
+def scripted(*answers: Scripted) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
+    """Serve; the value is where, and what is asked: paths and bodies."""
+    asked: list[tuple[str, bytes]] = []
+    handler = type("Handler", (_Handler,), {"answers": list(answers), "asked": asked})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            serving.join(SECONDS)
