@@ -135,7 +135,8 @@ def _has_n(value: Exact) -> bool:
 
 FILTERS: Final[dict[str, Callable[[Exact], bool]]] = {
     "": lambda _: True,
-    "n > `5`": _is_above_five,
+    # An ordering of anything but numbers is refused; what is asked here holds for every entity.
+    "type(n) == 'number' && n > `5`": _is_above_five,
     "kind == 'memo'": lambda value: isinstance(value, dict) and value.get("kind") == "memo",
     "n": _has_n,
 }
