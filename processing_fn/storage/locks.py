@@ -51,6 +51,14 @@ class EntityLocks:
             finally:
                 self._unlock(file_id[0], descriptor, offset)
 
+    def close(self) -> None:
+        """Close the lock files, and so give back what is held."""
+        with self._opening:
+            while self._files:
+                _, descriptor = self._files.popitem()
+                with suppress(OSError):
+                    self._filesystem.close(descriptor)
+
     def _unlock(self, number: int, descriptor: int, offset: int) -> None:
         """Give a lock back; where that fails, by closing the file, which gives all of it back."""
         try:

@@ -38,18 +38,21 @@ JSON = {"Content-Type": "application/json"}
 
 
 @contextmanager
-def _open_files(soft: int) -> Iterator[None]:
+def _room_for_files(wanted: int) -> Iterator[None]:
+    """Let this process open that many files more than it may have open already."""
     before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, hard), hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(before + wanted, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
 
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment that was started from a shell with its usual bound on open files."""
-    with _open_files(FILES_OF_A_SHELL):
-        deployment = Deployment(tmp_path_factory.mktemp("crowded")).start()
+    directory = tmp_path_factory.mktemp("crowded")
+    deployment = Deployment(directory, open_files=FILES_OF_A_SHELL).start()
     yield deployment
     assert deployment.stop() == 0
 
@@ -134,7 +137,7 @@ def test_one_request_more_than_are_taken_is_refused(
 ) -> None:
     """Requests pile up without end, fewer are served than could be, or descriptors run out."""
     assert _put_small(http) in {200, 201}
-    with _open_files(limits.MAIN_CONCURRENT_REQUESTS_MAX + FILES_SPARE), ExitStack() as held:
+    with _room_for_files(limits.MAIN_CONCURRENT_REQUESTS_MAX + FILES_SPARE), ExitStack() as held:
         waiting = []
         for _ in range(limits.MAIN_CONCURRENT_REQUESTS_MAX):
             connection = held.enter_context(_raw(crowded))

@@ -1,5 +1,6 @@
 """A shared directory with one database, for engines without a deployment around them."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from tests.support.engines import Rig
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Rig:
+def rig(tmp_path: Path) -> Iterator[Rig]:
     """Return a fresh shared directory."""
-    return Rig(tmp_path)
+    made = Rig(tmp_path)
+    yield made
+    made.close()

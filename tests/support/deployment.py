@@ -24,10 +24,14 @@ CHAT: dict[str, Any] = {"chat": [{"type": "assistant", "text": "HERE TEXT"}]}
 
 @dataclass
 class Deployment:
-    """One `strongroom up` process and what it says of itself."""
+    """One `strongroom up` process and what it says of itself.
+
+    With `open_files` it is started with that bound on open files, as a shell might.
+    """
 
     directory: Path
     arguments: tuple[str, ...] = ()
+    open_files: int | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -49,6 +53,9 @@ class Deployment:
     def start(self) -> "Deployment":
         """Start it and wait until it serves."""
         command = [str(Path(sys.executable).parent / "strongroom"), "up"]
+        if self.open_files is not None:
+            shell = ["/bin/bash", "-c", 'ulimit -Sn "$0" && exec "$@"', str(self.open_files)]
+            command = [*shell, *command]
         options = ["--root", self.root, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
         with (self.directory / "up.out").open("ab") as out:
             self.process = subprocess.Popen(  # noqa: S603 - the project's own command

@@ -37,6 +37,7 @@ class Rig:
     clock: Clock = field(default_factory=ManualClock)
     keys: Keyring = field(default_factory=lambda: keyring.new("test-deployment", AT))
     broken: list[str] = field(default_factory=list)
+    locks: list[EntityLocks] = field(default_factory=list)
     filesystem: durable.Filesystem = field(default_factory=durable.LocalFilesystem)
 
     def __post_init__(self) -> None:
@@ -102,10 +103,12 @@ class Rig:
             self.keys.deployment, worker_id, lease, self.keys.of(WORKER_PURPOSES)
         )
         cache = DocumentCache(self.clock, cache_bytes, cache_ttl_s)
+        locks = EntityLocks(disk, self.layout, self.clock)
+        self.locks.append(locks)
         storage = EntityFiles(
             disk,
             self.layout,
-            EntityLocks(disk, self.layout, self.clock),
+            locks,
             clock=self.clock,
             overlap=both,
             out_of_service=lambda: self.broken.append(worker_id),
@@ -113,6 +116,11 @@ class Rig:
         configurations = ConfigurationFiles(disk, self.layout, session.configuration_keys)
         engine = Engine(session, storage, configurations, cache, clock=self.clock, overlap=both)
         return Worker(self, engine, cache, lease, session.file_id)
+
+    def close(self) -> None:
+        """Do what the end of the workers' processes would do: close their lock files."""
+        while self.locks:
+            self.locks.pop().close()
 
     def _macs(self) -> KeySet:
         return KeySet(self.keys.of(frozenset({Purpose.CONFIGURATION})))
