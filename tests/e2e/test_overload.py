@@ -104,7 +104,9 @@ class _Raw:
 
     def status(self) -> int:
         """Return the status of the answer, 0 while there is none; what came stays to be read."""
-        if not select.select([self._socket], [], [], 0)[0]:
+        ready = select.poll()
+        ready.register(self._socket, select.POLLIN)
+        if not ready.poll(0):
             return 0
         line = self._socket.recv(len("HTTP/1.1 200"), socket.MSG_PEEK)
         return int(line.split()[1]) if len(line) == len("HTTP/1.1 200") else 0

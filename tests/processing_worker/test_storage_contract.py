@@ -5,7 +5,7 @@ test_storage_exclusion.py; what a disk that fails or loses its power does to it 
 test_storage_failures.py and test_storage_power.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,9 +30,11 @@ HERE, NEIGHBOUR, ELSEWHERE = place(0x11), place(0x111), place(0x12)
 
 
 @pytest.fixture(params=FILESYSTEMS)
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> StorageRig:
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageRig]:
     """Return an empty shared directory on each of the filesystems."""
-    return StorageRig(shared_directory(request.param, tmp_path))
+    made = StorageRig(shared_directory(request.param, tmp_path))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ The other part of the contract in test_storage_contract.py, on the same filesyst
 """
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,11 @@ HERE, NEIGHBOUR = place(0x11), place(0x111)
 
 
 @pytest.fixture(params=FILESYSTEMS)
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> StorageRig:
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageRig]:
     """Return an empty shared directory on each of the filesystems."""
-    return StorageRig(shared_directory(request.param, tmp_path))
+    made = StorageRig(shared_directory(request.param, tmp_path))
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -27,9 +27,11 @@ code_by_name = pytest.mark.parametrize("code", CODES, ids=lambda code: errno.err
 
 
 @pytest.fixture(params=["unsynced", "memory"])
-def rig(request: pytest.FixtureRequest, tmp_path: Path) -> StorageRig:
+def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StorageRig]:
     """Return an empty shared directory: of real files, which nobody waits for, or in memory."""
-    return StorageRig(shared_directory(request.param, tmp_path))
+    made = StorageRig(shared_directory(request.param, tmp_path))
+    yield made
+    made.close()
 
 
 def failure(code: int) -> OSError:

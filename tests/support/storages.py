@@ -86,6 +86,7 @@ class StorageRig:
     shared: SharedDirectory
     clock: ManualClock = field(default_factory=ManualClock)
     out_of_service: int = 0
+    locks: list[EntityLocks] = field(default_factory=list)
 
     @property
     def layout(self) -> Layout:
@@ -102,14 +103,21 @@ class StorageRig:
         """Return a storage as a process of its own would have it."""
         disk = filesystem or self.shared.filesystem
         ticking = clock or self.clock
+        locks = EntityLocks(disk, self.layout, ticking)
+        self.locks.append(locks)
         return EntityFiles(
             disk,
             self.layout,
-            EntityLocks(disk, self.layout, ticking),
+            locks,
             clock=ticking,
             overlap=overlap or InTurn(),
             out_of_service=self._leave,
         )
+
+    def close(self) -> None:
+        """Do what the end of the processes would do: close their lock files."""
+        while self.locks:
+            self.locks.pop().close()
 
     def shard(self, at: Place) -> Path:
         """Return the directory of an entity's files."""
