@@ -1,10 +1,17 @@
 """Fixtures that more than one folder of tests uses."""
 
+import resource
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.deployment import Deployment
+
+
+def pytest_configure() -> None:
+    """Open as many files as may be: the workers of engine tests live as long as this process."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture(scope="session")
