@@ -1,6 +1,5 @@
 """`python -m main_api.rest`: the REST face behind granian, configured by its environment."""
 
-import resource
 import socket
 import sys
 
@@ -40,9 +39,6 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     process.die_with_parent()
     process.keep_memory_private()
-    # A connection is a descriptor, and shells hand 1,024 of them down.
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         configured = settings.rest_from_environment()
         reserved = _reserve(configured.host, configured.port)

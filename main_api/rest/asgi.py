@@ -66,16 +66,16 @@ class AsgiAdapter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        answer = _Answer()
         self._requests += 1
         try:
             with ExitStack() as room:
-                answer = _Answer()
                 data = await self._answer(scope, receive, room, answer)
                 await _send(send, answer, data)
-                if answer.reads_on:
-                    await _discard(receive)
         finally:
             self._requests -= 1
+        if answer.reads_on:
+            await _discard(receive)
 
     async def _answer(
         self, scope: Scope, receive: Receive, room: ExitStack, answer: _Answer
