@@ -15,6 +15,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         registered_at: RFC 3339.
         lease_until_ms: Wall time, milliseconds since 1970; it is gone from then on.
         key_id: The data key that it has confirmed: it writes under no other one.
+        generation: The keyring's generation whose keys it has confirmed to have, and no others.
     """
 
     worker_id: str
@@ -23,6 +24,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     registered_at: str
     lease_until_ms: int
     key_id: str = ""
+    generation: int = 0
 
     def is_live(self, now_ms: int) -> bool:
         """Tell whether the lease still runs."""

@@ -35,6 +35,7 @@ _HTTP: Final[dict[type[errors.StrongroomError], int]] = {
     errors.OutcomeUnknownError: 503,
     PartlyWrittenError: 503,
     errors.IntegrityError: 500,
+    errors.KeyDestroyedError: 410,
     errors.StaleBindingError: 503,
 }
 

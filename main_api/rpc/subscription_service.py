@@ -11,6 +11,7 @@ from main_api.rpc.client_services import authorization, serve
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.service.subscriptions import Lease, SealedKey
 from strongroom.errors import StrongroomError, UnauthenticatedError
+from strongroom.keyring import State
 from strongroom.rpc import status, tls
 from strongroom_pb.v1 import subscription_pb2 as pb
 from strongroom_pb.v1 import subscription_pb2_grpc
@@ -67,7 +68,11 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
             context,
             lambda: _lease(
                 self._subscriptions.renew(
-                    _proven(context), request.worker_id, _token(context), request.key_id
+                    _proven(context),
+                    request.worker_id,
+                    _token(context),
+                    request.key_id,
+                    request.generation,
                 )
             ),
         )
@@ -116,7 +121,8 @@ def _sealed(key: SealedKey) -> pb.SealedKey:
     return pb.SealedKey(
         key_id=key.key_id,
         purpose=key.purpose,
-        active=key.active,
+        active=key.state == State.ACTIVE,
+        destroyed=key.state == State.DESTROYED,
         created_at=key.created_at,
         sealed=key.sealed,
     )

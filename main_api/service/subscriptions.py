@@ -25,11 +25,11 @@ _TIME_DIGITS = 12
 
 @dataclass(frozen=True, slots=True)
 class SealedKey:
-    """A key that only the subscribed worker can open."""
+    """A key that only the subscribed worker can open; `sealed` is empty for a destroyed one."""
 
     key_id: str
     purpose: str
-    active: bool
+    state: State
     created_at: str
     sealed: bytes
 
@@ -124,16 +124,30 @@ class Subscriptions:
         """Let pass who has a lease; raises as `renew`."""
         self._own_record(proven_id, worker_id, token)
 
-    def renew(self, proven_id: str, worker_id: str, token: str, key_id: str = "") -> Lease:
-        """Extend a lease that still runs; `key_id` is what the worker confirms, empty for nothing.
+    def renew(
+        self, proven_id: str, worker_id: str, token: str, key_id: str = "", generation: int = 0
+    ) -> Lease:
+        """Extend a lease that still runs.
+
+        Args:
+            proven_id: Whom the certificate names.
+            worker_id: Who asks.
+            token: The subscription's.
+            key_id: The one data key that the worker writes under, as it confirms; empty for none.
+            generation: The keyring's that it has the keys of, as it confirms; 0 for none.
 
         Raises:
             UnauthenticatedError: The token or the certificate is not this worker's, the lease has
                 ended, or a later subscription has taken its place.
         """
         record = self._own_record(proven_id, worker_id, token)
-        confirmed = key_id or record.key_id
-        return self._list(msgspec.structs.replace(record, key_id=confirmed))
+        return self._list(
+            msgspec.structs.replace(
+                record,
+                key_id=key_id or record.key_id,
+                generation=max(generation, record.generation),
+            )
+        )
 
     def leave(self, proven_id: str, worker_id: str, token: str) -> None:
         """List the worker no longer; raises as `renew`."""
@@ -176,9 +190,9 @@ class Subscriptions:
         return SealedKey(
             key_id=key.key_id,
             purpose=key.purpose,
-            active=key.state == State.ACTIVE,
+            state=key.state,
             created_at=key.created_at,
-            sealed=seal.seal(public_key, key.material, binding),
+            sealed=seal.seal(public_key, key.material, binding) if key.material else b"",
         )
 
     def _token(self, worker_id: str, subscription_id: str) -> str:

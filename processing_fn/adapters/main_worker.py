@@ -48,9 +48,9 @@ class GrpcMainWorker:
             _call(lambda: self._stub.Register(request, timeout=_CALL_S, metadata=_bearer(token)))
         )
 
-    def renew(self, token: str, key_id: str) -> Renewal:
+    def renew(self, token: str, key_id: str, generation: int) -> Renewal:
         """Extend the lease."""
-        request = pb.RenewRequest(worker_id=self._worker_id, key_id=key_id)
+        request = pb.RenewRequest(worker_id=self._worker_id, key_id=key_id, generation=generation)
         return _renewal(
             _call(lambda: self._stub.Renew(request, timeout=_CALL_S, metadata=_bearer(token)))
         )
@@ -84,9 +84,11 @@ class GrpcMainWorker:
             return Key(
                 key_id=sealed.key_id,
                 purpose=Purpose(sealed.purpose),
-                state=State.ACTIVE if sealed.active else State.DECRYPT_ONLY,
+                state=_state(sealed),
                 created_at=sealed.created_at,
-                material=seal.unseal(private_key, sealed.sealed, binding),
+                material=b""
+                if sealed.destroyed
+                else seal.unseal(private_key, sealed.sealed, binding),
             )
 
         try:
@@ -124,6 +126,12 @@ def _call(call: Callable[[], T]) -> T:
         return call()
     except grpc.RpcError as error:
         raise status.from_rpc_error(error) from error
+
+
+def _state(sealed: pb.SealedKey) -> State:
+    if sealed.destroyed:
+        return State.DESTROYED
+    return State.ACTIVE if sealed.active else State.DECRYPT_ONLY
 
 
 def _bearer(token: str) -> tuple[tuple[str, str]]:

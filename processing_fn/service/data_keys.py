@@ -11,7 +11,7 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from strongroom.errors import IntegrityError
+from strongroom.errors import IntegrityError, KeyDestroyedError
 from strongroom.keyring import Key, KeySet
 
 _UNKNOWN_REMEMBERED: Final = 1_000
@@ -28,10 +28,19 @@ class DataKeys:
         self._asking = threading.Lock()
         self._ask: Callable[[], object] | None = None
         self._unknown: LRUCache[str, None] = LRUCache(_UNKNOWN_REMEMBERED)
+        self._forget: Callable[[], object] | None = None
 
     def asks(self, ask: Callable[[], object]) -> None:
         """Take the way to newer keys: `ask` fetches them and calls `replace`."""
         self._ask = ask
+
+    def when_destroyed(self, forget: Callable[[], object]) -> None:
+        """Take what forgets the documents that lay under a key, once it was destroyed."""
+        self._forget = forget
+
+    def is_destroyed(self, key_id: str) -> bool:
+        """Tell whether a key was destroyed."""
+        return key_id in self._keys.destroyed()
 
     def active(self) -> tuple[str, bytes]:
         """Return id and material of the key for new files."""
@@ -41,11 +50,14 @@ class DataKeys:
         """Return a key; for an unknown one the Main Worker is asked, once for all who wait.
 
         Raises:
+            KeyDestroyedError: It was destroyed.
             IntegrityError: The deployment has no such key; a changed header may name one.
             UnavailableError: The Main Worker does not answer.
         """
         try:
             return self._keys.material(key_id)
+        except KeyDestroyedError:
+            raise
         except IntegrityError:
             self._ask_for(key_id)
             return self._keys.material(key_id)
@@ -68,8 +80,11 @@ class DataKeys:
     def replace(self, keys: tuple[Key, ...]) -> str:
         """Take other keys, for every write that begins from now on; return the active one's id."""
         with self._changed:
-            self._keys = KeySet(keys)
-            return self._keys.active()[0]
+            before, self._keys = self._keys, KeySet(keys)
+            key_id, _ = self._keys.active()
+        if self._forget is not None and self._keys.destroyed() - before.destroyed():
+            self._forget()
+        return key_id
 
     def settle(self, key_id: str, wait_s: float) -> bool:
         """Wait for the writes under other keys; tell whether `key_id` is the only one in use."""

@@ -108,6 +108,7 @@ class Engine:
         self._storage = storage
         self._clock = clock
         self._bindings = Bindings(configurations, overlap)
+        session.data_keys.when_destroyed(cache.clear)
         self._reader = Reader(session, storage, cache, clock)
         self._scanner = Scanner(session, storage, self._reader, clock)
         self._committer = Committer(session, storage, self._reader, clock)

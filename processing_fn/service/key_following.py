@@ -26,20 +26,21 @@ class KeyFollower:
         session: Session,
         main: MainWorker,
         token: Callable[[], str],
-        confirmed: Callable[[], None],
+        has_settled: Callable[[], None],
     ) -> None:
         """Take the session, the Main Worker and the subscription's newest token.
 
-        `confirmed` is called each time that there is something new in `key_id`.
+        `has_settled` is called each time that there is something new in `confirmed`.
         """
         self._session = session
         self._main = main
         self._token = token
-        self._confirmed = confirmed
+        self._has_settled = has_settled
         self._stopping = threading.Event()
         self._watch: KeyringWatch | None = None
         self._thread = threading.Thread(target=self._run, name="keyring", daemon=True)
-        self.key_id = ""
+        self.confirmed: tuple[str, int] = ("", 0)
+        """The one key that is written under, and the keyring's generation whose keys are here."""
 
     def start(self) -> None:
         """Begin; from now on the keys of the session ask for newer ones themselves too."""
@@ -58,21 +59,21 @@ class KeyFollower:
         while not self._stopping.is_set():
             try:
                 self._watch = self._main.watch(self._token())
-                for _ in self._watch:
+                for generation in self._watch:
                     if self._stopping.is_set():
                         return
-                    self._follow()
+                    self._follow(generation)
             except StrongroomError as error:
                 if not self._stopping.is_set():
                     _log.warning("keyring-watch-ended", code=error.code, reason=error.detail)
             self._stopping.wait(_RETRY_S)
 
-    def _follow(self) -> None:
+    def _follow(self, generation: int) -> None:
         key_id = self._fetch()
         # A write lasts no longer than its lock may be held.
         if self._session.data_keys.settle(key_id, limits.LOCK_HELD_SECONDS_MAX):
-            self.key_id = key_id
-            self._confirmed()
+            self.confirmed = (key_id, generation)
+            self._has_settled()
 
     def _fetch(self) -> str:
         keys = self._main.fetch_keys(self._token())

@@ -125,7 +125,7 @@ class Membership:
         while not self._is_stopped_within(pause):
             asked_at_s = self._clock.boot_s()
             try:
-                renewal = self._main.renew(self._token, follower.key_id)
+                renewal = self._main.renew(self._token, *follower.confirmed)
                 self._token = renewal.token
                 self._check_clock(renewal, asked_at_s)
                 lease.extend(asked_at_s + renewal.lease_s)

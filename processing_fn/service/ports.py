@@ -307,8 +307,14 @@ class MainWorker(Protocol):
         """Be listed as available."""
         ...
 
-    def renew(self, token: str, key_id: str) -> Renewal:
-        """Extend the lease; confirm the one data key that is written under, empty for none."""
+    def renew(self, token: str, key_id: str, generation: int) -> Renewal:
+        """Extend the lease.
+
+        Args:
+            token: The subscription's newest one.
+            key_id: Confirms the one data key that is written under; empty for none.
+            generation: Confirms whose keys this worker has, and no others; 0 for none.
+        """
         ...
 
     def watch(self, token: str) -> KeyringWatch:

@@ -96,8 +96,9 @@ class Reader:
         entry = _entry(place, header, body, sidecar)
         if entry is not None:
             self._cache.put(place.file_id, entry)
-        # A worker that has forgotten everything meanwhile must not be given it back.
-        if entry is None or self._session.lease.has_ended():
+        # A worker that has forgotten it meanwhile, or all, must not be given it back.
+        is_forgotten = self._session.data_keys.is_destroyed(header.key_id)
+        if entry is None or is_forgotten or self._session.lease.has_ended():
             self._cache.drop(place.file_id)
 
     def refresh(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:

@@ -10,7 +10,13 @@ import pytest
 
 from strongroom import keyring
 from strongroom.crypto import aead, mac
-from strongroom.errors import IntegrityError, UnavailableError
+from strongroom.errors import (
+    ConflictError,
+    IntegrityError,
+    KeyDestroyedError,
+    NotFoundError,
+    UnavailableError,
+)
 from strongroom.keyring import Key, Keyring, KeySet, Purpose, State
 from tests.support.bytes_changed import flipped_bits, replaced_bytes, truncations
 from tests.support.main_fakes import FakeKeyProvider
@@ -259,3 +265,57 @@ def test_a_key_set_knows_its_active_key_and_the_older_ones() -> None:
     assert [key_set.material(key.key_id) for key in keys] == [key.material for key in keys]
     with pytest.raises(IntegrityError):
         key_set.material("0000000000000000")
+
+
+def _with_destroyed_key() -> tuple[Keyring, str]:
+    first = keyring.new("deployment", AT)
+    old = first.active(Purpose.DATA).key_id
+    rotated = keyring.with_active(first, keyring.new_key(Purpose.DATA, AT))
+    return keyring.without(rotated, old), old
+
+
+def test_a_destroyed_key_leaves_its_id_and_nothing_else() -> None:
+    """A key that was destroyed can still be taken out of the keyring's file."""
+    provider = FakeKeyProvider()
+    destroyed, old = _with_destroyed_key()
+    root = bytes(32)
+    raw = keyring.encode(destroyed, root, provider.wrap(root, "deployment"))
+    entry = next(entry for entry in msgspec.json.decode(raw)["keys"] if entry["key_id"] == old)
+    assert (entry["iv"], entry["wrapped"], entry["state"]) == ("", "", "destroyed")
+    reopened, _, _ = keyring.decode(raw, provider.unwrap)
+    assert reopened == destroyed
+    assert reopened.find(old, Purpose.DATA).material == b""
+
+
+def test_what_lies_under_a_destroyed_key_says_so() -> None:
+    """A shredded entity looks damaged, or its key is asked for again and again."""
+    destroyed, old = _with_destroyed_key()
+    keys = KeySet(destroyed.of(frozenset({Purpose.DATA})))
+    assert keys.has(old)
+    assert keys.destroyed() == {old}
+    with pytest.raises(KeyDestroyedError, match=old):
+        keys.material(old)
+
+
+def test_a_destroyed_key_never_comes_back() -> None:
+    """The next rotation makes a key without material one to decrypt with."""
+    destroyed, old = _with_destroyed_key()
+    rotated = keyring.with_active(destroyed, keyring.new_key(Purpose.DATA, AT))
+    assert rotated.find(old, Purpose.DATA).state == State.DESTROYED
+    assert [key.state for key in rotated.of(frozenset({Purpose.DATA}))] == [
+        State.DESTROYED,
+        State.DECRYPT_ONLY,
+        State.ACTIVE,
+    ]
+
+
+def test_only_a_former_data_key_is_destroyed() -> None:
+    """The active key, the naming key or one that is not there is destroyed."""
+    destroyed, old = _with_destroyed_key()
+    with pytest.raises(ConflictError, match="rotate first"):
+        keyring.without(destroyed, destroyed.active(Purpose.DATA).key_id)
+    with pytest.raises(ConflictError, match="already"):
+        keyring.without(destroyed, old)
+    for unknown in ("nonsense", destroyed.active(Purpose.NAMING).key_id):
+        with pytest.raises(NotFoundError):
+            keyring.without(destroyed, unknown)

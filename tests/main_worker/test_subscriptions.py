@@ -108,7 +108,7 @@ def test_a_worker_comes_into_service_stays_and_leaves(served: Served) -> None:
     assert served.live() == ["worker-1"]
     for _ in range(5):
         served.rig.clock.advance(limits.LEASE_SECONDS - 0.001)
-        renewal = worker.renew(renewal.token, "")
+        renewal = worker.renew(renewal.token, "", 0)
         assert served.live() == ["worker-1"]
     (record,) = served.rig.store.workers()
     assert record.address == "127.0.0.1:1234"
@@ -280,7 +280,7 @@ def with_token(served: Served, token: str) -> list[StrongroomError]:
     said: list[StrongroomError] = []
     for call in (
         lambda: worker.register(token, "127.0.0.1:1"),
-        lambda: worker.renew(token, ""),
+        lambda: worker.renew(token, "", 0),
         lambda: worker.leave(token),
     ):
         with pytest.raises(StrongroomError) as caught:
@@ -344,10 +344,10 @@ def test_a_later_subscription_takes_the_place_of_an_earlier_one(served: Served) 
     old, old_token = registered(served, 1)
     served.rig.clock.advance(1)
     new, new_token = registered(served, 2)
-    for call in (lambda: old.renew(old_token, ""), lambda: old.leave(old_token)):
+    for call in (lambda: old.renew(old_token, "", 0), lambda: old.leave(old_token)):
         with pytest.raises(UnauthenticatedError, match="later subscription"):
             call()
-    new.renew(new_token, "")
+    new.renew(new_token, "", 0)
     (record,) = served.rig.store.workers()
     assert record.address == "127.0.0.1:2"
     old.close()
@@ -362,7 +362,7 @@ def test_an_earlier_subscription_does_not_come_back(served: Served) -> None:
     new, new_token = registered(served, 2)
     with pytest.raises(UnauthenticatedError):
         stalled.register(early.token, "127.0.0.1:1")
-    new.renew(new_token, "")
+    new.renew(new_token, "", 0)
     stalled.close()
     new.close()
 
@@ -371,7 +371,7 @@ def test_a_lease_that_has_ended_is_not_renewed(served: Served) -> None:
     """A worker goes on with keys that it should have dropped."""
     worker, token = registered(served, 1)
     served.rig.clock.advance(limits.LEASE_SECONDS)
-    for call in (lambda: worker.renew(token, ""), lambda: worker.leave(token)):
+    for call in (lambda: worker.renew(token, "", 0), lambda: worker.leave(token)):
         with pytest.raises(UnauthenticatedError, match="lease has ended"):
             call()
     assert served.live() == []
@@ -383,7 +383,7 @@ def test_a_worker_that_has_left_is_not_renewed(served: Served) -> None:
     worker, token = registered(served, 1)
     worker.leave(token)
     with pytest.raises(UnauthenticatedError):
-        worker.renew(token, "")
+        worker.renew(token, "", 0)
     assert served.live() == []
     worker.close()
 
@@ -454,8 +454,8 @@ def test_a_change_of_the_keyring_is_told_and_the_keys_are_there(served: Served) 
     fetched = {key.key_id: key for key in worker.fetch_keys(renewal.token)}
     assert fetched[made.key_id] == made
     assert {key.key_id for key in subscription.keys} < set(fetched)
-    renewal = worker.renew(renewal.token, made.key_id)
-    worker.renew(renewal.token, "")
+    renewal = worker.renew(renewal.token, made.key_id, 2)
+    worker.renew(renewal.token, "", 0)
     (record,) = served.rig.store.workers()
     assert record.key_id == made.key_id, "what was confirmed stays confirmed"
     watch.cancel()

@@ -11,7 +11,7 @@ from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Delete, Engine, PatchRequest, Put
 from processing_fn.service.patching import PatchKind
 from processing_fn.service.ports import Overlap
-from processing_fn.service.session import Lease, open_session
+from processing_fn.service.session import Lease, Session, open_session
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
 from processing_fn.storage.overlap import InTurn
@@ -115,7 +115,7 @@ class Rig:
         )
         configurations = ConfigurationFiles(disk, self.layout, session.configuration_keys)
         engine = Engine(session, storage, configurations, cache, clock=self.clock, overlap=both)
-        return Worker(self, engine, cache, lease, session.file_id)
+        return Worker(self, engine, cache, lease, session)
 
     def close(self) -> None:
         """Do what the end of the workers' processes would do: close their lock files."""
@@ -137,7 +137,12 @@ class Worker:
     engine: Engine
     cache: DocumentCache
     lease: Lease
-    file_id: Callable[[str, str, str], bytes]
+    session: Session
+
+    @property
+    def file_id(self) -> Callable[[str, str, str], bytes]:
+        """How files are named."""
+        return self.session.file_id
 
     def put(
         self,

@@ -189,6 +189,13 @@ class IntegrityError(StrongroomError):
     title = "A stored file does not verify"
 
 
+class KeyDestroyedError(IntegrityError):
+    """The data key of a stored file was destroyed: nobody here can read it, ever."""
+
+    code = "key-destroyed"
+    title = "The key of this entity was destroyed"
+
+
 class StaleBindingError(StrongroomError):
     """Between the two workers only: the request names another binding than the disk."""
 

@@ -19,7 +19,13 @@ import msgspec
 
 from strongroom import base64text, ids
 from strongroom.crypto import aead, mac
-from strongroom.errors import IntegrityError, UnavailableError
+from strongroom.errors import (
+    ConflictError,
+    IntegrityError,
+    KeyDestroyedError,
+    NotFoundError,
+    UnavailableError,
+)
 
 FORMAT_VERSION: Final = 1
 
@@ -44,11 +50,12 @@ class State(StrEnum):
 
     ACTIVE = "active"
     DECRYPT_ONLY = "decrypt-only"
+    DESTROYED = "destroyed"
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key; `material` is 32 bytes and never shown."""
+    """One key; `material` is 32 bytes and never shown, and nothing once it was destroyed."""
 
     key_id: str
     purpose: Purpose
@@ -118,7 +125,9 @@ class KeySet:
 
     def __init__(self, keys: tuple[Key, ...]) -> None:
         """Take keys of one purpose; one of them is active."""
-        self._material = {key.key_id: key.material for key in keys}
+        kept = [key for key in keys if key.state != State.DESTROYED]
+        self._material = {key.key_id: key.material for key in kept}
+        self._destroyed = frozenset(key.key_id for key in keys) - self._material.keys()
         self._active = next(key.key_id for key in keys if key.state == State.ACTIVE)
 
     def active(self) -> tuple[str, bytes]:
@@ -126,18 +135,28 @@ class KeySet:
         return self._active, self._material[self._active]
 
     def has(self, key_id: str) -> bool:
-        """Tell whether a key is among them."""
-        return key_id in self._material
+        """Tell whether a key is among them, destroyed ones included."""
+        return key_id in self._material or key_id in self._destroyed
+
+    def destroyed(self) -> frozenset[str]:
+        """Return the ids of those that were destroyed."""
+        return self._destroyed
 
     def material(self, key_id: str) -> bytes:
         """Return a key.
 
         Raises:
+            KeyDestroyedError: It was destroyed.
             IntegrityError: The deployment has no such key; a changed header may name one.
         """
         try:
             return self._material[key_id]
         except KeyError:
+            if key_id in self._destroyed:
+                raise KeyDestroyedError(
+                    f"the key {key_id} that it was encrypted under was destroyed by an"
+                    " administrator: it cannot be read any more"
+                ) from None
             raise IntegrityError(f"a key {key_id} is not known") from None
 
 
@@ -155,10 +174,31 @@ def new_key(purpose: Purpose, created_at: str) -> Key:
 def with_active(keyring: Keyring, key: Key) -> Keyring:
     """Return the keyring with a new active key; the former one of its purpose still decrypts."""
     others = tuple(
-        replace(other, state=State.DECRYPT_ONLY) if other.purpose == key.purpose else other
+        replace(other, state=State.DECRYPT_ONLY)
+        if other.purpose == key.purpose and other.state == State.ACTIVE
+        else other
         for other in keyring.keys
     )
     return replace(keyring, generation=keyring.generation + 1, keys=(*others, key))
+
+
+def without(keyring: Keyring, key_id: str) -> Keyring:
+    """Return the keyring with a data key destroyed: its id stays, so that reads can say why.
+
+    Raises:
+        NotFoundError: There is no such data key.
+        ConflictError: It is the active one, or was destroyed already.
+    """
+    key = next((k for k in keyring.keys if k.key_id == key_id and k.purpose == Purpose.DATA), None)
+    if key is None:
+        raise NotFoundError(f"there is no data key {key_id}")
+    if key.state == State.ACTIVE:
+        raise ConflictError("the active key cannot be destroyed: rotate first, then rewrap")
+    if key.state == State.DESTROYED:
+        raise ConflictError(f"the key {key_id} was destroyed already")
+    gone = replace(key, state=State.DESTROYED, material=b"")
+    keys = tuple(gone if other is key else other for other in keyring.keys)
+    return replace(keyring, generation=keyring.generation + 1, keys=keys)
 
 
 class _KeyEntry(msgspec.Struct, frozen=True):
@@ -238,6 +278,8 @@ def _wrapping(root: bytes, deployment: str, purpose: str, key_id: str) -> aead.C
 
 
 def _wrap(key: Key, root: bytes, deployment: str) -> _KeyEntry:
+    if key.state == State.DESTROYED:
+        return _KeyEntry(key.key_id, key.purpose, key.state, key.created_at, "", "")
     iv = aead.new_iv()
     wrapped = _wrapping(root, deployment, key.purpose, key.key_id).seal(iv, key.material, b"")
     return _KeyEntry(
@@ -251,6 +293,8 @@ def _wrap(key: Key, root: bytes, deployment: str) -> _KeyEntry:
 
 
 def _unwrap(entry: _KeyEntry, root: bytes, deployment: str) -> Key:
+    if entry.state == State.DESTROYED:
+        return Key(entry.key_id, entry.purpose, entry.state, entry.created_at, b"")
     cipher = _wrapping(root, deployment, entry.purpose, entry.key_id)
     iv, wrapped = base64text.decode(entry.iv), base64text.decode(entry.wrapped)
     material = cipher.open(iv, wrapped, b"")

@@ -40,6 +40,7 @@ _GRPC: Final[dict[type[errors.StrongroomError], int]] = {
     errors.BusyError: code_pb2.UNAVAILABLE,
     errors.OutcomeUnknownError: code_pb2.UNKNOWN,
     errors.IntegrityError: code_pb2.DATA_LOSS,
+    errors.KeyDestroyedError: code_pb2.DATA_LOSS,
     errors.StaleBindingError: code_pb2.FAILED_PRECONDITION,
 }
 _STATUS_CODES: Final = {status.value[0]: status for status in grpc.StatusCode}

@@ -89,12 +89,15 @@ class SealedKey(_message.Message):
     ACTIVE_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     SEALED_FIELD_NUMBER: _builtins.int
+    DESTROYED_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     purpose: _builtins.str
     active: _builtins.bool
     """Whether new uses take this key; the others of its purpose only open what is there."""
     created_at: _builtins.str
     sealed: _builtins.bytes
+    """Empty for a key that was destroyed."""
+    destroyed: _builtins.bool
     def __init__(
         self,
         *,
@@ -103,10 +106,11 @@ class SealedKey(_message.Message):
         active: _builtins.bool = ...,
         created_at: _builtins.str = ...,
         sealed: _builtins.bytes = ...,
+        destroyed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "created_at", b"created_at", "key_id", b"key_id", "purpose", b"purpose", "sealed", b"sealed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "created_at", b"created_at", "destroyed", b"destroyed", "key_id", b"key_id", "purpose", b"purpose", "sealed", b"sealed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -141,20 +145,24 @@ class RenewRequest(_message.Message):
 
     WORKER_ID_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     key_id: _builtins.str
     """The data key that the worker writes under; no write under another one is under way there, and
     none will begin.
     """
+    generation: _builtins.int
+    """The generation of the keyring whose keys the worker has, and no others; 0 for not yet."""
     def __init__(
         self,
         *,
         worker_id: _builtins.str = ...,
         key_id: _builtins.str = ...,
+        generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "key_id", b"key_id", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
