@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.keys import commands as keys
 from strongroom.errors import InvalidArgumentError, StrongroomError
 
 app = typer.Typer(
@@ -17,6 +18,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()

@@ -56,13 +56,19 @@ class Verify:
 
 
 def spawned(named: dict[str, str], *options: str) -> Ended:
-    """Run the command as a process of its own, with its output in pipes."""
+    """Run `verify` as a process of its own, with its output in pipes."""
+    return ran(named, "verify", *options)
+
+
+def ran(named: dict[str, str], *arguments: str) -> Ended:
+    """Run any command as a process of its own, with its output in pipes and nothing to read."""
     others = {n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")}
     ended = subprocess.run(  # noqa: S603 - the project's own command
-        [COMMAND, "verify", *options],
+        [COMMAND, *arguments],
         env=others | named,
         capture_output=True,
         text=True,
+        stdin=subprocess.DEVNULL,
         timeout=SECONDS,
         check=False,
     )

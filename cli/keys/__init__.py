@@ -1,0 +1,1 @@
+"""`strongroom keys`: a package, one module per command; `commands` names them."""
