@@ -59,7 +59,7 @@ def build(configured: Settings) -> Main:
     return Main(
         access=access,
         entities=Entities(access, store, dispatcher, workers),
-        subscriptions=Subscriptions(keyring, store, clock),
+        subscriptions=Subscriptions(keyring, store, clock, least=configured.sealing),
         provisioning=provisioner,
         administration=Administration(access, store, provisioner, clock),
         inspection=Inspection(

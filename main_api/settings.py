@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.rpc.tls import Identity
 
@@ -17,11 +18,13 @@ class Settings:
         shared_dir: The shared directory (design.md section 3).
         kms_key_arn: The master key. Its endpoint is botocore's to find (AWS_ENDPOINT_URL_KMS).
         identity: The deployment's CA, the Main Worker's certificate and key.
+        sealing: The weakest suite that workers are given keys with.
     """
 
     shared_dir: Path
     kms_key_arn: str
     identity: Identity
+    sealing: Suite = Suite.X25519
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             certificate_file=Path(_required(environment, "CERTIFICATE_FILE")),
             key_file=Path(_required(environment, "KEY_FILE")),
         ),
+        sealing=sealing(environment),
     )
 
 

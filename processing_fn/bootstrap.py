@@ -33,7 +33,9 @@ def build(settings: Settings) -> Worker:
     locks = EntityLocks(filesystem, layout, clock)
     overlap = for_mount(settings.shared_dir)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
-    main = GrpcMainWorker(settings.worker_id, settings.main_address, settings.identity)
+    main = GrpcMainWorker(
+        settings.worker_id, settings.main_address, settings.identity, settings.sealing
+    )
 
     def make_engine(session: Session) -> Engine:
         storage = EntityFiles(

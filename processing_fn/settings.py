@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from strongroom import ids, limits
+from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.rpc.tls import Identity
 
@@ -24,6 +25,7 @@ class Settings:
         advertise_host: The host under which Main Workers reach this worker.
         cache_bytes: Bound of the cache.
         cache_ttl_s: How long a document stays in it.
+        sealing: How it has its keys sealed.
         ready_file: Written once the worker is registered; empty for none.
     """
 
@@ -36,6 +38,7 @@ class Settings:
     advertise_host: str
     cache_bytes: int
     cache_ttl_s: float
+    sealing: Suite
     ready_file: str
 
 
@@ -74,5 +77,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         advertise_host=environment.get("STRONGROOM_ADVERTISE_HOST", listen_host),
         cache_bytes=int(number("CACHE_BYTES", limits.CACHE_BYTES)),
         cache_ttl_s=number("CACHE_TTL_SECONDS", limits.CACHE_TTL_SECONDS),
+        sealing=sealing(environment),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
     )

@@ -5,6 +5,7 @@ and with the Main Worker's certificate it calls one Processing Worker of its cho
 cannot do, so that it is known which cache answers.
 """
 
+import os
 import secrets
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from strongroom import ids, jsontext, limits
 from strongroom.clock import SystemClock
 from strongroom.configuration import Database
 from strongroom.configuration_files import ConfigurationFiles
+from strongroom.crypto import seal
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import UnavailableError
 from strongroom.layout import blob_name, sidecar_name
@@ -126,7 +128,7 @@ def subscribe(worker_id: str, address: str, identity: Identity) -> Subscription:
         UnauthenticatedError: The certificate is not this worker's.
         UnavailableError: Nobody answers, or not to this certificate.
     """
-    main_worker = GrpcMainWorker(worker_id, address, identity)
+    main_worker = GrpcMainWorker(worker_id, address, identity, seal.sealing(os.environ))
     try:
         return main_worker.subscribe()
     finally:

@@ -34,7 +34,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
 
         def work() -> pb.SubscribeResponse:
             grant = self._subscriptions.subscribe(
-                _proven(context), request.worker_id, request.pubkey
+                _proven(context), request.worker_id, request.pubkey, request.suite
             )
             return pb.SubscribeResponse(
                 deployment=grant.deployment,
@@ -99,7 +99,11 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
 
         def work() -> pb.FetchKeysResponse:
             keys = self._subscriptions.fetch_keys(
-                _proven(context), request.worker_id, _token(context), request.pubkey
+                _proven(context),
+                request.worker_id,
+                _token(context),
+                request.pubkey,
+                request.suite,
             )
             return pb.FetchKeysResponse(keys=map(_sealed, keys))
 

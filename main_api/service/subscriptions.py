@@ -15,7 +15,7 @@ from main_api.service.ports import ControlStore
 from strongroom import ids, limits, tokens
 from strongroom.clock import Clock, rfc3339
 from strongroom.crypto import seal
-from strongroom.errors import InvalidArgumentError, UnauthenticatedError
+from strongroom.errors import ForbiddenError, InvalidArgumentError, UnauthenticatedError
 from strongroom.keyring import WORKER_PURPOSES, Key, Keys, Purpose, State
 
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
@@ -58,21 +58,32 @@ class Lease:
 class Subscriptions:
     """Vends keys and keeps the registry."""
 
-    def __init__(self, keyring: Keys, store: ControlStore, clock: Clock) -> None:
-        """Take the parts."""
+    def __init__(
+        self,
+        keyring: Keys,
+        store: ControlStore,
+        clock: Clock,
+        *,
+        least: seal.Suite = seal.Suite.X25519,
+    ) -> None:
+        """Take the parts; `least` is the weakest suite that keys are sealed with."""
+        self._least = least
         self._keyring = keyring
         self._store = store
         self._clock = clock
 
-    def subscribe(self, proven_id: str, worker_id: str, public_key: bytes) -> Grant:
+    def subscribe(
+        self, proven_id: str, worker_id: str, public_key: bytes, suite: str = ""
+    ) -> Grant:
         """Seal the worker's keys to its public key.
 
         Raises:
             UnauthenticatedError: The certificate names another worker.
-            InvalidArgumentError: `public_key` is not one.
+            ForbiddenError: The suite is weaker than this deployment's.
+            InvalidArgumentError: There is no such suite, or `public_key` is not one of it.
         """
         _require_own_name(proven_id, worker_id)
-        keys = self._sealed(worker_id, public_key)
+        keys = self._sealed(worker_id, public_key, suite)
         return Grant(
             deployment=self._keyring.deployment,
             token=self._token(worker_id, self._new_subscription_id()),
@@ -109,16 +120,16 @@ class Subscriptions:
         )
 
     def fetch_keys(
-        self, proven_id: str, worker_id: str, token: str, public_key: bytes
+        self, proven_id: str, worker_id: str, token: str, public_key: bytes, suite: str = ""
     ) -> tuple[SealedKey, ...]:
         """Seal the worker's keys, as they are now, to its public key.
 
         Raises:
             UnauthenticatedError: As `renew`.
-            InvalidArgumentError: `public_key` is not one.
+            ForbiddenError, InvalidArgumentError: As `subscribe`.
         """
         self._own_record(proven_id, worker_id, token)
-        return self._sealed(worker_id, public_key)
+        return self._sealed(worker_id, public_key, suite)
 
     def require(self, proven_id: str, worker_id: str, token: str) -> None:
         """Let pass who has a lease; raises as `renew`."""
@@ -181,18 +192,25 @@ class Subscriptions:
             if record.lease_until_ms < long_ago_ms and _subscribed_ms(record) < long_ago_ms:
                 self._store.remove_worker(record.worker_id)
 
-    def _sealed(self, worker_id: str, public_key: bytes) -> tuple[SealedKey, ...]:
+    def _sealed(self, worker_id: str, public_key: bytes, name: str) -> tuple[SealedKey, ...]:
+        suite = seal.suite(name)
+        if self._least == seal.Suite.MLKEM768_X25519 and suite != self._least:
+            raise ForbiddenError(
+                f"this deployment seals keys with {self._least} alone: set"
+                f" STRONGROOM_SEALING={self._least} for the worker"
+            )
         keys = self._keyring.of(WORKER_PURPOSES)
-        return tuple(self._seal(key, worker_id, public_key) for key in keys)
+        return tuple(self._seal(key, worker_id, public_key, suite) for key in keys)
 
-    def _seal(self, key: Key, worker_id: str, public_key: bytes) -> SealedKey:
-        binding = seal.info(self._keyring.deployment, worker_id, key.purpose, key.key_id)
+    def _seal(self, key: Key, worker_id: str, public_key: bytes, suite: seal.Suite) -> SealedKey:
+        deployment = self._keyring.deployment
+        binding = seal.info(deployment, worker_id, key.purpose, key.key_id, suite)
         return SealedKey(
             key_id=key.key_id,
             purpose=key.purpose,
             state=key.state,
             created_at=key.created_at,
-            sealed=seal.seal(public_key, key.material, binding) if key.material else b"",
+            sealed=seal.seal(public_key, key.material, binding, suite) if key.material else b"",
         )
 
     def _token(self, worker_id: str, subscription_id: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from processing_fn.service.ports import Renewal, Subscription
 from strongroom.crypto import seal
@@ -21,18 +20,25 @@ T = TypeVar("T")
 class GrpcMainWorker:
     """The `MainWorker` at one address."""
 
-    def __init__(self, worker_id: str, address: str, identity: tls.Identity) -> None:
-        """Connect lazily, as gRPC does."""
+    def __init__(
+        self,
+        worker_id: str,
+        address: str,
+        identity: tls.Identity,
+        suite: seal.Suite = seal.Suite.X25519,
+    ) -> None:
+        """Connect lazily, as gRPC does; keys are to be sealed with `suite`."""
         self._worker_id = worker_id
+        self._suite = suite
         self._deployment = ""
         self._channel = tls.mutual_channel(identity, address, tls.MAIN_NAME)
         self._stub = subscription_pb2_grpc.SubscriptionServiceStub(self._channel)
 
     def subscribe(self) -> Subscription:
         """Get the keys, sealed to a key pair that lives as long as this call."""
-        private_key = seal.new_private_key()
+        private_key = seal.new_private_key(self._suite)
         request = pb.SubscribeRequest(
-            worker_id=self._worker_id, pubkey=seal.public_bytes(private_key)
+            worker_id=self._worker_id, pubkey=seal.public_bytes(private_key), suite=self._suite
         )
         answer = _call(lambda: self._stub.Subscribe(request, timeout=_CALL_S))
         self._deployment = answer.deployment
@@ -67,9 +73,9 @@ class GrpcMainWorker:
 
     def fetch_keys(self, token: str) -> tuple[Key, ...]:
         """Get the keys, sealed to a key pair that lives as long as this call."""
-        private_key = seal.new_private_key()
+        private_key = seal.new_private_key(self._suite)
         request = pb.FetchKeysRequest(
-            worker_id=self._worker_id, pubkey=seal.public_bytes(private_key)
+            worker_id=self._worker_id, pubkey=seal.public_bytes(private_key), suite=self._suite
         )
         answer = _call(
             lambda: self._stub.FetchKeys(request, timeout=_CALL_S, metadata=_bearer(token))
@@ -77,10 +83,12 @@ class GrpcMainWorker:
         return self._opened(private_key, answer.keys)
 
     def _opened(
-        self, private_key: X25519PrivateKey, sealed_keys: Iterable[pb.SealedKey]
+        self, private_key: seal.PrivateKey, sealed_keys: Iterable[pb.SealedKey]
     ) -> tuple[Key, ...]:
         def opened(sealed: pb.SealedKey) -> Key:
-            binding = seal.info(self._deployment, self._worker_id, sealed.purpose, sealed.key_id)
+            binding = seal.info(
+                self._deployment, self._worker_id, sealed.purpose, sealed.key_id, self._suite
+            )
             return Key(
                 key_id=sealed.key_id,
                 purpose=Purpose(sealed.purpose),

@@ -1,17 +1,15 @@
-"""AEAD under derived subkeys, HMAC over parts, keys sealed with HPKE: against the standards."""
+"""AEAD under derived subkeys, HMAC over parts: against the standards."""
 
 import hmac
 from collections.abc import Callable
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom.crypto import aead, mac, seal
-from strongroom.errors import IntegrityError, InvalidArgumentError
-from tests.support import hpke_reference
+from strongroom.crypto import aead, mac
+from strongroom.errors import IntegrityError
 from tests.support.bytes_changed import flipped_bits, truncations
 
 KEY = bytes(range(32))
@@ -114,105 +112,3 @@ def test_only_the_whole_tag_verifies() -> None:
     for key, given_parts in [(bytes(32), (b"part",)), (KEY, (b"par", b"t")), (KEY, ())]:
         with pytest.raises(IntegrityError):
             mac.verify(key, tag, *given_parts)
-
-
-# -- seal ------------------------------------------------------------------------------------------
-
-MATERIAL = b"material of a data key, 32 bytes"
-BINDING = ("deployment", "worker-1", "data", "0123456789abcdef")
-
-
-def test_a_sealed_key_opens_for_its_worker() -> None:
-    """No worker can come into service."""
-    private_key = seal.new_private_key()
-    info = seal.info(*BINDING)
-    sealed = seal.seal(seal.public_bytes(private_key), MATERIAL, info)
-    assert len(seal.public_bytes(private_key)) == seal.PUBLIC_KEY_BYTES
-    assert len(sealed) == 32 + len(MATERIAL) + 16
-    assert MATERIAL not in sealed
-    assert seal.unseal(private_key, sealed, info) == MATERIAL
-    assert seal.seal(seal.public_bytes(private_key), MATERIAL, info) != sealed
-
-
-@pytest.mark.parametrize("position", range(4), ids=["deployment", "worker", "purpose", "key id"])
-def test_a_sealed_key_is_bound_to_what_it_is_for(position: int) -> None:
-    """A sealed key is replayed to another worker, or passed off as another key."""
-    private_key = seal.new_private_key()
-    sealed = seal.seal(seal.public_bytes(private_key), MATERIAL, seal.info(*BINDING))
-    other = list(BINDING)
-    other[position] += "x"
-    with pytest.raises(IntegrityError):
-        seal.unseal(private_key, sealed, seal.info(*other))
-
-
-def test_the_parts_of_a_binding_cannot_be_moved() -> None:
-    """A key sealed for one worker opens for another one whose name is cut elsewhere."""
-    assert seal.info("d", "w", "p", "kk") != seal.info("d", "w", "pk", "k")
-    assert seal.info("dw", "", "p", "k") != seal.info("d", "w", "p", "k")
-
-
-def test_a_sealed_key_opens_with_its_own_private_key_only() -> None:
-    """Whoever listens in gets the data key."""
-    info = seal.info(*BINDING)
-    sealed = seal.seal(seal.public_bytes(seal.new_private_key()), MATERIAL, info)
-    with pytest.raises(IntegrityError):
-        seal.unseal(seal.new_private_key(), sealed, info)
-
-
-def test_a_changed_sealed_key_does_not_open() -> None:
-    """A worker takes a key from whoever can change a message, and encrypts under it."""
-    private_key = seal.new_private_key()
-    info = seal.info(*BINDING)
-    sealed = seal.seal(seal.public_bytes(private_key), MATERIAL, info)
-    changes = [*flipped_bits(sealed), *truncations(sealed), ("longer", sealed + b"\0")]
-    for what, changed in changes:
-        # X25519 ignores the highest bit of a public key (RFC 7748 section 5); HPKE binds it.
-        with pytest.raises(IntegrityError):
-            pytest.fail(f"{what}: {seal.unseal(private_key, changed, info)!r}")
-
-
-@pytest.mark.parametrize(
-    "public_key",
-    [
-        b"",
-        bytes(31),
-        b"x" * 33,
-        bytes(32),
-        (1).to_bytes(32, "little"),
-        (2**255 - 19).to_bytes(32, "little"),
-    ],
-    ids=["none", "short", "long", "zero", "one", "p"],
-)
-def test_what_is_no_public_key_is_refused(public_key: bytes) -> None:
-    """A worker's broken key is an internal error, or a known secret seals the data key."""
-    with pytest.raises(InvalidArgumentError):
-        seal.seal(public_key, MATERIAL, seal.info(*BINDING))
-
-
-def test_the_reference_agrees_with_the_rfc() -> None:
-    """The check below would be worth nothing (RFC 9180, appendix A.1.1, sequence number 0)."""
-    sealed = hpke_reference.seal(
-        bytes.fromhex("3948cfe0ad1ddb695d780e59077195da6c56506b027329794ab02bca80815c4d"),
-        info=bytes.fromhex("4f6465206f6e2061204772656369616e2055726e"),
-        aad=bytes.fromhex("436f756e742d30"),
-        plaintext=b"Beauty is truth, truth beauty",
-        ephemeral=X25519PrivateKey.from_private_bytes(
-            bytes.fromhex("52c4a758a802cd8b936eceea314432798d5baf2d7e9235dc084ab1b9cfa2f736")
-        ),
-        aead_id=hpke_reference.AES_128_GCM,
-    )
-    enc = "37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431"
-    ciphertext = (
-        "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a"
-    )
-    assert sealed.hex() == enc + ciphertext
-
-
-@given(st.binary(max_size=64), st.binary(max_size=64))
-def test_what_is_sealed_by_the_rfc_opens(material: bytes, info: bytes) -> None:
-    """A worker in another language, or with another library, cannot subscribe."""
-    private_key = seal.new_private_key()
-    sealed = hpke_reference.seal(
-        seal.public_bytes(private_key), info, b"", material, ephemeral=X25519PrivateKey.generate()
-    )
-    assert seal.unseal(private_key, sealed, info) == material

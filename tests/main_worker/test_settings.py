@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from main_api import settings
+from strongroom.crypto.seal import Suite
 from strongroom.errors import InvalidArgumentError
 
 COMPLETE = {
@@ -28,6 +29,15 @@ def test_settings_are_read() -> None:
     assert found.identity.ca_file == Path("/pki/ca.pem")
     assert found.identity.certificate_file == Path("/pki/main.pem")
     assert found.identity.key_file == Path("/pki/main.key")
+
+
+def test_how_keys_are_sealed_is_read() -> None:
+    """A deployment that is to withstand a quantum computer seals keys with X25519 alone."""
+    assert settings.from_environment(COMPLETE).sealing == Suite.X25519
+    hybrid = COMPLETE | {"STRONGROOM_SEALING": "mlkem768-x25519"}
+    assert settings.from_environment(hybrid).sealing == Suite.MLKEM768_X25519
+    with pytest.raises(InvalidArgumentError, match="STRONGROOM_SEALING"):
+        settings.from_environment(COMPLETE | {"STRONGROOM_SEALING": "mlkem"})
 
 
 @pytest.mark.parametrize("name", COMPLETE)

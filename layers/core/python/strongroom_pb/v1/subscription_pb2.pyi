@@ -24,18 +24,24 @@ class SubscribeRequest(_message.Message):
 
     WORKER_ID_FIELD_NUMBER: _builtins.int
     PUBKEY_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     pubkey: _builtins.bytes
-    """X25519, 32 bytes, made for this subscription and kept in memory."""
+    """Of the suite, made for this subscription and kept in memory: for x25519 32 bytes; for
+    mlkem768-x25519 the 1184 bytes of ML-KEM-768 and behind them the 32 of X25519.
+    """
+    suite: _builtins.str
+    """How keys are to be sealed: "x25519" or "mlkem768-x25519"; empty means the former."""
     def __init__(
         self,
         *,
         worker_id: _builtins.str = ...,
         pubkey: _builtins.bytes = ...,
+        suite: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pubkey", b"pubkey", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pubkey", b"pubkey", "suite", b"suite", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -212,18 +218,21 @@ class FetchKeysRequest(_message.Message):
 
     WORKER_ID_FIELD_NUMBER: _builtins.int
     PUBKEY_FIELD_NUMBER: _builtins.int
+    SUITE_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     pubkey: _builtins.bytes
     """As in SubscribeRequest, made for this call."""
+    suite: _builtins.str
     def __init__(
         self,
         *,
         worker_id: _builtins.str = ...,
         pubkey: _builtins.bytes = ...,
+        suite: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["pubkey", b"pubkey", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pubkey", b"pubkey", "suite", b"suite", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
