@@ -30,7 +30,9 @@ def main() -> int:
 
 def _serve(configured: settings.Settings) -> int:
     worker = bootstrap.build(configured)
-    service = ProcessingService(worker.membership.engine, worker.cache.statistics)
+    service = ProcessingService(
+        worker.membership.engine, worker.cache.statistics, worker.pacer.note
+    )
     listen = f"{configured.listen_host}:{configured.listen_port}"
     grpc_server, port = server.start(service, configured.identity, listen)
     stopped = threading.Event()

@@ -6,6 +6,7 @@ from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.cache.document_cache import DocumentCache
 from processing_fn.service.engine import Engine
 from processing_fn.service.membership import Membership
+from processing_fn.service.pacing import Pacer
 from processing_fn.service.session import Session
 from processing_fn.settings import Settings
 from processing_fn.storage.entity_files import EntityFiles
@@ -24,6 +25,7 @@ class Worker:
     membership: Membership
     cache: DocumentCache
     main: GrpcMainWorker
+    pacer: Pacer
 
 
 def build(settings: Settings) -> Worker:
@@ -32,6 +34,7 @@ def build(settings: Settings) -> Worker:
     layout = Layout(settings.shared_dir)
     locks = EntityLocks(filesystem, layout, clock)
     overlap = for_mount(settings.shared_dir)
+    pacer = Pacer(clock)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
     main = GrpcMainWorker(
         settings.worker_id, settings.main_address, settings.identity, settings.sealing
@@ -47,7 +50,9 @@ def build(settings: Settings) -> Worker:
             out_of_service=membership.leave_service,
         )
         configurations = ConfigurationFiles(filesystem, layout, session.configuration_keys)
-        return Engine(session, storage, configurations, cache, clock=clock, overlap=overlap)
+        return Engine(
+            session, storage, configurations, cache, clock=clock, overlap=overlap, pacer=pacer
+        )
 
     membership = Membership(settings.worker_id, main, make_engine, clock)
-    return Worker(membership, cache, main)
+    return Worker(membership, cache, main, pacer)

@@ -29,17 +29,28 @@ class ProcessingService(services.ProcessingServiceServicer):
     """Translates, asks the engine, translates back."""
 
     def __init__(
-        self, engine: Callable[[], Engine], statistics: Callable[[], dict[str, int]]
+        self,
+        engine: Callable[[], Engine],
+        statistics: Callable[[], dict[str, int]],
+        note: Callable[[], object],
     ) -> None:
-        """Take the way to the engine in force; it raises UnavailableError while there is none."""
+        """Take the parts.
+
+        Args:
+            engine: The way to the engine in force; it raises UnavailableError while there is none.
+            statistics: The counters.
+            note: Takes note of a client's request.
+        """
         self._engine = engine
         self._statistics = statistics
+        self._note = note
 
     def Process(  # noqa: N802 - named by gRPC
         self, request: pb.ProcessRequest, context: grpc.ServicerContext
     ) -> pb.ProcessResponse:
         """Answer one operation on one entity."""
         _require_main(context)
+        self._note()
         try:
             return self._process(request, context)
         except StrongroomError as error:
@@ -53,6 +64,7 @@ class ProcessingService(services.ProcessingServiceServicer):
     ) -> pb.ProcessBatchResponse:
         """Answer one operation on several entities."""
         _require_main(context)
+        self._note()
         try:
             with deadline.watched(context.is_active):
                 return pb.ProcessBatchResponse(responses=self._process_batch(request))
@@ -69,6 +81,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         """Answer a page."""
 
         def work() -> pb.ScanResponse:
+            self._note()
             binding, query = translation.binding(request), translation.query(request.query)
             return translation.page(self._engine().page(binding, query))
 
@@ -93,6 +106,18 @@ class ProcessingService(services.ProcessingServiceServicer):
         def work() -> pb.InspectResponse:
             inspector = self._engine().inspector
             return translation.report(inspector.inspect(request.cursor, repair=request.repair))
+
+        return _served(context, work)
+
+    def Rewrap(  # noqa: N802 - named by gRPC
+        self, request: pb.RewrapRequest, context: grpc.ServicerContext
+    ) -> pb.RewrapResponse:
+        """Put some files under the active key, or count them."""
+
+        def work() -> pb.RewrapResponse:
+            drained = frozenset(request.drained_key_ids)
+            rewrapper, rate = self._engine().rewrapper, request.files_per_second
+            return translation.census(rewrapper.run(request.shard, request.cursor, drained, rate))
 
         return _served(context, work)
 

@@ -5,6 +5,7 @@ from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Delete, PatchRequest, Put, Snapshot, TransformRequest
 from processing_fn.service.inspection import Report
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.rewrapping import Census
 from processing_fn.service.scanning import Page, Query
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError, StrongroomError
@@ -84,6 +85,17 @@ def page(answer: Page) -> processing_pb2.ScanResponse:
         cursor=answer.cursor,
         examined=answer.examined,
         damaged=answer.damaged,
+    )
+
+
+def census(seen: Census) -> processing_pb2.RewrapResponse:
+    """Return what a call of a rewrap has seen."""
+    return processing_pb2.RewrapResponse(
+        cursor=seen.cursor,
+        files=seen.files,
+        rewrapped=seen.rewrapped,
+        by_key=seen.by_key,
+        unreadable=seen.unreadable,
     )
 
 

@@ -42,6 +42,10 @@ class DataKeys:
         """Tell whether a key was destroyed."""
         return key_id in self._keys.destroyed()
 
+    def is_known(self, key_id: str) -> bool:
+        """Tell whether a key is or was one of the deployment's."""
+        return self._keys.has(key_id)
+
     def active(self) -> tuple[str, bytes]:
         """Return id and material of the key for new files."""
         return self._keys.active()

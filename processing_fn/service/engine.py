@@ -12,9 +12,11 @@ from processing_fn.domain.entity import Change, Outcome, State, expires_at
 from processing_fn.service.bindings import Binding, Bindings
 from processing_fn.service.expressions import Expression
 from processing_fn.service.inspection import Inspector
+from processing_fn.service.pacing import Pacer
 from processing_fn.service.patching import Patch, PatchKind
 from processing_fn.service.ports import Configurations, EntityCache, EntityStorage, Overlap, Place
 from processing_fn.service.reading import Reader
+from processing_fn.service.rewrapping import Rewrapper
 from processing_fn.service.scanning import Lens, Page, Query, Scanner, selection, trial
 from processing_fn.service.session import Session
 from processing_fn.service.upkeep import Upkeep
@@ -89,6 +91,7 @@ class Engine:
 
     Attributes:
         inspector: Looks at every file.
+        rewrapper: Puts every file under the active key.
         upkeep: What nobody asks for.
     """
 
@@ -101,6 +104,7 @@ class Engine:
         *,
         clock: Clock,
         overlap: Overlap,
+        pacer: Pacer,
     ) -> None:
         """Take what the composition root has made."""
         self._session = session
@@ -113,6 +117,7 @@ class Engine:
         self._scanner = Scanner(session, storage, self._reader, clock)
         self._committer = Committer(session, storage, self._reader, clock)
         self.inspector = Inspector(session, storage, self._bindings, self._reader, clock)
+        self.rewrapper = Rewrapper(session, storage, self._committer, pacer, clock)
         self.upkeep = Upkeep(session, storage, self._bindings, self._committer, clock)
 
     def get(self, binding: Binding, entity_key: str) -> Snapshot:
@@ -282,6 +287,7 @@ class Engine:
         self._session.lease.end()
         self._scanner.close()
         self.inspector.close()
+        self.rewrapper.close()
         self._cache.clear()
 
     def _page(

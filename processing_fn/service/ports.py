@@ -153,6 +153,19 @@ class EntityStorage(Protocol):
         """The same where templates, databases and control records lie."""
         ...
 
+    def headers(
+        self, database: str, shard: int, after: bytes
+    ) -> Iterator[tuple[bytes, blob.Header | None]]:
+        """Return (file-id, header) of the blobs of a shard, ascending, those after a file-id.
+
+        None stands for a header that cannot be read. Nothing is authenticated. What is written or
+        removed meanwhile may be in or not.
+
+        Raises:
+            UnavailableError: The disk refuses.
+        """
+        ...
+
     def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes | None]]:
         """Return (file-id, sidecar) of a shard, None for a sidecar that cannot be read.
 

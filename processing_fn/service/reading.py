@@ -102,9 +102,14 @@ class Reader:
             self._cache.drop(place.file_id)
 
     def refresh(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:
-        """As `keep`, where the entity is in the cache already: what nobody reads stays out."""
-        if self._cache.get(place.file_id) is not None:
-            self.keep(place, header, body, sidecar)
+        """As `keep`, where the entity is in the cache already: what nobody reads stays out.
+
+        Whose incarnation it is, the cache knows; `place` need not.
+        """
+        entry = self._cache.get(place.file_id)
+        if entry is not None and entry.database_name == place.database:
+            there = Place(entry.database_name, entry.incarnation, place.file_id)
+            self.keep(there, header, body, sidecar)
 
     def _join_or_load(self, place: Place, entity_key: str) -> CachedEntity | None:
         with self._flights.exclusive(place.file_id, limits.LOCK_WAIT_SECONDS):

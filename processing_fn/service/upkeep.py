@@ -87,15 +87,6 @@ class Upkeep:
         since_ms = abs(self._clock.wall_ms() - from_rfc3339(retired.deleted_at))
         return since_ms > _STRAGGLERS_MS
 
-    def rewrap(self, place: Place) -> bool:
-        """Put a file under the active key; tell whether it was under another one.
-
-        Raises:
-            StrongroomError: As `Committer.commit`.
-        """
-        self._session.lease.require()
-        return self._committer.rewrap(place)
-
     def _purge(self, database: Database, place: Place, sidecar: bytes | None) -> None:
         """Purge an entity whose sidecar says, as a hint, that its time is over; or says nothing."""
         if database.deleted_at:

@@ -13,7 +13,7 @@ from processing_fn.service.ports import EntityStorage, Place, Transaction
 from processing_fn.service.reading import Reader, RetiredError
 from processing_fn.service.session import Session
 from processing_fn.service.validation import CompiledTemplate
-from strongroom import blob
+from strongroom import blob, limits
 from strongroom.clock import Clock
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition
@@ -116,22 +116,24 @@ class Committer:
                 writer = self._writer(key_id, database, *schema, now_ms)
                 self._write(transaction, place, entity.plan(current, request, change, writer))
 
-    def rewrap(self, place: Place) -> bool:
-        """Encrypt an entity's file anew under the active key; tell whether it was under another.
+    def rewrap(self, place: Place, wait_s: float = limits.LOCK_WAIT_SECONDS) -> bool:
+        """Encrypt a file anew under the active key; tell whether it was under another.
 
-        Version, times and content stay as they are: nobody who reads the entity sees a change.
+        Version, times and content stay as they are: nobody who reads the entity sees a change. It
+        may lie anywhere, in a deleted database too: its file-id is proven, its place is not asked.
 
         Raises:
+            BusyError: Others hold its lock for longer than `wait_s`.
             As `commit`.
         """
-        with self._storage.exclusive(place) as transaction:
-            current = self._state(transaction, place, None)
+        with self._storage.exclusive(place, wait_s) as transaction:
+            parsed = transaction.current()
             with self._session.data_keys.writing() as key_id:
-                if current is None or current.header.key_id == key_id:
+                if parsed is None or parsed.header.key_id == key_id:
                     return False
-                header = msgspec.structs.replace(current.header, key_id=key_id, iv=blob.fresh_iv())
-                body, extra = current.body, current.header_extra
-                sidecar = self._encrypt(transaction, place, header, body, extra)
+                body = blob.decrypt(parsed, place.file_id, self._session.data_keys)
+                header = msgspec.structs.replace(parsed.header, key_id=key_id, iv=blob.fresh_iv())
+                sidecar = self._encrypt(transaction, place, header, body, parsed.extra())
                 self._reader.refresh(place, header, body, sidecar)
         return True
 

@@ -155,6 +155,32 @@ class EntityFiles:
     def _abandoned_s(self) -> float:
         return self._clock.wall_ms() / 1000 - limits.TEMPORARY_FILE_SECONDS_MAX
 
+    def headers(
+        self, database: str, shard: int, after: bytes
+    ) -> Iterator[tuple[bytes, blob.Header | None]]:
+        """Read the first bytes of the blobs of one shard."""
+        path = self._layout.shard(database, bytes([shard]))
+        todo = sorted(found for found in _file_ids(self._names(path), shard) if found > after)
+        for file_id in todo:
+            with self._parts.disk():
+                head = self._head(f"{path}/{blob_name(file_id)}")
+            if head is None:
+                continue
+            try:
+                header, _ = blob.parse_header(head)
+            except IntegrityError:
+                yield file_id, None
+            else:
+                yield file_id, header
+
+    def _head(self, path: str) -> bytes | None:
+        try:
+            descriptor = self._filesystem.open(path, None)
+        except FileNotFoundError:
+            return None
+        with durable.opened(self._filesystem, descriptor):
+            return self._filesystem.read(descriptor, blob.HEAD_BYTES)
+
     def sidecars(self, database: str, shard: int) -> Iterator[tuple[bytes, bytes | None]]:
         """Read the sidecars of one shard."""
         directory = self._layout.shard(database, bytes([shard]))

@@ -270,7 +270,7 @@ def test_one_call_more_than_a_worker_takes_is_refused(tmp_path: Path) -> None:
         raise UnavailableError("there is none")
 
     pki = Pki.make(tmp_path, ["worker-1"])
-    service = ProcessingService(engine, dict)
+    service = ProcessingService(engine, dict, lambda: None)
     worker, port = server.start(service, pki.workers["worker-1"], "127.0.0.1:0")
     try:
         with tls.mutual_channel(

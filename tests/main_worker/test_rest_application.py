@@ -278,6 +278,7 @@ DOCUMENTED = {
     405: ["method-not-allowed"],
     408: ["request-timeout"],
     409: ["conflict"],
+    410: ["key-destroyed"],
     412: ["precondition-failed"],
     413: ["too-large"],
     415: ["unsupported-media-type"],

@@ -109,7 +109,11 @@ def served(tmp_path: Path, pki: Pki) -> Iterator[Served]:
     engine = rig.worker().engine
     holder = Served(rig, pki, lambda: engine, a_worker("worker-1"))
     # A lambda, because a test may put another engine in its place.
-    service = ProcessingService(lambda: holder.engine(), lambda: {"hits": 3})  # noqa: PLW0108
+    service = ProcessingService(
+        lambda: holder.engine(),  # noqa: PLW0108
+        lambda: {"hits": 3},
+        lambda: None,
+    )
     grpc_server, port = server.start(service, pki.workers["worker-1"], "127.0.0.1:0")
     holder.worker = a_worker("worker-1", address=f"127.0.0.1:{port}")
     yield holder

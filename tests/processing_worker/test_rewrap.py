@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from processing_fn.service.ports import Place
-from processing_fn.service.upkeep import Upkeep
 from strongroom import blob, keyring
 from strongroom.errors import BusyError, IntegrityError, StrongroomError
 from strongroom.keyring import Purpose
@@ -40,8 +39,7 @@ def _place(worker: Worker, key: str = "a") -> Place:
 
 
 def _rewrap(worker: Worker) -> bool:
-    upkeep: Upkeep = worker.engine.upkeep
-    return upkeep.rewrap(_place(worker))
+    return worker.engine.rewrapper.rewrap(_place(worker))
 
 
 def _key_id(worker: Worker) -> str:
@@ -74,7 +72,7 @@ def test_a_file_under_the_active_key_is_left_alone(rotated: Rig) -> None:
     before = worker.files("a")[0].read_bytes()
     assert not _rewrap(worker)
     assert worker.files("a")[0].read_bytes() == before
-    assert not worker.engine.upkeep.rewrap(_place(worker, "nothing"))
+    assert not worker.engine.rewrapper.rewrap(_place(worker, "nothing"))
 
 
 def test_tombstones_and_unknown_members_are_rewrapped_too(rotated: Rig) -> None:

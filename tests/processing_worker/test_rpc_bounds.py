@@ -34,7 +34,7 @@ def served(rig: Rig, tmp_path: Path) -> Iterator[tuple[GrpcWorkers, WorkerRecord
     """Serve an engine, and return how a Main Worker reaches it."""
     pki = Pki.make(tmp_path / "pki", ["worker-1"])
     engine = rig.worker().engine
-    service = ProcessingService(lambda: engine, dict)
+    service = ProcessingService(lambda: engine, dict, lambda: None)
     grpc_server, port = server.start(service, pki.workers["worker-1"], "127.0.0.1:0")
     client = GrpcWorkers(pki.main)
     yield client, a_worker("worker-1", address=f"127.0.0.1:{port}")

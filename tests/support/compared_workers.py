@@ -80,7 +80,7 @@ class ComparedWorkers:
         binding, worker = self.rig.binding, self.workers[number]
         for key in KEYS:
             file_id = worker.file_id(binding.database, binding.incarnation, key)
-            worker.engine.upkeep.rewrap(Place(binding.database, binding.incarnation, file_id))
+            worker.engine.rewrapper.rewrap(Place(binding.database, binding.incarnation, file_id))
         key_id = self.rig.keys.active(Purpose.DATA).key_id
         for path in self.rig.root.glob("files/*/*/*.json.enc"):
             assert blob.parse(path.read_bytes()).header.key_id == key_id

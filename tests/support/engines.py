@@ -9,6 +9,7 @@ import msgspec
 from processing_fn.cache.document_cache import DocumentCache
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Delete, Engine, PatchRequest, Put
+from processing_fn.service.pacing import Pacer
 from processing_fn.service.patching import PatchKind
 from processing_fn.service.ports import Overlap
 from processing_fn.service.session import Lease, Session, open_session
@@ -94,6 +95,7 @@ class Rig:
         cache_bytes: int = MEBIBYTE,
         cache_ttl_s: float = 300.0,
         overlap: Overlap | None = None,
+        pacer: Pacer | None = None,
     ) -> "Worker":
         """Return a worker with a cache and locks of its own."""
         both = overlap or InTurn()
@@ -114,7 +116,15 @@ class Rig:
             out_of_service=lambda: self.broken.append(worker_id),
         )
         configurations = ConfigurationFiles(disk, self.layout, session.configuration_keys)
-        engine = Engine(session, storage, configurations, cache, clock=self.clock, overlap=both)
+        engine = Engine(
+            session,
+            storage,
+            configurations,
+            cache,
+            clock=self.clock,
+            overlap=both,
+            pacer=pacer or Pacer(self.clock),
+        )
         return Worker(self, engine, cache, lease, session)
 
     def close(self) -> None:

@@ -36,6 +36,8 @@ FORMAT_VERSION: Final = 1
 _MAGIC: Final = b"SRM"
 _PREFIX: Final = struct.Struct(">3sBI")
 _LENGTH: Final = struct.Struct(">I")
+HEAD_BYTES: Final = _PREFIX.size + limits.HEADER_BYTES_MAX + aead.TAG_BYTES
+"""What is read of a file of which the header is all that is wanted."""
 _RECORD_BYTES: Final = 33
 _PURPOSE: Final = b"strongroom/file/v1"
 
@@ -166,6 +168,16 @@ def parse(raw: bytes) -> Parsed:
     Raises:
         IntegrityError: Not a blob, a newer format, or cut short.
     """
+    header, offset = parse_header(raw)
+    return Parsed(header, raw, offset)
+
+
+def parse_header(raw: bytes) -> tuple[Header, int]:
+    """Return (header, offset of the ciphertext) of a blob, or of its first `HEAD_BYTES`.
+
+    Raises:
+        IntegrityError: As `parse`.
+    """
     try:
         magic, version, length = _PREFIX.unpack_from(raw)
     except struct.error as error:
@@ -183,7 +195,7 @@ def parse(raw: bytes) -> Parsed:
         raise IntegrityError("the header cannot be read") from error
     if header.format != version or header.alg != aead.ALGORITHM:
         raise IntegrityError("the header names another format or algorithm")
-    return Parsed(header, raw, offset)
+    return header, offset
 
 
 def cipher(data_key: bytes, file_id: bytes) -> aead.Cipher:

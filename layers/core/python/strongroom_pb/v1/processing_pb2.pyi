@@ -527,6 +527,96 @@ class Finding(_message.Message):
 Global___Finding: _TypeAlias = Finding  # noqa: Y015
 
 @_typing.final
+class RewrapRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    DRAINED_KEY_IDS_FIELD_NUMBER: _builtins.int
+    FILES_PER_SECOND_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    """The first byte of the file-ids, in every database."""
+    cursor: _builtins.str
+    """Where the call before has ended; empty to begin."""
+    files_per_second: _builtins.float
+    """At the most; 0: as many as it can."""
+    @_builtins.property
+    def drained_key_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What lies under one of these is rewrapped; none: files are counted only."""
+
+    def __init__(
+        self,
+        *,
+        shard: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+        drained_key_ids: _abc.Iterable[_builtins.str] | None = ...,
+        files_per_second: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "drained_key_ids", b"drained_key_ids", "files_per_second", b"files_per_second", "shard", b"shard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewrapRequest: _TypeAlias = RewrapRequest  # noqa: Y015
+
+@_typing.final
+class RewrapResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ByKeyEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    FILES_FIELD_NUMBER: _builtins.int
+    REWRAPPED_FIELD_NUMBER: _builtins.int
+    BY_KEY_FIELD_NUMBER: _builtins.int
+    UNREADABLE_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Empty: that was the end of the shard."""
+    files: _builtins.int
+    rewrapped: _builtins.int
+    unreadable: _builtins.int
+    """Files without a readable header, or that should have been rewrapped and do not open."""
+    @_builtins.property
+    def by_key(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Files by the data key that they lie under now."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        files: _builtins.int = ...,
+        rewrapped: _builtins.int = ...,
+        by_key: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        unreadable: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_key", b"by_key", "cursor", b"cursor", "files", b"files", "rewrapped", b"rewrapped", "unreadable", b"unreadable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewrapResponse: _TypeAlias = RewrapResponse  # noqa: Y015
+
+@_typing.final
 class GetStatisticsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -60,6 +60,11 @@ class ProcessingServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectResponse.FromString,
                 _registered_method=True)
+        self.Rewrap = channel.unary_unary(
+                '/strongroom_pb.v1.ProcessingService/Rewrap',
+                request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.RewrapRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.RewrapResponse.FromString,
+                _registered_method=True)
         self.GetStatistics = channel.unary_unary(
                 '/strongroom_pb.v1.ProcessingService/GetStatistics',
                 request_serializer=strongroom__pb_dot_v1_dot_processing__pb2.GetStatisticsRequest.SerializeToString,
@@ -106,6 +111,13 @@ class ProcessingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Rewrap(self, request, context):
+        """Puts files under the active data key, a bounded number, and counts which key they lie under.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatistics(self, request, context):
         """The worker's counters.
         """
@@ -140,6 +152,11 @@ def add_ProcessingServiceServicer_to_server(servicer, server):
                     servicer.Inspect,
                     request_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_processing__pb2.InspectResponse.SerializeToString,
+            ),
+            'Rewrap': grpc.unary_unary_rpc_method_handler(
+                    servicer.Rewrap,
+                    request_deserializer=strongroom__pb_dot_v1_dot_processing__pb2.RewrapRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_processing__pb2.RewrapResponse.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
@@ -283,6 +300,33 @@ class ProcessingService:
             '/strongroom_pb.v1.ProcessingService/Inspect',
             strongroom__pb_dot_v1_dot_processing__pb2.InspectRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_processing__pb2.InspectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Rewrap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.ProcessingService/Rewrap',
+            strongroom__pb_dot_v1_dot_processing__pb2.RewrapRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_processing__pb2.RewrapResponse.FromString,
             options,
             channel_credentials,
             insecure,

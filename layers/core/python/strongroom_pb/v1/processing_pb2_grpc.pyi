@@ -44,6 +44,8 @@ class ProcessingServiceStub:
     """A page of the entities that a template would refuse, each with its refusal."""
     Inspect: _grpc.UnaryUnaryMultiCallable[_processing_pb2.InspectRequest, _processing_pb2.InspectResponse]
     """Looks at files of all databases, a bounded number, and tells which are not as they should be."""
+    Rewrap: _grpc.UnaryUnaryMultiCallable[_processing_pb2.RewrapRequest, _processing_pb2.RewrapResponse]
+    """Puts files under the active data key, a bounded number, and counts which key they lie under."""
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_processing_pb2.GetStatisticsRequest, _processing_pb2.GetStatisticsResponse]
     """The worker's counters."""
 
@@ -63,6 +65,8 @@ class ProcessingServiceAsyncStub(ProcessingServiceStub):
     """A page of the entities that a template would refuse, each with its refusal."""
     Inspect: _aio.UnaryUnaryMultiCallable[_processing_pb2.InspectRequest, _processing_pb2.InspectResponse]  # type: ignore[assignment]
     """Looks at files of all databases, a bounded number, and tells which are not as they should be."""
+    Rewrap: _aio.UnaryUnaryMultiCallable[_processing_pb2.RewrapRequest, _processing_pb2.RewrapResponse]  # type: ignore[assignment]
+    """Puts files under the active data key, a bounded number, and counts which key they lie under."""
     GetStatistics: _aio.UnaryUnaryMultiCallable[_processing_pb2.GetStatisticsRequest, _processing_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """The worker's counters."""
 
@@ -109,6 +113,14 @@ class ProcessingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_processing_pb2.InspectResponse, _abc.Awaitable[_processing_pb2.InspectResponse]]:
         """Looks at files of all databases, a bounded number, and tells which are not as they should be."""
+
+    @_abc_1.abstractmethod
+    def Rewrap(
+        self,
+        request: _processing_pb2.RewrapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_processing_pb2.RewrapResponse, _abc.Awaitable[_processing_pb2.RewrapResponse]]:
+        """Puts files under the active data key, a bounded number, and counts which key they lie under."""
 
     @_abc_1.abstractmethod
     def GetStatistics(

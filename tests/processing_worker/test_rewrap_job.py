@@ -1,0 +1,186 @@
+"""Rewrapping shard by shard: what is counted is what lies there, and clients come first."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from processing_fn.service.pacing import Pacer
+from processing_fn.service.ports import Place
+from processing_fn.service.rewrapping import Census
+from strongroom import blob, keyring
+from strongroom.clock import SystemClock
+from strongroom.errors import InvalidArgumentError, UnavailableError
+from strongroom.keyring import Purpose
+from tests.support.clocks import ManualClock
+from tests.support.engines import AT, Rig, Worker
+
+MANY = 300
+
+
+@pytest.fixture
+def old(rig: Rig) -> str:
+    """The id of the key that 300 entities of two databases lie under, before a rotation."""
+    worker = rig.worker("writer")
+    for number in range(MANY):
+        worker.put(f"k{number}", b'{"n": 1}')
+    worker.delete("k7")
+    rig.binding = rig.put_database("zoo", "11" * 16)
+    worker.put("lion", b'{"n": 2}')
+    key_id = rig.keys.active(Purpose.DATA).key_id
+    rig.keys = keyring.with_active(rig.keys, keyring.new_key(Purpose.DATA, AT))
+    return key_id
+
+
+def _calls(worker: Worker, shard: int, drained: frozenset[str]) -> Iterator[Census]:
+    cursor, first = "", True
+    while cursor or first:
+        census = worker.engine.rewrapper.run(shard, cursor, drained)
+        yield census
+        cursor, first = census.cursor, False
+
+
+def _all(worker: Worker, drained: frozenset[str] = frozenset()) -> tuple[Counter[str], int, int]:
+    """Return (files by key, files, unreadable ones) of every shard."""
+    by_key: Counter[str] = Counter()
+    files = unreadable = 0
+    for shard in range(256):
+        for census in _calls(worker, shard, drained):
+            by_key.update(census.by_key)
+            files += census.files
+            unreadable += census.unreadable
+    return by_key, files, unreadable
+
+
+def _headers(root: Path) -> Counter[str]:
+    """Count the keys in the headers of every blob, with nothing but the format."""
+    blobs = root.glob("files/*/*/*.json.enc")
+    return Counter(blob.parse(path.read_bytes()).header.key_id for path in blobs)
+
+
+def test_files_are_counted_by_their_key(rig: Rig, old: str) -> None:
+    """A key is destroyed that files still need."""
+    worker = rig.worker()
+    rig.binding = rig.put_database("people", "00" * 16)
+    worker.put("k1", b'{"n": 3}')
+    by_key, files, unreadable = _all(worker)
+    assert by_key == {old: MANY, rig.keys.active(Purpose.DATA).key_id: 1} == _headers(rig.root)
+    assert (files, unreadable) == (MANY + 1, 0)
+
+
+def test_every_file_is_put_under_the_new_key(rig: Rig, old: str) -> None:
+    """The job says that it is done, and a file lies under the old key."""
+    worker = rig.worker()
+    by_key, files, unreadable = _all(worker, frozenset({old}))
+    new = rig.keys.active(Purpose.DATA).key_id
+    assert by_key == {new: MANY + 1} == _headers(rig.root)
+    assert (files, unreadable) == (MANY + 1, 0)
+    assert worker.get("lion") == (1, b'{"n": 2}')
+    assert sum(c.rewrapped for s in range(256) for c in _calls(worker, s, frozenset({old}))) == 0
+
+
+def test_a_file_of_a_deleted_database_counts_and_is_rewrapped(rig: Rig, old: str) -> None:
+    """The files of a deleted database, or of none, keep a key alive that nobody can get rid of."""
+    rig.put_database("people", "00" * 16, deleted=True)
+    (rig.root / "files" / "people").rename(rig.root / "files" / "nobodys")
+    worker = rig.worker()
+    by_key, _, unreadable = _all(worker, frozenset({old}))
+    assert (by_key, unreadable) == (_headers(rig.root), 0)
+    assert old not in by_key
+
+
+def test_a_damaged_file_is_left_and_told(rig: Rig, old: str) -> None:
+    """A damaged file ends the job, or is taken for one that needs no key."""
+    worker = rig.worker()
+    victim, garbled = sorted(rig.root.glob("files/*/*/*.json.enc"))[:2]
+    raw = victim.read_bytes()
+    victim.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    garbled.write_bytes(b"garbage")
+    by_key, files, unreadable = _all(worker, frozenset({old}))
+    assert by_key == {old: 1, rig.keys.active(Purpose.DATA).key_id: MANY - 1}
+    assert (files, unreadable) == (MANY + 1, 2)
+
+
+def test_a_key_that_never_was_is_not_counted(rig: Rig, old: str) -> None:
+    """Whoever can write files fills a report, or a memory, with names of keys."""
+    victim = next(rig.root.glob("files/*/*/*.json.enc"))
+    victim.write_bytes(victim.read_bytes().replace(old.encode(), b"f" * len(old)))
+    by_key, files, _ = _all(rig.worker())
+    assert (by_key, files) == ({old: MANY}, MANY + 1)
+
+
+def test_a_locked_entity_is_left_for_the_next_round(rig: Rig, old: str) -> None:
+    """A writer that was stopped under its lock stops the whole job."""
+    rig.clock = SystemClock()
+    worker, other = rig.worker(), rig.worker("stopped")
+    file_id = worker.file_id("zoo", "11" * 16, "lion")
+    place_lock = other.engine._storage  # noqa: SLF001 - the writer that holds the lock
+    with place_lock.exclusive(Place("zoo", "11" * 16, file_id)):
+        (census,) = _calls(worker, file_id[0], frozenset({old}))
+    assert census.by_key[old] == 1
+    assert census.unreadable == 0
+
+
+def test_a_worker_that_has_not_heard_of_the_new_key_refuses(rig: Rig, old: str) -> None:
+    """It would put every file under the key that is to be drained."""
+    active = rig.keys.active(Purpose.DATA).key_id
+    with pytest.raises(UnavailableError, match="new key"):
+        rig.worker().engine.rewrapper.run(0, "", frozenset({old, active}))
+
+
+def test_a_call_ends_in_time_and_the_next_one_goes_on(rig: Rig, old: str) -> None:
+    """A shard with many files takes one call of minutes, and a kill loses all of it."""
+    clock = rig.clock
+    assert isinstance(clock, ManualClock)
+
+    def sleep(_: float) -> None:
+        clock.advance(2)
+        pacer.note()
+
+    pacer = Pacer(clock, sleep)
+    pacer.note()
+    worker = rig.worker(pacer=pacer)
+    shard = max(range(256), key=lambda n: len(list(rig.root.glob(f"files/*/{n:02x}/*.json.enc"))))
+    censuses = list(_calls(worker, shard, frozenset({old})))
+    assert sum(c.files for c in censuses) == len(
+        list(rig.root.glob(f"files/*/{shard:02x}/*.json.enc"))
+    )
+    assert [c.cursor for c in censuses][-1] == ""
+
+
+@pytest.mark.parametrize(
+    "bad", ["x", "people", "people/", "people/zz", "people/00", "../x/" + "00" * 32, "/" + "0" * 64]
+)
+def test_odd_cursors_and_shards_are_refused(rig: Rig, bad: str) -> None:
+    """A request from a broken Main Worker reads elsewhere, or ends a worker."""
+    rewrapper = rig.worker().engine.rewrapper
+    with pytest.raises(InvalidArgumentError):
+        rewrapper.run(1, bad, frozenset())
+    for shard in (-1, 256):
+        with pytest.raises(InvalidArgumentError):
+            rewrapper.run(shard, "", frozenset())
+
+
+def test_without_a_lease_nothing_is_rewrapped(rig: Rig, old: str) -> None:
+    """A worker that was revoked goes on writing."""
+    worker = rig.worker()
+    worker.lease.end()
+    with pytest.raises(UnavailableError):
+        worker.engine.rewrapper.run(0, "", frozenset({old}))
+    assert _headers(rig.root) == {old: MANY + 1}
+
+
+def test_background_work_gives_way_to_clients() -> None:
+    """A rewrap takes every reader's time; or waits for clients who are not there."""
+    clock, slept = ManualClock(), list[float]()
+    pacer = Pacer(clock, slept.append)
+    pacer.rest(0.01)
+    assert slept == []
+    pacer.note()
+    pacer.rest(0.01)
+    assert slept == [pytest.approx(0.04)]
+    clock.advance(0.05)
+    assert pacer.is_busy()
+    clock.advance(0.06)
+    assert not pacer.is_busy()
