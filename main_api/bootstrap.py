@@ -13,15 +13,19 @@ from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
+from main_api.service.key_health import KeyHealth
 from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
 from main_api.service.provisioning import Provisioning
 from main_api.service.subscriptions import Subscriptions
 from main_api.settings import Settings
+from strongroom import limits, logs
 from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem
-from strongroom.errors import ConflictError
+from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.layout import Layout
+
+_log = logs.logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Main:
     inspection: Inspection
     keyring: LiveKeyring
     keys: Keys
+    key_health: KeyHealth
     dispatcher: Dispatcher
     workers: GrpcWorkers
 
@@ -73,6 +78,7 @@ def build(configured: Settings) -> Main:
         ),
         keyring=keyring,
         keys=Keys(access, keyring, clock),
+        key_health=KeyHealth(keyring.probe, clock, configured.key_provider_check_s),
         dispatcher=dispatcher,
         workers=workers,
     )
@@ -100,21 +106,44 @@ def create_deployment(configured: Settings) -> None:
 class Current:
     """The Main of this process, built at the first request (a Lambda is imported, not started).
 
-    A failure is not kept: the next request tries anew.
+    After a failure the next attempt is made some seconds later: requests must not hammer KMS.
     """
 
     def __init__(self) -> None:
         """Build nothing yet."""
         self._lock = threading.Lock()
         self._main: Main | None = None
+        self._clock = SystemClock()
+        self._retry_s = 0.0
 
     def get(self) -> Main:
-        """Return it; raises as `build`."""
+        """Return it.
+
+        Raises:
+            UnavailableError: It cannot be built now. Anybody may see this detail; the log has the
+                failure, which names the key and the account.
+        """
         main = self._main
         if main is None:
             with self._lock:
-                main = self._main
-                if main is None:
-                    main = build(settings.from_environment())
-                    self._main = main
+                main = self._main or self._attempt()
         return main
+
+    def start(self) -> Main:
+        """Build it now, for a process that ends when that fails; raises as `build`."""
+        self._main = build(settings.from_environment())
+        return self._main
+
+    def _attempt(self) -> Main:
+        refusal = UnavailableError(
+            "the Main Worker cannot start; its log says why",
+            retry_after_s=round(limits.START_RETRIED_SECONDS),
+        )
+        if self._clock.boot_s() < self._retry_s:
+            raise refusal
+        try:
+            return self.start()
+        except StrongroomError as error:
+            self._retry_s = self._clock.boot_s() + limits.START_RETRIED_SECONDS
+            _log.error("start-failed", code=error.code, reason=error.detail)
+            raise refusal from error

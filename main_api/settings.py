@@ -1,13 +1,20 @@
 """What a Main Worker is told by its environment, read once."""
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeVar
 
+from strongroom import limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.rpc.tls import Identity
+
+T = TypeVar("T")
+_DECIMAL: Final = re.compile(r"[0-9]{0,12}\.?[0-9]{1,12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +26,14 @@ class Settings:
         kms_key_arn: The master key. Its endpoint is botocore's to find (AWS_ENDPOINT_URL_KMS).
         identity: The deployment's CA, the Main Worker's certificate and key.
         sealing: The weakest suite that workers are given keys with.
+        key_provider_check_s: How long between two checks that the master key can still be used.
     """
 
     shared_dir: Path
     kms_key_arn: str
     identity: Identity
     sealing: Suite = Suite.X25519
+    key_provider_check_s: float = limits.KEY_PROVIDER_CHECK_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             key_file=Path(_required(environment, "KEY_FILE")),
         ),
         sealing=sealing(environment),
+        key_provider_check_s=_number(
+            environment,
+            "KEY_PROVIDER_CHECK_SECONDS",
+            limits.KEY_PROVIDER_CHECK_SECONDS,
+            (1.0, 3600.0),
+        ),
     )
 
 
@@ -115,6 +130,20 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(f"STRONGROOM_{name}", "")
     if not value:
         raise InvalidArgumentError(f"set STRONGROOM_{name}")
+    return value
+
+
+def _number(
+    environment: Mapping[str, str], name: str, default: T, between: tuple[float, float]
+) -> float | T:
+    """Return a decimal number within bounds, the default where the variable is unset or empty."""
+    text = environment.get(f"STRONGROOM_{name}", "")
+    if not text:
+        return default
+    least, most = between
+    value = float(text) if _DECIMAL.fullmatch(text) else math.nan
+    if not least <= value <= most:
+        raise InvalidArgumentError(f"STRONGROOM_{name} is a number from {least:g} to {most:g}")
     return value
 
 

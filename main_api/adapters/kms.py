@@ -17,6 +17,8 @@ from aws_encryption_sdk.identifiers import AlgorithmSuite
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from main_api.adapters import kms_refusals
+from main_api.service.ports import KeyProviderUnavailableError
 from strongroom.errors import IntegrityError, UnavailableError
 
 _PURPOSE: Final = "strongroom-keyring-root"
@@ -82,10 +84,9 @@ class KmsKeyProvider:
         return StrictAwsKmsMasterKeyProvider(key_ids=[self._key_arn], botocore_session=session)
 
     def _unavailable(self, reason: str) -> UnavailableError:
-        return UnavailableError(
-            f"KMS does not serve the key {self._key_arn} ({reason}); check that it is enabled,"
-            " that this role may use it and that its endpoint can be reached",
-            retry_after_s=5,
+        return KeyProviderUnavailableError(
+            f"KMS does not serve the key {self._key_arn} ({reason}); {kms_refusals.advice(reason)}",
+            reason,
         )
 
 

@@ -24,7 +24,7 @@ def application() -> AsgiAdapter:
     process.keep_memory_private()
     logs.configure("main-worker-rest")
     try:
-        current.get()
+        current.start().key_health.start()
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         raise SystemExit(1) from error

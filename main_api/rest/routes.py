@@ -5,12 +5,13 @@ from typing import Final
 from chalice.app import Response
 
 from main_api.bootstrap import Current
-from main_api.rest import admin_routes, entity_routes, key_routes, problems
+from main_api.rest import admin_routes, entity_routes, key_routes, metrics_routes, problems
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
     basic_credentials,
     form,
 )
+from main_api.service.key_health import KeyProviderState
 from strongroom import jsontext
 from strongroom.errors import (
     InvalidArgumentError,
@@ -29,6 +30,7 @@ def build(current: Current) -> StrongroomApp:
     entity_routes.add(app)
     admin_routes.add(app)
     key_routes.add(app)
+    metrics_routes.add(app)
     return app
 
 
@@ -40,11 +42,18 @@ def _add_service_routes(app: StrongroomApp) -> None:
 
     @app.route("/readyz", methods=["GET"])
     def readyz() -> Response:
-        """Say whether requests can be served: keyring open, a worker available."""
+        """Say whether requests can be served: keyring open, a worker available.
+
+        Requests are served without the key provider; an outage of it is told all the same, because
+        no Main Worker can start meanwhile.
+        """
         workers = app.main.dispatcher.live_workers()
         if not workers:
             raise UnavailableError("no worker is available", retry_after_s=1)
-        return json_response(jsontext.dump({"status": "ok", "workers": len(workers)}))
+        provider = _key_provider(app.main.key_health.state())
+        return json_response(
+            jsontext.dump({"status": "ok", "workers": len(workers), "key_provider": provider})
+        )
 
 
 def _add_token_route(app: StrongroomApp) -> None:
@@ -72,3 +81,9 @@ def _add_token_route(app: StrongroomApp) -> None:
             "scope": " ".join(sorted(issued.scope)),
         }
         return json_response(jsontext.dump(answer))
+
+
+def _key_provider(state: KeyProviderState) -> dict[str, str]:
+    if state.is_up:
+        return {"status": "ok", "since": state.since}
+    return {"status": "unavailable", "since": state.since, "reason": state.reason}

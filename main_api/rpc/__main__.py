@@ -32,6 +32,7 @@ async def _serve() -> None:
     common = settings.from_environment()
     configured = settings.rpc_from_environment()
     main_worker = bootstrap.build(common)
+    main_worker.key_health.start()
     running = await server.start(main_worker, configured, common.identity)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,6 +42,7 @@ async def _serve() -> None:
         {"client_port": running.client_port, "subscription_port": running.subscription_port},
     )
     await stopping.wait()
+    main_worker.key_health.stop()
     await running.stop()
     main_worker.workers.close()
 

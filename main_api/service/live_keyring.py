@@ -5,6 +5,7 @@ in memory, so that following costs no call to the key provider, and an outage of
 runs already.
 """
 
+import hmac
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,6 +100,18 @@ class LiveKeyring:
         self.follow()
         if LiveKeyring(self._store, self._provider).current != self.current:
             raise IntegrityError("it is not the keyring that is in use")
+
+    def probe(self) -> None:
+        """Have the key provider open the root's message in use, as a process that starts does.
+
+        Raises:
+            UnavailableError: It does not answer, or refuses.
+            IntegrityError: It makes something else of it.
+        """
+        opened = self._opened
+        root = self._provider.unwrap(opened.message, opened.keyring.deployment)
+        if not hmac.compare_digest(root, opened.root):
+            raise IntegrityError("the key provider opens another root")
 
     def change(self, edit: Callable[[Keyring], Keyring]) -> Keyring:
         """Write a keyring that is made of the newest one; return it.

@@ -37,6 +37,19 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     incarnation: str
 
 
+class KeyProviderUnavailableError(UnavailableError):
+    """The key provider does not answer, or refuses; the detail is for whoever runs the system.
+
+    Attributes:
+        reason: What it said, as one word: "AccessDeniedException".
+    """
+
+    def __init__(self, detail: str, reason: str) -> None:
+        """Take both."""
+        super().__init__(detail, retry_after_s=5)
+        self.reason = reason
+
+
 class KeyProvider(Protocol):
     """Wraps the keyring's root under a master key that never leaves its home."""
 

@@ -289,7 +289,7 @@ def test_a_refusal_of_kms_is_told_from_a_damaged_keyring(
             kms.provider.unwrap(message, "deployment")
     finally:
         refusing.stop()
-    assert type(failure.value) is expected
+    assert isinstance(failure.value, expected)
     if expected is UnavailableError:
         assert kms.emulated.key_arn in failure.value.detail
 

@@ -80,3 +80,22 @@ def test_a_certificate_for_https_needs_its_key() -> None:
     """HTTPS that was half configured is served as plain HTTP."""
     with pytest.raises(InvalidArgumentError, match="SERVER_KEY_FILE"):
         settings.rest_from_environment({"STRONGROOM_SERVER_CERTIFICATE_FILE": "/pki/server.pem"})
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"), [("", 30.0), ("1", 1.0), ("2.5", 2.5), ("3600", 3600.0)]
+)
+def test_the_interval_of_checks_is_taken(given: str, taken: float) -> None:
+    """The key provider is asked too often, or never."""
+    found = settings.from_environment(COMPLETE | {"STRONGROOM_KEY_PROVIDER_CHECK_SECONDS": given})
+    assert found.key_provider_check_s == taken
+
+
+@pytest.mark.parametrize(
+    "given", ["0", "0.9", "3601", "-1", "1e2", "nan", "inf", "ten", "1 ", "\u0663"]
+)
+def test_an_interval_that_is_none_is_named(given: str) -> None:
+    """A typing error switches the checks off, or makes a call a millisecond."""
+    name = "STRONGROOM_KEY_PROVIDER_CHECK_SECONDS"
+    with pytest.raises(InvalidArgumentError, match=f"{name} is a number from 1 to 3600"):
+        settings.from_environment(COMPLETE | {name: given})

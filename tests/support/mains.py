@@ -12,6 +12,7 @@ from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
+from main_api.service.key_health import KeyHealth
 from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
@@ -65,6 +66,7 @@ class MainRig:
         """Put the parts together as the composition root does."""
         self.workers = MemoryWorkers(self.clock)
         self.live = self._live_keyring()
+        self.key_health = KeyHealth(self.live.probe, self.clock)
         self.access = Access(self.live, self.store, self.clock)
         self.dispatcher = Dispatcher(self.store, self.clock)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
@@ -130,6 +132,7 @@ class MainRig:
             inspection=self.inspection,
             keyring=self.live,
             keys=Keys(self.access, self.live, self.clock),
+            key_health=self.key_health,
             dispatcher=self.dispatcher,
             workers=GrpcWorkers(NO_IDENTITY),
         )

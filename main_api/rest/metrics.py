@@ -1,0 +1,74 @@
+"""Metrics in Prometheus' text format, made of the state at the moment that somebody asks.
+
+Nothing is counted here: each figure has an owner already. The registry is this module's own, so
+that no library adds figures of its process.
+"""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from main_api.bootstrap import Main
+from strongroom.clock import Clock, from_rfc3339
+from strongroom.errors import StrongroomError
+from strongroom.keyring import Purpose
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+
+
+def exposition(main: Main, clock: Clock) -> bytes:
+    """Return the metrics of a Main Worker."""
+    registry = CollectorRegistry()
+    registry.register(_Keys(main, clock))
+    return generate_latest(registry)
+
+
+class _Keys(Collector):
+    def __init__(self, main: Main, clock: Clock) -> None:
+        self._main = main
+        self._clock = clock
+
+    def describe(self) -> list[Metric]:
+        """Return no description, so that registering does not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what is known of keys and workers."""
+        with suppress(StrongroomError):  # then the figures are of the keyring in use
+            self._main.keyring.follow()
+        provider, keyring = self._main.key_health.state(), self._main.keyring.current
+        age_ms = self._clock.wall_ms() - from_rfc3339(keyring.active(Purpose.DATA).created_at)
+        yield GaugeMetricFamily(
+            "strongroom_key_provider_up",
+            "1 where the last check could open the keyring's root, else 0",
+            provider.is_up,
+        )
+        yield CounterMetricFamily(
+            "strongroom_key_provider_failures",
+            "Checks of the key provider that have failed in this process",
+            provider.failures,
+        )
+        yield GaugeMetricFamily(
+            "strongroom_active_key_age_seconds",
+            "Age of the data key that new writes are encrypted under",
+            age_ms / 1000,
+        )
+        yield GaugeMetricFamily(
+            "strongroom_keyring_generation",
+            "Generation of the keyring in use; +1 with every change",
+            keyring.generation,
+        )
+        yield CounterMetricFamily(
+            "strongroom_key_rotations",
+            "Rotations of the data key in the life of the deployment",
+            len(keyring.of(frozenset({Purpose.DATA}))) - 1,
+        )
+        yield GaugeMetricFamily(
+            "strongroom_workers_live",
+            "Processing Workers whose lease runs",
+            len(self._main.dispatcher.live_workers()),
+        )
