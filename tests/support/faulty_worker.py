@@ -6,6 +6,7 @@ is `python -m processing_fn` over another filesystem and another clock. `FaultyW
 a running deployment, where it registers as every worker does.
 """
 
+import inspect
 import json
 import os
 import signal
@@ -47,12 +48,15 @@ class Fault:
         call: The name of the call.
         nth: Which one of that name, 0 for the first.
         errno: What it fails with; 0 stops the process with SIGSTOP instead, ahead of the call.
+        quotes: Whether it fails, instead, as nobody has foreseen, with a text that quotes all that
+            any function on the way there had in its hands.
         passed_s: By how much the machine's boot clock is found to have moved on after the stop.
     """
 
     call: str
     nth: int = 0
     errno: int = 0
+    quotes: bool = False
     passed_s: float = 0.0
 
 
@@ -72,6 +76,8 @@ class _Plan:
         if fault is None:
             return
         self._path.with_suffix(".met").touch()
+        if fault.quotes:
+            raise RuntimeError(_all_in_hand())
         if fault.errno:
             raise OSError(fault.errno, os.strerror(fault.errno))
         # To this thread, which then makes no further step; the whole process stops all the same.
@@ -91,6 +97,12 @@ class _Plan:
             return None
         self._fault = None
         return fault
+
+
+def _all_in_hand() -> str:
+    """Return the local variables of every function that is being called, as text."""
+    values = (value for frame in inspect.stack() for value in frame.frame.f_locals.values())
+    return "\n".join(repr(value) for value in values)
 
 
 class _MovedClock(SystemClock):
