@@ -1,5 +1,6 @@
 """`python -m main_api.rest`: the REST face behind granian, configured by its environment."""
 
+import logging
 import socket
 import sys
 
@@ -22,13 +23,20 @@ def application() -> AsgiAdapter:
     """Build the application in granian's worker process; called by granian."""
     process.die_with_parent()
     process.keep_memory_private()
-    logs.configure("main-worker-rest")
+    configure_logs()
     try:
         current.start().key_health.start()
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         raise SystemExit(1) from error
     return AsgiAdapter(WsgiAdapter(app), _authenticate)
+
+
+def configure_logs() -> None:
+    """Set logging up in granian's worker process, where granian has done so already."""
+    logs.configure("main-worker-rest")
+    # It prints what it catches of ours with its text, which may quote a document.
+    logging.getLogger("_granian").handlers = [logs.LibraryHandler()]
 
 
 def _authenticate(authorization: str | None) -> None:

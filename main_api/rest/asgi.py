@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 
 from main_api.rest.wsgi import Environ, WsgiAdapter
 from main_api.service.room import Room
-from strongroom import limits
+from strongroom import limits, logs
 from strongroom.errors import (
     InvalidArgumentError,
     RateLimitedError,
@@ -33,6 +33,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _PIECE_BYTES: Final = 32 * 1024
 _READING: Final = frozenset({"GET", "POST"})
+_log = logs.logger()
 _REFUSED_BYTES_READ_MAX: Final = 4 * limits.MESSAGE_BYTES_MAX
 
 
@@ -72,6 +73,10 @@ class AsgiAdapter:
             with ExitStack() as room:
                 data = await self._answer(scope, receive, room, answer)
                 await _send(send, answer, data)
+        except Exception:
+            # granian answers 500; what it logs must not have the error's text.
+            _log.exception("request-failed")
+            raise
         finally:
             self._requests -= 1
         if answer.reads_on:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 PROLOGUE = """
 from strongroom import logs
 logs.configure("tester")
@@ -78,3 +80,68 @@ def test_a_line_stays_a_line() -> None:
     (lines, text) = logged('log.info("x", database="a\\n{\\"event\\": \\"forged\\"}\\r\\x1b[0m")')
     assert len(lines) == 1
     assert "\x1b" not in text
+
+
+UNCAUGHT = {
+    "in the main thread": "raise ValueError('hunter2')",
+    "in another thread": """
+import threading
+def work():
+    raise ValueError('hunter2')
+threading.Thread(target=work).start()
+""",
+    "where nothing can be raised": """
+class Thing:
+    def __del__(self):
+        raise ValueError('hunter2')
+Thing()
+""",
+    "in a task that nobody asks": """
+import asyncio
+async def fail():
+    raise ValueError('hunter2')
+async def main():
+    asyncio.ensure_future(fail())
+    await asyncio.sleep(0.01)
+asyncio.run(main())
+""",
+    "logged by a library": """
+import logging
+try:
+    raise ValueError('hunter2')
+except ValueError as error:
+    logging.getLogger("some.library").exception(f"cannot parse: {error}")
+""",
+}
+
+
+@pytest.mark.parametrize("case", UNCAUGHT)
+def test_what_nobody_has_caught_is_told_without_its_text(case: str) -> None:
+    """A thread dies of an error whose text quotes a document, and Python prints it into the log."""
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", PROLOGUE + UNCAUGHT[case]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = [json.loads(text) for text in done.stderr.splitlines()]
+    assert "hunter2" not in done.stderr + done.stdout
+    assert (line["error"], line["process"]) == ("ValueError", "tester")
+    assert line["where"]
+
+
+def test_a_warning_of_a_library_names_the_library() -> None:
+    """An operator does not learn that a library complains, or a document is quoted by it."""
+    ((line,), text) = logged(
+        "import logging\n"
+        'logging.getLogger("some.library").warning("odd: %s", "hunter2")\n'
+        'logging.getLogger("some.library").info("even: %s", "hunter2")\n'
+    )
+    assert "hunter2" not in text
+    assert (line["event"], line["level"], line["reason"]) == ("library", "warning", "some.library")
+
+
+def test_a_thread_that_ends_on_purpose_is_no_error() -> None:
+    """A log tells of errors that are none."""
+    (lines, _) = logged("import threading\nthreading.Thread(target=lambda: exit(0)).start()\n")
+    assert lines == []

@@ -3,10 +3,13 @@
 Only the fields named here are written; any other one is replaced by its name, so that a document, a
 token or an entity key that somebody passes by mistake does not reach a disk (design.md section 5,
 invariant 4). Of an exception the type and the place are logged, not its text: the text of a
-library's error may quote what it was given.
+library's error may quote what it was given. The same goes for what libraries log themselves, and
+for exceptions that nobody has caught, which Python would print with their text.
 """
 
+import logging
 import sys
+import threading
 import traceback
 from collections.abc import MutableMapping
 from functools import partial
@@ -23,7 +26,32 @@ _ALLOWED: Final = frozenset(
 
 
 def configure(process: str) -> None:
-    """Set logging up for a process, once, from its main module."""
+    """Set logging up for a process, once, from its main module.
+
+    What libraries log from warnings on, and what nobody catches, is written here as well.
+    """
+    _write_as(process)
+    logging.basicConfig(level=logging.WARNING, handlers=[LibraryHandler()], force=True)
+    sys.excepthook = lambda kind, error, trace: _uncaught((kind, error, trace))
+    sys.unraisablehook = lambda args: _uncaught((args.exc_type, args.exc_value, args.exc_traceback))
+    threading.excepthook = _uncaught_in_thread
+
+
+class LibraryHandler(logging.Handler):
+    """Writes that a library has logged something, and where; its text may quote anything."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        write = logger().error if record.levelno >= logging.ERROR else logger().warning
+        write(
+            "library",
+            reason=record.name,
+            where=[f"{record.filename}:{record.lineno}"],
+            exc_info=record.exc_info,
+        )
+
+
+def _write_as(process: str) -> None:
     structlog.configure(
         processors=[
             partial(_name_process, process),
@@ -49,8 +77,9 @@ def _name_process(process: str, _logger: object, _name: str, fields: Fields) -> 
 
 
 def _describe_exception(_logger: object, _name: str, fields: Fields) -> Fields:
-    if fields.pop("exc_info", None):
-        kind, _, trace = sys.exc_info()
+    given = fields.pop("exc_info", None)
+    if given:
+        kind, _, trace = given if isinstance(given, tuple) else sys.exc_info()
         if kind is not None:
             frames = traceback.extract_tb(trace)
             fields["error"] = kind.__name__
@@ -62,5 +91,14 @@ def _redact(_logger: object, _name: str, fields: Fields) -> Fields:
     return {k: v if k in _ALLOWED else "(not on the allow-list)" for k, v in fields.items()}
 
 
+def _uncaught(what: tuple[object, ...]) -> None:
+    logger().error("uncaught", exc_info=what)
+
+
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:
+        _uncaught((args.exc_type, args.exc_value, args.exc_traceback))
+
+
 # Where no main module sets logging up, on Lambda, the allow-list is in force all the same.
-configure("strongroom")
+_write_as("strongroom")

@@ -57,7 +57,7 @@ def run_until_signal(work: Callable[[], bool], stop: Callable[[], None]) -> bool
 
     `work` gets a thread of its own. A handler only takes a note, and `stop` is called outside of
     it: a second signal may come within the handler of the first one, which would then wait for a
-    lock that it holds itself. False when `work` has raised; the traceback went to standard error.
+    lock that it holds itself. False when `work` has raised; type and place went to the log.
     """
     answers: list[bool] = []
     signals: list[int] = []
