@@ -1,0 +1,204 @@
+"""KMS is down, slow, throttling or refusing: who starts says so and ends, who runs goes on."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.deployment import CHAT, wait_until
+from tests.support.faulty_kms import FAULTS, Fault, FaultyDeployment, FaultyKms
+
+pytestmark = pytest.mark.xdist_group("key-provider")
+
+SECONDS = 60.0
+ATTEMPTS = {
+    "down": 0,
+    "slow": 3,
+    "throttling": 3,
+    "denying": 1,
+    "disabled": 1,
+    "pending deletion": 1,
+    "not found": 1,
+    "failing": 3,
+}
+REASON = {
+    "down": "EndpointConnectionError",
+    "slow": "ReadTimeoutError",
+    **{name: fault.code for name, fault in FAULTS.items() if fault.code},
+}
+ADVICE = {
+    "down": "check that its endpoint can be reached",
+    "slow": "does not answer in time",
+    "throttling": "start again later, or raise its quota",
+    "denying": "allow this role kms:Decrypt",
+    "disabled": "aws kms enable-key",
+    "pending deletion": "aws kms cancel-key-deletion",
+    "not found": "STRONGROOM_KMS_KEY_ARN",
+    "failing": "check that it is enabled",
+}
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDeployment]:
+    """Return a deployment whose Main Workers check KMS every second."""
+    made = FaultyDeployment(
+        tmp_path_factory.mktemp("faults") / "root", STRONGROOM_KEY_PROVIDER_CHECK_SECONDS="1"
+    )
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(autouse=True)
+def healed(deployment: FaultyDeployment) -> Iterator[None]:
+    """Leave KMS as it was found."""
+    yield
+    deployment.kms.fail(None)
+    assert wait_until(lambda: _provider(deployment)["status"] == "ok", SECONDS)
+
+
+class Starting:
+    """One more Main Worker over the same directory, with a way to KMS of its own."""
+
+    def __init__(self, deployment: FaultyDeployment, face: str, fault: Fault) -> None:
+        """Start it."""
+        self.kms = FaultyKms(deployment.kms.target, deployment.kms.key_arn)
+        self.kms.fail(fault)
+        self.ready_file = deployment.shared_dir.parent / f"{face}-{uuid.uuid4()}.ready"
+        environment = deployment.child_environment(face) | {
+            "AWS_ENDPOINT_URL_KMS": self.kms.endpoint,
+            "STRONGROOM_HTTP_LISTEN": "127.0.0.1:0",
+            "STRONGROOM_GRPC_LISTEN": "127.0.0.1:0",
+            "STRONGROOM_SUBSCRIPTION_LISTEN": "127.0.0.1:0",
+            "STRONGROOM_PARENT_PID": str(os.getpid()),
+            "STRONGROOM_READY_FILE": str(self.ready_file),
+        }
+        module = {"rest": "main_api.rest", "grpc": "main_api.rpc"}[face]
+        self.process = subprocess.Popen(  # noqa: S603 - our own modules
+            [sys.executable, "-m", module],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def ended(self) -> tuple[int, str]:
+        """Return its exit code and what it has said."""
+        try:
+            _, said = self.process.communicate(timeout=SECONDS)
+        finally:
+            self.process.kill()
+            self.kms.stop()
+        return self.process.returncode, said
+
+    def serves(self) -> bool:
+        """Tell whether it serves."""
+        if not self.ready_file.exists():
+            return False
+        ports = json.loads(self.ready_file.read_text())
+        try:
+            socket.create_connection(("127.0.0.1", next(iter(ports.values()))), 1).close()
+        except OSError:
+            return False
+        return True
+
+
+def _provider(deployment: FaultyDeployment) -> dict[str, Any]:
+    answer = httpx.get(f"{deployment.http_url}/readyz")
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()["key_provider"]
+    return found
+
+
+def _client(deployment: FaultyDeployment) -> httpx.Client:
+    credentials = deployment.credentials
+    issued = httpx.post(
+        f"{deployment.http_url}/oauth/token",
+        data={"grant_type": "client_credentials"},
+        auth=(credentials.client_id, credentials.client_secret),
+    )
+    bearer = {"Authorization": f"Bearer {issued.json()['access_token']}"}
+    return httpx.Client(base_url=deployment.http_url, headers=bearer, timeout=SECONDS)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_start_fails_with_one_line_that_says_what_to_do(
+    deployment: FaultyDeployment, name: str
+) -> None:
+    """A start hangs, or a supervisor takes it for a success, or nobody knows what to mend.
+
+    Of what may pass soon there are three attempts, of a refusal one: a fleet that starts during an
+    outage must not make it a longer one.
+    """
+    starts = [Starting(deployment, face, FAULTS[name]) for face in ("rest", "grpc")]
+    for start in starts:
+        code, said = start.ended()
+        assert code not in {0, None}
+        (line,) = said.splitlines()
+        assert line.startswith("main_api.")
+        assert ADVICE[name] in line
+        assert deployment.kms.key_arn in line
+        assert start.kms.operations == ["Decrypt"] * ATTEMPTS[name]
+
+
+def test_a_start_outlasts_a_short_throttling(deployment: FaultyDeployment) -> None:
+    """A burst of starts ends the half of them."""
+    fault = Fault("ThrottlingException", requests=2)
+    starts = [Starting(deployment, face, fault) for face in ("rest", "grpc")]
+    for start in starts:
+        assert wait_until(start.serves, SECONDS)
+        assert start.kms.operations == ["Decrypt"] * 3
+        start.process.terminate()
+        assert start.ended()[0] == 0
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_who_runs_goes_on_and_says_so(deployment: FaultyDeployment, name: str) -> None:
+    """An outage of KMS becomes one of the database, or nobody learns of it before a start fails."""
+    deployment.kms.fail(FAULTS[name])
+    assert wait_until(lambda: _provider(deployment)["status"] == "unavailable", SECONDS)
+    told = _provider(deployment)
+    assert told["reason"] == REASON[name]
+    assert told["since"] > "2026"
+    with _client(deployment) as http:
+        _works(http, "before")
+        assert http.post("/keys/rotate").status_code == 201
+        _works(http, "rotated")
+        deployment.restart("worker-1")
+        assert wait_until(lambda: http.get("/readyz").status_code == 200, SECONDS)
+        _works(http, "subscribed anew")
+        metrics = http.get("/metrics").text.splitlines()
+        assert "strongroom_key_provider_up 0.0" in metrics
+        assert "strongroom_key_provider_failures_total 0.0" not in metrics
+    for face in ("rest", "grpc"):
+        assert wait_until(lambda face=face: _outages(deployment, face) > 0, SECONDS)  # type: ignore[misc]
+    account = deployment.kms.key_arn.split(":")[4]
+    assert account not in httpx.get(f"{deployment.http_url}/readyz").text
+
+
+def test_nobody_outside_makes_a_main_worker_call_kms(deployment: FaultyDeployment) -> None:
+    """A stranger's requests are billed by AWS, and use up the account's quota."""
+    deployment.kms.fail(None)
+    asked = 300
+    for _ in range(asked):
+        httpx.get(f"{deployment.http_url}/readyz")
+    assert len(deployment.kms.operations) < asked / 5
+
+
+def _works(http: httpx.Client, key: str) -> None:
+    written = http.put("/entity/chatdb", json={key: CHAT})
+    assert written.status_code in {200, 201}, written.text
+    assert http.get("/entity/chatdb", params={"key": key}).json() == {key: CHAT}
+
+
+def _outages(deployment: FaultyDeployment, face: str) -> int:
+    lines = [json.loads(one) for one in deployment.log(face).splitlines() if one.startswith("{")]
+    return sum(line["event"] == "key-provider-unavailable" for line in lines)
