@@ -1,4 +1,4 @@
-"""docs/guarantees.md: each invariant has its tests, and they are there."""
+"""docs/guarantees.md, docs/security.md: what they promise has its tests, and these are there."""
 
 import ast
 import re
@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-TEXT = (REPOSITORY / "docs" / "guarantees.md").read_text()
+PAGES = {
+    name: (REPOSITORY / "docs" / name).read_text() for name in ("guarantees.md", "security.md")
+}
+TEXT = PAGES["guarantees.md"]
 SECTIONS = {int(part[0]): part for part in re.split(r"^## (?=\d)", TEXT, flags=re.MULTILINE)[1:]}
 NODE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
@@ -29,7 +32,9 @@ def test_an_invariant_says_what_is_promised_what_is_not_and_which_tests_hold_it(
 
 
 @pytest.mark.parametrize(
-    "node", sorted({f"{path}::{name}" for path, name in NODE.findall(TEXT)}), ids=str
+    "node",
+    sorted({f"{path}::{name}" for text in PAGES.values() for path, name in NODE.findall(text)}),
+    ids=str,
 )
 def test_a_named_test_exists(node: str) -> None:
     """A promise is said to be held by a test that is not there any more."""
@@ -37,9 +42,10 @@ def test_a_named_test_exists(node: str) -> None:
     assert name in _tests_in(REPOSITORY / path)
 
 
-def test_every_mention_of_a_test_is_a_whole_name() -> None:
+@pytest.mark.parametrize("page", PAGES)
+def test_every_mention_of_a_test_is_a_whole_name(page: str) -> None:
     """A test is named in a way that the check above passes over."""
-    assert len(re.findall(r"tests/\w", TEXT)) == len(NODE.findall(TEXT))
+    assert len(re.findall(r"tests/\w", PAGES[page])) == len(NODE.findall(PAGES[page]))
 
 
 def test_the_invariants_are_the_designs() -> None:
