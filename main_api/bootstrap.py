@@ -7,12 +7,17 @@ from main_api import settings
 from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.adapters.kms import KmsKeyProvider
 from main_api.adapters.processing_workers import GrpcWorkers
+from main_api.adapters.shared_lock import SharedLock
+from main_api.adapters.writer_barrier import WriterBarrier
 from main_api.service import provisioning
 from main_api.service.access import Access
 from main_api.service.administration import Administration
+from main_api.service.backups import Backups
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
+from main_api.service.job_runner import JobRunner
+from main_api.service.jobs import Jobs
 from main_api.service.key_health import KeyHealth
 from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
@@ -40,6 +45,9 @@ class Main:
     inspection: Inspection
     keyring: LiveKeyring
     keys: Keys
+    jobs: Jobs
+    job_runner: JobRunner
+    backups: Backups
     key_health: KeyHealth
     dispatcher: Dispatcher
     workers: GrpcWorkers
@@ -78,6 +86,17 @@ def build(configured: Settings) -> Main:
         ),
         keyring=keyring,
         keys=Keys(access, keyring, clock),
+        jobs=Jobs(access, store, keyring, clock),
+        job_runner=JobRunner(
+            store,
+            keyring,
+            dispatcher,
+            workers,
+            WriterBarrier(filesystem, layout, clock),
+            claim=lambda: SharedLock(filesystem, layout.jobs_lock(), clock).exclusive(0),
+            clock=clock,
+        ),
+        backups=Backups(access, store, keyring, clock),
         key_health=KeyHealth(keyring.probe, clock, configured.key_provider_check_s),
         dispatcher=dispatcher,
         workers=workers,

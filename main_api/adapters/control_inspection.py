@@ -1,6 +1,6 @@
 """What is the matter with the files that the Main Worker writes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +9,15 @@ from typing import Final
 from strongroom import durable, limits
 from strongroom.errors import IntegrityError, InvalidArgumentError, UnavailableError
 from strongroom.finding import Condition, Finding
-from strongroom.layout import TEMPORARY_PREFIX, Layout
+from strongroom.layout import RECORD_KINDS, TEMPORARY_PREFIX, Layout
 
-_OF_CONTROL: Final = frozenset({"keyring.json", "clients", "workers"})
+_OF_CONTROL: Final = frozenset({"keyring.json", *RECORD_KINDS})
 _TOLD_BY_NAME_MAX: Final = limits.FINDINGS_PER_PAGE // 4
 """How much of one directory is told one by one: an answer is bounded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Records:
+class FileKind:
     """The files of one kind.
 
     Attributes:
@@ -32,11 +32,22 @@ class Records:
     well_formed: Callable[[str], str]
     read: Callable[[str], object]
 
+    def stems(self, names: Iterable[str]) -> list[str]:
+        """Return the names of records among those of files, in order."""
+        stems = (n.removesuffix(self.suffix) for n in names if n.endswith(self.suffix))
+        return sorted(stem for stem in stems if self._is_well_formed(stem))
+
+    def _is_well_formed(self, name: str) -> bool:
+        try:
+            return bool(self.well_formed(name))
+        except InvalidArgumentError:
+            return False
+
 
 def inspect(
     filesystem: durable.Filesystem,
     layout: Layout,
-    kinds: list[Records],
+    kinds: list[FileKind],
     *,
     left_before_s: float,
     repair: bool,
@@ -106,7 +117,7 @@ def _leftovers(
 
 
 def _strangers_and_damaged(
-    kind: Records | None, shown: _Names, names: list[str]
+    kind: FileKind | None, shown: _Names, names: list[str]
 ) -> Iterator[Finding]:
     for name in names:
         if not name.startswith(TEMPORARY_PREFIX):
@@ -119,7 +130,7 @@ def _of_control(name: str) -> tuple[Condition, str] | None:
     return None if name in _OF_CONTROL else (Condition.ORPHANED, "it is none of our files")
 
 
-def _judge(kind: Records, name: str) -> tuple[Condition, str] | None:
+def _judge(kind: FileKind, name: str) -> tuple[Condition, str] | None:
     stem = name.removesuffix(kind.suffix)
     try:
         if stem == name or not kind.well_formed(stem):

@@ -7,12 +7,14 @@ from typing import Final, TypeVar
 
 import grpc
 
+from main_api.domain.jobs import Pass, Use
 from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import (
     EntityPage,
     Found,
     Inspected,
     PageRequest,
+    Piece,
     Refused,
     RefusedPage,
     WorkerLostError,
@@ -41,7 +43,7 @@ T = TypeVar("T")
 
 
 class GrpcWorkers:
-    """The `WorkerClient` of a Main Worker. Safe under threads."""
+    """The `WorkerClient` and `Rewrapping` of a Main Worker. Safe under threads."""
 
     def __init__(self, identity: tls.Identity) -> None:
         """Take the Main Worker's certificate; connect at the first call."""
@@ -139,6 +141,24 @@ class GrpcWorkers:
             for one in answer.findings
         )
         return Inspected(findings, answer.cursor, answer.examined, answer.done, answer.total)
+
+    def rewrap(self, worker: WorkerRecord, piece: Piece, timeout_s: float) -> tuple[Pass, str]:
+        """Rewrap or count files."""
+        message = pb.RewrapRequest(
+            shard=piece.shard,
+            cursor=piece.cursor,
+            drained_key_ids=piece.drained,
+            files_per_second=piece.files_per_second,
+        )
+        answer = _call(lambda: self._stub(worker).Rewrap(message, timeout=timeout_s))
+        seen = Pass(
+            files=answer.files,
+            rewrapped=answer.rewrapped,
+            by_key={key: Use(use.files, use.entities) for key, use in answer.by_key.items()},
+            unreadable=answer.unreadable,
+            keyless=answer.keyless,
+        )
+        return seen, answer.cursor
 
     def put_many(
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float

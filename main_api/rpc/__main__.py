@@ -7,7 +7,8 @@ import sys
 
 from main_api import bootstrap, settings
 from main_api.rpc import server
-from strongroom import logs, process
+from main_api.service.periodic import Periodic
+from strongroom import limits, logs, process
 from strongroom.errors import StrongroomError
 
 
@@ -33,6 +34,8 @@ async def _serve() -> None:
     configured = settings.rpc_from_environment()
     main_worker = bootstrap.build(common)
     main_worker.key_health.start()
+    jobs = Periodic("jobs", limits.JOBS_FOLLOWED_EVERY_SECONDS, main_worker.job_runner.step)
+    jobs.start()
     running = await server.start(main_worker, configured, common.identity)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,6 +45,8 @@ async def _serve() -> None:
         {"client_port": running.client_port, "subscription_port": running.subscription_port},
     )
     await stopping.wait()
+    jobs.stop()
+    main_worker.job_runner.stop()
     main_worker.key_health.stop()
     await running.stop()
     main_worker.workers.close()

@@ -4,16 +4,20 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from main_api.domain.backups import BackupRecord
 from main_api.domain.grants import Grant
+from main_api.domain.jobs import JobRecord, Pass
 from main_api.domain.registry import WorkerRecord
 from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.finding import Finding
+
+R = TypeVar("R")
 
 
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,12 +99,54 @@ class Kind(Enum):
     CLIENT = "client"
 
 
+class Records(Protocol[R]):
+    """Records of one kind, by name; errors as `ControlStore`."""
+
+    def names(self) -> list[str]:
+        """Return the names of which there is a record, in order."""
+        ...
+
+    def get(self, name: str) -> R | None:
+        """Return a record."""
+        ...
+
+    def put(self, name: str, record: R, *, is_durable: bool = True) -> None:
+        """Write a record; one that is not durable need not survive a power cut."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a record."""
+        ...
+
+
+class Barrier(Protocol):
+    """Tells when every writer that was under way has ended."""
+
+    def restart(self) -> None:
+        """Begin anew: only those count that end from now on."""
+        ...
+
+    def wait(self, wait_s: float) -> bool:
+        """Wait; False where a writer goes on for longer than that. Raises UnavailableError."""
+        ...
+
+
 class ControlStore(Protocol):
     """The Main Worker's own state under the shared directory, and the configuration it writes.
 
     Every method raises IntegrityError for a file that somebody without the key has changed, and
     UnavailableError when the disk refuses.
     """
+
+    @property
+    def jobs(self) -> Records[JobRecord]:
+        """The jobs, running ones and ended ones."""
+        ...
+
+    @property
+    def backups(self) -> Records[BackupRecord]:
+        """The backups on record."""
+        ...
 
     def exclusive(self) -> AbstractContextManager[object]:
         """Hold the lock of those who change templates, databases and clients; not reentrant.
@@ -156,6 +202,10 @@ class ControlStore(Protocol):
 
     def workers(self) -> list[WorkerRecord]:
         """Return every record of the registry; one that cannot be read is left out and logged."""
+        ...
+
+    def every_worker(self) -> list[WorkerRecord]:
+        """Return every record of the registry; raises where one cannot be read."""
         ...
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
@@ -376,4 +426,29 @@ class WorkerClient(Protocol):
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[StrongroomError | None]:
         """Return for each put what would refuse it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some files of a shard, to be rewrapped; or only to be counted, where no key is drained.
+
+    Attributes:
+        shard: The first byte of their file-ids, in every database.
+        drained: What lies under one of these keys is put under the active one.
+        cursor: Where the call before has ended; empty to begin.
+        files_per_second: How many at the most; 0 for as many as the worker can.
+    """
+
+    shard: int
+    drained: tuple[str, ...] = ()
+    cursor: str = ""
+    files_per_second: float = 0
+
+
+class Rewrapping(Protocol):
+    """The call to a Processing Worker that jobs are made of; errors as `WorkerClient`."""
+
+    def rewrap(self, worker: WorkerRecord, piece: Piece, timeout_s: float) -> tuple[Pass, str]:
+        """Return what was seen, and a cursor that is empty at the end of the shard."""
         ...

@@ -94,8 +94,12 @@ def census(seen: Census) -> processing_pb2.RewrapResponse:
         cursor=seen.cursor,
         files=seen.files,
         rewrapped=seen.rewrapped,
-        by_key=seen.by_key,
+        by_key={
+            key_id: processing_pb2.KeyUse(files=use.files, entities=use.entities)
+            for key_id, use in seen.by_key.items()
+        },
         unreadable=seen.unreadable,
+        keyless=seen.keyless,
     )
 
 

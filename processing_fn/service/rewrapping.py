@@ -5,7 +5,6 @@ the 256 of them over the workers (design.md section 4, "Rotation").
 """
 
 import time
-from collections import Counter
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
@@ -24,7 +23,15 @@ from strongroom.errors import BusyError, IntegrityError, InvalidArgumentError, U
 _SHARDS: Final = 256
 _FILE_ID_BYTES: Final = 32
 _CHUNK: Final = 16
-_LOCK_WAIT_S: Final = 0.5
+_LOCK_WAIT_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """How many files lie under a key, and how many of them are not tombstones."""
+
+    files: int
+    entities: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +42,17 @@ class Census:
         cursor: Where the next call begins; empty for the end of the shard.
         files: How many blobs were looked at.
         rewrapped: How many of them this call has put under another key.
-        by_key: How many lie under each key now; a key that nobody knows is left out.
-        unreadable: How many have no header, or should have been rewrapped and do not open.
+        by_key: How many lie under each key now.
+        unreadable: How many should have been rewrapped and do not open.
+        keyless: How many have no readable header, or name a key that never was.
     """
 
     cursor: str
     files: int
     rewrapped: int
-    by_key: dict[str, int]
+    by_key: dict[str, KeyUse]
     unreadable: int
+    keyless: int
 
 
 class _Fate(Enum):
@@ -96,9 +105,11 @@ class Rewrapper:
         start, after = _position(shard, cursor)
         tally = _Tally(self._session)
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
+        # A rate is kept in pieces of no more than a second.
+        size = min(_CHUNK, max(1, int(files_per_second))) if files_per_second else _CHUNK
         for name in (n for n in self._storage.databases() if n >= start and _is_database(n)):
             headers = self._storage.headers(name, shard, after if name == start else b"")
-            while chunk := list(islice(headers, _CHUNK)):
+            while chunk := list(islice(headers, size)):
                 began_s = time.monotonic()
                 todo = self._rewrap_chunk(name, chunk, drained, tally)
                 self._pacer.rest(time.monotonic() - began_s)
@@ -155,22 +166,30 @@ class Rewrapper:
 class _Tally:
     def __init__(self, session: Session) -> None:
         self._data_keys = session.data_keys
-        self._files = self._rewrapped = self._unreadable = 0
-        self._by_key: Counter[str] = Counter()
+        self._files = self._rewrapped = self._unreadable = self._keyless = 0
+        self._by_key: dict[str, KeyUse] = {}
 
     def take(self, header: blob.Header | None, fate: _Fate | None) -> None:
         self._files += 1
         self._rewrapped += fate is _Fate.REWRAPPED
-        self._unreadable += header is None or fate is _Fate.UNREADABLE
-        if header is not None:
-            active = fate is _Fate.REWRAPPED
-            key_id = self._data_keys.active()[0] if active else header.key_id
-            # Anybody can write a header; what it names is counted only where it is a key.
-            if self._data_keys.is_known(key_id):
-                self._by_key[key_id] += 1
+        self._unreadable += fate is _Fate.UNREADABLE
+        # Anybody can write a header; what it names is counted only where it is a key.
+        if header is None or not self._data_keys.is_known(header.key_id):
+            self._keyless += 1
+            return
+        key_id = self._data_keys.active()[0] if fate is _Fate.REWRAPPED else header.key_id
+        use = self._by_key.get(key_id, KeyUse(0, 0))
+        self._by_key[key_id] = KeyUse(use.files + 1, use.entities + (not header.deleted))
 
     def census(self, cursor: str) -> Census:
-        return Census(cursor, self._files, self._rewrapped, dict(self._by_key), self._unreadable)
+        return Census(
+            cursor=cursor,
+            files=self._files,
+            rewrapped=self._rewrapped,
+            by_key=self._by_key,
+            unreadable=self._unreadable,
+            keyless=self._keyless,
+        )
 
 
 def _sleep_until(monotonic_s: float) -> None:

@@ -296,6 +296,21 @@ def test_closing_gives_every_lock_of_that_opening_back(disk: Filesystem, root: s
         disk.close(opened)
 
 
+def test_a_lock_of_a_whole_file_waits_for_every_byte_of_it(disk: Filesystem, root: str) -> None:
+    """Whoever waits until all writers have ended goes on while one is under way, or begins."""
+    one, other = (disk.open_lock_file(f"{root}/locks") for _ in range(2))
+    assert disk.try_lock(one, 2**62 - 1)
+    assert not disk.try_lock_file(other)
+    disk.unlock(one, 2**62 - 1)
+    assert disk.try_lock_file(other)
+    assert not disk.try_lock(one, 0)
+    assert not disk.try_lock_file(one)
+    disk.close(other)
+    assert disk.try_lock(one, 0)
+    assert disk.try_lock_file(one), "an opening excludes itself"
+    disk.close(one)
+
+
 def test_a_lock_is_of_the_file_and_not_of_its_name(disk: Filesystem, root: str) -> None:
     """Who removes a lock file is told, or believes, that its locks are still in force."""
     one = disk.open_lock_file(f"{root}/locks")

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from main_api.adapters.control_store import ControlFiles, KeyringFile
+from main_api.domain import jobs
+from main_api.domain.backups import BackupRecord
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
 from main_api.service.live_keyring import LiveKeyring
@@ -20,7 +22,7 @@ from tests.support.damage import a_socket
 from tests.support.filesystems import FailingFilesystem, UnsyncedFilesystem
 from tests.support.inspections import Told, age, lying, told
 from tests.support.main_fakes import FakeKeyProvider, a_worker
-from tests.support.mains import MainRig
+from tests.support.mains import AT, MainRig
 
 DAMAGED, ORPHANED, STALE, UNJUDGED = Condition
 NOT_OURS = "it is none of our files"
@@ -49,6 +51,10 @@ class Control:
         for name in ("ada", "bob"):
             self.main.add_client(name)
         self.store.put_worker(a_worker("worker-1"))
+        self.store.backups.put(
+            "monday", BackupRecord(backup_id="monday", recorded_at=AT, key_ids=())
+        )
+        self.store.jobs.put("job", jobs.rewrap("job", (), 0, self.main.clock.wall_ms()))
         self.layout.keyring().write_bytes(b"the keyring is looked at by others")
 
     def store_over(self, disk: LocalFilesystem) -> ControlFiles:

@@ -47,7 +47,7 @@ def _all(worker: Worker, drained: frozenset[str] = frozenset()) -> tuple[Counter
     files = unreadable = 0
     for shard in range(256):
         for census in _calls(worker, shard, drained):
-            by_key.update(census.by_key)
+            by_key.update({key_id: use.files for key_id, use in census.by_key.items()})
             files += census.files
             unreadable += census.unreadable
     return by_key, files, unreadable
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_left_and_told(rig: Rig, old: str) -> None:
     garbled.write_bytes(b"garbage")
     by_key, files, unreadable = _all(worker, frozenset({old}))
     assert by_key == {old: 1, rig.keys.active(Purpose.DATA).key_id: MANY - 1}
-    assert (files, unreadable) == (MANY + 1, 2)
+    assert (files, unreadable) == (MANY + 1, 1)
 
 
 def test_a_key_that_never_was_is_not_counted(rig: Rig, old: str) -> None:
@@ -108,6 +108,16 @@ def test_a_key_that_never_was_is_not_counted(rig: Rig, old: str) -> None:
     victim.write_bytes(victim.read_bytes().replace(old.encode(), b"f" * len(old)))
     by_key, files, _ = _all(rig.worker())
     assert (by_key, files) == ({old: MANY}, MANY + 1)
+    shard = int(victim.parent.name, 16)
+    assert sum(census.keyless for census in _calls(rig.worker(), shard, frozenset())) == 1
+
+
+def test_deleted_entities_are_told_from_those_that_would_be_lost(rig: Rig, old: str) -> None:
+    """Whoever shreds confirms a number that has nothing to do with what is lost."""
+    censuses = [c for shard in range(256) for c in _calls(rig.worker(), shard, frozenset())]
+    uses = [census.by_key[old] for census in censuses if old in census.by_key]
+    assert sum(use.files for use in uses) == MANY + 1
+    assert sum(use.entities for use in uses) == MANY
 
 
 def test_a_locked_entity_is_left_for_the_next_round(rig: Rig, old: str) -> None:
@@ -118,7 +128,7 @@ def test_a_locked_entity_is_left_for_the_next_round(rig: Rig, old: str) -> None:
     place_lock = other.engine._storage  # noqa: SLF001 - the writer that holds the lock
     with place_lock.exclusive(Place("zoo", "11" * 16, file_id)):
         (census,) = _calls(worker, file_id[0], frozenset({old}))
-    assert census.by_key[old] == 1
+    assert census.by_key[old].files == 1
     assert census.unreadable == 0
 
 

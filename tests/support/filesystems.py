@@ -22,6 +22,7 @@ CALLS = (
     "list_directory",
     "modified_s",
     "try_lock",
+    "try_lock_file",
     "unlock",
     "close",
 )

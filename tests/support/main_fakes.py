@@ -9,8 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+from main_api.domain.backups import BackupRecord
+from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import (
     ClientRecord,
@@ -41,6 +43,7 @@ from strongroom.errors import UnavailableError as Down
 from strongroom.finding import Condition as FileCondition
 from strongroom.finding import Finding
 
+R = TypeVar("R")
 YEAR_2096_MS = 4_000_000_000_000
 
 
@@ -95,6 +98,50 @@ class MemoryKeyringStore:
         self.raw = raw
 
 
+class MemoryRecords(Generic[R]):
+    """`Records` of one kind."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.records: dict[str, R] = {}
+
+    def names(self) -> list[str]:
+        """Return the names."""
+        return sorted(self.records)
+
+    def get(self, name: str) -> R | None:
+        """Return a record."""
+        return self.records.get(name)
+
+    def put(self, name: str, record: R, *, is_durable: bool = True) -> None:
+        """Keep a record."""
+        del is_durable
+        self.records[name] = record
+
+    def remove(self, name: str) -> None:
+        """Remove a record."""
+        self.records.pop(name, None)
+
+
+class MemoryBarrier:
+    """A `Barrier`; `held` says how many more calls of `wait` meet a writer."""
+
+    def __init__(self, held: int = 0) -> None:
+        """Take the number."""
+        self.held = held
+        self.restarts = 0
+
+    def restart(self) -> None:
+        """Count it."""
+        self.restarts += 1
+
+    def wait(self, wait_s: float) -> bool:
+        """Tell whether all have ended."""
+        del wait_s
+        self.held -= 1
+        return self.held < 0
+
+
 class MemoryControlStore:
     """A `ControlStore`; `reads` counts what was asked for, `down` makes it refuse."""
 
@@ -104,6 +151,8 @@ class MemoryControlStore:
         self.templates: dict[str, Template] = {}
         self.clients: dict[str, ClientRecord] = {}
         self.registry: dict[str, WorkerRecord] = {}
+        self.jobs: MemoryRecords[JobRecord] = MemoryRecords()
+        self.backups: MemoryRecords[BackupRecord] = MemoryRecords()
         self.findings: list[Finding] = []
         self.reads: Counter[str] = Counter()
         self.down = False
@@ -174,6 +223,10 @@ class MemoryControlStore:
         """Return the registry."""
         self._read("workers")
         return list(self.registry.values())
+
+    def every_worker(self) -> list[WorkerRecord]:
+        """Return the registry."""
+        return self.workers()
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
         """Return a worker's record."""

@@ -1,6 +1,7 @@
 """A Main Worker without processes around it: real use cases over fakes of their ports."""
 
 import base64
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,13 +10,16 @@ from main_api.bootstrap import Current, Main
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from main_api.service.access import Access, Caller
 from main_api.service.administration import Administration
+from main_api.service.backups import Backups
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
+from main_api.service.job_runner import JobRunner
+from main_api.service.jobs import Jobs
 from main_api.service.key_health import KeyHealth
 from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
-from main_api.service.ports import ControlStore
+from main_api.service.ports import Barrier, ControlStore, Rewrapping
 from main_api.service.provisioning import Provisioning
 from main_api.service.subscriptions import Subscriptions
 from strongroom import keyring
@@ -26,6 +30,7 @@ from strongroom.rpc.tls import Identity
 from tests.support.clocks import ManualClock
 from tests.support.main_fakes import (
     FakeKeyProvider,
+    MemoryBarrier,
     MemoryControlStore,
     MemoryKeyringStore,
     MemoryWorkers,
@@ -121,6 +126,18 @@ class MainRig:
         """Return an authenticated client; without grants it may do everything."""
         return self.access.authenticate(self.bearer(self.add_client(client_id, *grants)))
 
+    def job_runner(self, barrier: Barrier, workers: Rewrapping | None = None) -> JobRunner:
+        """Return what runs jobs; nobody else claims them."""
+        return JobRunner(
+            self.store,
+            self.live,
+            self.dispatcher,
+            workers or GrpcWorkers(NO_IDENTITY),
+            barrier,
+            claim=nullcontext,
+            clock=self.clock,
+        )
+
     def main(self) -> Main:
         """Return the Main that the faces are given."""
         return Main(
@@ -132,6 +149,9 @@ class MainRig:
             inspection=self.inspection,
             keyring=self.live,
             keys=Keys(self.access, self.live, self.clock),
+            jobs=Jobs(self.access, self.store, self.live, self.clock),
+            job_runner=self.job_runner(MemoryBarrier()),
+            backups=Backups(self.access, self.store, self.live, self.clock),
             key_health=self.key_health,
             dispatcher=self.dispatcher,
             workers=GrpcWorkers(NO_IDENTITY),

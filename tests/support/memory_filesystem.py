@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from strongroom.clock import SystemClock
 
 _NAME_BYTES_MAX = 255
+_WHOLE_FILE = -1
 
 
 @dataclass(eq=False)
@@ -263,7 +264,18 @@ class MemoryFilesystem:
         """Lock a byte for this opening."""
         with self._mutex:
             opening, file = self._writable(descriptor)
+            if file.locks.get(_WHOLE_FILE, opening) is not opening:
+                return False
             return file.locks.setdefault(offset, opening) is opening
+
+    def try_lock_file(self, descriptor: int) -> bool:
+        """Lock all bytes for this opening, until it is closed."""
+        with self._mutex:
+            opening, file = self._writable(descriptor)
+            if any(holder is not opening for holder in file.locks.values()):
+                return False
+            file.locks[_WHOLE_FILE] = opening
+            return True
 
     def unlock(self, descriptor: int, offset: int) -> None:
         """Give the byte back, if this opening has it."""

@@ -86,6 +86,10 @@ class Filesystem(Protocol):
         """Give the byte back."""
         ...
 
+    def try_lock_file(self, descriptor: int) -> bool:
+        """Lock every byte at once, until the descriptor is closed; False as `try_lock`."""
+        ...
+
     def close(self, descriptor: int) -> None:
         """Close a descriptor."""
         ...
@@ -146,14 +150,11 @@ class LocalFilesystem:
 
     def try_lock(self, descriptor: int, offset: int) -> bool:
         """Take an open file description lock (fcntl(2), F_OFD_SETLK) on one byte."""
-        request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, 1, 0)
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
-        except OSError as error:
-            if error.errno in {errno.EAGAIN, errno.EACCES}:
-                return False
-            raise
-        return True
+        return _try_lock(descriptor, offset, 1)
+
+    def try_lock_file(self, descriptor: int) -> bool:
+        """Take one on all bytes; a length of 0 reaches to the end, however far that is."""
+        return _try_lock(descriptor, 0, 0)
 
     def unlock(self, descriptor: int, offset: int) -> None:
         """Give the byte back."""
@@ -163,6 +164,17 @@ class LocalFilesystem:
     def close(self, descriptor: int) -> None:
         """Close a descriptor."""
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int, offset: int, length: int) -> bool:
+    request = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, length, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+    except OSError as error:
+        if error.errno in {errno.EAGAIN, errno.EACCES}:
+            return False
+        raise
+    return True
 
 
 class SyncFailedError(OSError):

@@ -5,6 +5,7 @@ holds them dies. There is no queue; who waits asks again and again.
 """
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from strongroom import durable
@@ -40,8 +41,19 @@ def acquire(
     Returns:
         False where another description holds it all the time.
     """
+    return _had(lambda: filesystem.try_lock(descriptor, offset), clock, until_boot_s)
+
+
+def acquire_file(
+    filesystem: Filesystem, clock: Clock, descriptor: int, until_boot_s: float
+) -> bool:
+    """Lock every byte of a file at once; else as `acquire`."""
+    return _had(lambda: filesystem.try_lock_file(descriptor), clock, until_boot_s)
+
+
+def _had(attempt: Callable[[], bool], clock: Clock, until_boot_s: float) -> bool:
     pause = _POLL_FIRST_S
-    while not filesystem.try_lock(descriptor, offset):
+    while not attempt():
         if clock.boot_s() + pause > until_boot_s:
             return False
         _pause.wait(pause)

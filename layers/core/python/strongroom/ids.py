@@ -27,6 +27,11 @@ def schema_id(text: str) -> str:
     return _name("schema id", text)
 
 
+def record_name(text: str) -> str:
+    """Return the name of a job, a backup or an export; raises as `database_name`."""
+    return _name("name", text)
+
+
 def client_id(text: str) -> str:
     """Return the id of a client; raises as `database_name`."""
     return _name("client id", text)

@@ -5,7 +5,7 @@ files/<database>/<2 hex>/<file-id>.meta.json    sidecar
 templates/<schema-id>.json                      templates
 databases/<database>.json                       configuration of databases
 control/keyring.json                            the keyring
-control/{clients,workers}/<id>.sealed           records of the Main Worker
+control/{clients,workers,jobs,backups}/<id>.sealed   records of the Main Worker
 locks/                                          lock files
 """
 
@@ -17,6 +17,7 @@ BLOB_SUFFIX: Final = ".json.enc"
 SIDECAR_SUFFIX: Final = ".meta.json"
 TEMPORARY_PREFIX: Final = ".tmp-"
 RECORD_SUFFIX: Final = ".sealed"
+RECORD_KINDS: Final = ("clients", "workers", "jobs", "backups")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,7 @@ class Layout:
 
     def configuration(self) -> list[Path]:
         """Return the directories of templates, databases and control records."""
-        kinds = (self.records("clients"), self.records("workers"))
-        return [self.templates(), self.databases(), *kinds]
+        return [self.templates(), self.databases(), *map(self.records, RECORD_KINDS)]
 
     def keyring(self) -> Path:
         """Return the file of the keyring."""
@@ -81,6 +81,10 @@ class Layout:
     def configuration_lock(self) -> Path:
         """Return the lock file of whoever changes templates, databases, clients or the keyring."""
         return self.root / "locks" / "configuration.lock"
+
+    def jobs_lock(self) -> Path:
+        """Return the lock file of the Main Worker that runs the jobs."""
+        return self.root / "locks" / "jobs.lock"
 
 
 def blob_name(file_id: bytes) -> str:

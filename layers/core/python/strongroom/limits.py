@@ -78,6 +78,13 @@ LEASE_SECONDS: Final = 6
 LEASE_RENEWALS_PER_LEASE: Final = 3
 CLOCK_SKEW_MS_MAX: Final = 500
 
+# Jobs.
+JOBS_FOLLOWED_EVERY_SECONDS: Final = 0.25
+JOBS_RUNNING_MAX: Final = 10
+JOBS_KEPT_MAX: Final = 100
+REWRAP_FILES_PER_SECOND_MAX: Final = 1_000_000
+BACKUPS_MAX: Final = 10_000
+
 # What a process holds in memory. Messages up to the small size are bounded by their number.
 SMALL_BYTES_MAX: Final = 64 * 1024
 LARGE_BYTES_IN_FLIGHT_MAX: Final = 32 * MESSAGE_BYTES_MAX

@@ -571,14 +571,15 @@ class RewrapResponse(_message.Message):
         KEY_FIELD_NUMBER: _builtins.int
         VALUE_FIELD_NUMBER: _builtins.int
         key: _builtins.str
-        value: _builtins.int
+        @_builtins.property
+        def value(self) -> Global___KeyUse: ...
         def __init__(
             self,
             *,
             key: _builtins.str = ...,
-            value: _builtins.int = ...,
+            value: Global___KeyUse | None = ...,
         ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
         _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
@@ -589,15 +590,18 @@ class RewrapResponse(_message.Message):
     REWRAPPED_FIELD_NUMBER: _builtins.int
     BY_KEY_FIELD_NUMBER: _builtins.int
     UNREADABLE_FIELD_NUMBER: _builtins.int
+    KEYLESS_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
     """Empty: that was the end of the shard."""
     files: _builtins.int
     rewrapped: _builtins.int
     unreadable: _builtins.int
-    """Files without a readable header, or that should have been rewrapped and do not open."""
+    """Files that should have been rewrapped and do not open."""
+    keyless: _builtins.int
+    """Files that have no header, or name a key that never was."""
     @_builtins.property
-    def by_key(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Files by the data key that they lie under now."""
+    def by_key(self) -> _containers.MessageMap[_builtins.str, Global___KeyUse]:
+        """By the data key that they lie under now."""
 
     def __init__(
         self,
@@ -605,16 +609,40 @@ class RewrapResponse(_message.Message):
         cursor: _builtins.str = ...,
         files: _builtins.int = ...,
         rewrapped: _builtins.int = ...,
-        by_key: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        by_key: _abc.Mapping[_builtins.str, Global___KeyUse] | None = ...,
         unreadable: _builtins.int = ...,
+        keyless: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_key", b"by_key", "cursor", b"cursor", "files", b"files", "rewrapped", b"rewrapped", "unreadable", b"unreadable"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_key", b"by_key", "cursor", b"cursor", "files", b"files", "keyless", b"keyless", "rewrapped", b"rewrapped", "unreadable", b"unreadable"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RewrapResponse: _TypeAlias = RewrapResponse  # noqa: Y015
+
+@_typing.final
+class KeyUse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILES_FIELD_NUMBER: _builtins.int
+    ENTITIES_FIELD_NUMBER: _builtins.int
+    files: _builtins.int
+    entities: _builtins.int
+    """Without those that were deleted and go on counting versions."""
+    def __init__(
+        self,
+        *,
+        files: _builtins.int = ...,
+        entities: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entities", b"entities", "files", b"files"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyUse: _TypeAlias = KeyUse  # noqa: Y015
 
 @_typing.final
 class GetStatisticsRequest(_message.Message):

@@ -1,34 +1,34 @@
-"""The lock of whoever changes what all share: templates, databases, clients, the keyring."""
+"""Locks that all Main Workers of one shared directory share."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from strongroom import durable, filelock, limits
 from strongroom.clock import Clock
 from strongroom.errors import BusyError, UnavailableError
-from strongroom.layout import Layout
 
 
-class ConfigurationLock:
-    """One lock of one shared directory, between threads and between processes."""
+class SharedLock:
+    """One lock, between threads and between processes."""
 
-    def __init__(self, filesystem: durable.Filesystem, layout: Layout, clock: Clock) -> None:
-        """Open nothing yet."""
+    def __init__(self, filesystem: durable.Filesystem, path: Path, clock: Clock) -> None:
+        """Take the lock file; nothing is opened yet."""
         self._filesystem = filesystem
-        self._path = layout.configuration_lock()
+        self._path = path
         self._clock = clock
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self, wait_s: float = limits.LOCK_WAIT_SECONDS) -> Iterator[None]:
         """Hold it; it is not reentrant.
 
         Every holder opens the file anew, so that two threads exclude each other too.
 
         Raises:
-            BusyError: Others hold it for longer than `limits.LOCK_WAIT_SECONDS`.
+            BusyError: Others hold it for longer than that.
             UnavailableError: The disk refuses.
         """
-        until_s = self._clock.boot_s() + limits.LOCK_WAIT_SECONDS
+        until_s = self._clock.boot_s() + wait_s
         try:
             descriptor = filelock.open_file(self._filesystem, self._path)
         except OSError as error:
@@ -47,7 +47,7 @@ class ConfigurationLock:
         except OSError as error:
             raise _refused() from error
         if not had:
-            raise BusyError("another change of the configuration is under way", retry_after_s=1)
+            raise BusyError("another Main Worker is at the same work", retry_after_s=1)
 
 
 def _refused() -> UnavailableError:

@@ -1,0 +1,187 @@
+"""Runs jobs, one at a time, on one Main Worker of all (design.md section 4, "Rotation").
+
+Whatever is known stands in the job's record; who runs it may be killed at any instant, and another
+Main Worker goes on. Only complete shards count, and every step may be done twice.
+"""
+
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+import msgspec
+
+from main_api.domain import jobs
+from main_api.domain.jobs import JobRecord, Kind, Pass, Phase
+from main_api.domain.registry import WorkerRecord
+from main_api.service.dispatch import Dispatcher
+from main_api.service.live_keyring import LiveKeyring
+from main_api.service.ports import Barrier, ControlStore, Rewrapping
+from main_api.service.shard_pass import ShardPass
+from strongroom import keyring, limits, logs
+from strongroom.clock import Clock
+from strongroom.errors import BusyError, IntegrityError, StrongroomError
+from strongroom.keyring import Purpose, State
+
+_TROUBLE_S: Final = 2.0
+_BARRIER_S: Final = 2.0
+_SAVED_EVERY_S: Final = 0.25
+_log = logs.logger()
+
+
+class JobRunner:
+    """Looks for jobs and runs them; `step` is called again and again by a thread of its own."""
+
+    def __init__(
+        self,
+        store: ControlStore,
+        live: LiveKeyring,
+        dispatcher: Dispatcher,
+        workers: Rewrapping,
+        barrier: Barrier,
+        *,
+        claim: Callable[[], AbstractContextManager[object]],
+        clock: Clock,
+    ) -> None:
+        """Take the parts; `claim` holds what lets one Main Worker run jobs, or raises BusyError."""
+        self._store = store
+        self._live = live
+        self._dispatcher = dispatcher
+        self._workers = workers
+        self._barrier = barrier
+        self._claim = claim
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._ended: set[str] = set()
+
+    def stop(self) -> None:
+        """Leave what is under way to whoever runs jobs next; `step` returns soon."""
+        self._stopping.set()
+
+    def step(self) -> None:
+        """Take the oldest running job as far as it goes now.
+
+        What fails is logged, and tried again with the next call.
+        """
+        try:
+            if self._oldest() is None:
+                return
+            with self._claim():
+                # Another one may have ended it before the claim was had.
+                job = self._oldest()
+                if job is not None:
+                    self._advance(job)
+        except BusyError:
+            self._stopping.wait(_TROUBLE_S)
+        except StrongroomError as error:
+            _log.warning("job-interrupted", code=error.code, reason=error.detail)
+            self._stopping.wait(_TROUBLE_S)
+
+    def _oldest(self) -> JobRecord | None:
+        for name in self._store.jobs.names():
+            if name not in self._ended:
+                job = self._readable(name)
+                if job is not None and job.is_running:
+                    return job
+                self._ended.add(name)
+        return None
+
+    def _readable(self, name: str) -> JobRecord | None:
+        try:
+            return self._store.jobs.get(name)
+        except IntegrityError as error:
+            _log.error("job-unreadable", job_id=name, reason=error.detail)
+            return None
+
+    def _advance(self, job: JobRecord) -> None:
+        if job.phase is Phase.SETTLING:
+            self._settle(job)
+        elif job.phase is Phase.DESTROYING:
+            self._destroy(job)
+        else:
+            self._pass_over(job)
+
+    def _pass_over(self, job: JobRecord) -> None:
+        """Look at every file once, and rewrap in the phase of that name."""
+        drained = job.drained if job.phase is Phase.REWRAPPING else ()
+        saved_at_s = self._clock.boot_s()
+
+        def progress(seen: Pass, trouble: str) -> None:
+            nonlocal job, saved_at_s
+            job = msgspec.structs.replace(job, seen=seen, detail=trouble)
+            if self._clock.boot_s() >= saved_at_s + _SAVED_EVERY_S:
+                self._save(job, is_durable=False)
+                saved_at_s = self._clock.boot_s()
+
+        looked = ShardPass(
+            job.seen,
+            drained,
+            self._workers,
+            self._dispatcher.live_workers,
+            files_per_second=job.files_per_second,
+        ).run(progress, self._stopping.is_set)
+        if not looked:
+            self._save(job, is_durable=False)
+        elif job.kind is Kind.REWRAP:
+            self._save(jobs.after_pass(job, self._clock.wall_ms()))
+        else:
+            self._save(jobs.verdict(self._with_copies(job), self._clock.wall_ms()))
+
+    def _settle(self, job: JobRecord) -> None:
+        """Wait until nobody writes under a drained key, and nobody ever will.
+
+        First no live worker may begin such a write: each has confirmed that it has the keys of
+        this keyring, in which none of the drained ones is active, and has done with the others.
+        Then those under way elsewhere have to end: writers whose lease is over, or which were
+        stopped, and hold a lock. Both are looked at anew after a kill.
+        """
+        self._live.follow()
+        generation, live = self._live.generation, self._live_workers()
+        unsettled = [one.worker_id for one in live if one.generation < generation]
+        if unsettled:
+            self._save_detail(job, f"waiting for {', '.join(unsettled)} to confirm the new key")
+            return
+        self._barrier.restart()
+        while not self._barrier.wait(_BARRIER_S):
+            self._save_detail(job, "a writer holds an entity's lock; if it was stopped, end it")
+            if self._stopping.is_set():
+                return
+        self._save(jobs.entering(job, Phase.VERIFYING, self._clock.wall_ms()))
+
+    def _destroy(self, job: JobRecord) -> None:
+        """Take the key out of the keyring, and wait until every worker has dropped it."""
+        (key_id,) = job.drained
+        self._live.follow()
+        if self._live.find(key_id, Purpose.DATA).state != State.DESTROYED:
+            self._live.change(lambda current: keyring.without(current, key_id))
+            _log.warning("key-destroyed", key_id=key_id, job_id=job.job_id)
+        generation = self._live.generation
+        behind = [one.worker_id for one in self._live_workers() if one.generation < generation]
+        if behind:
+            self._save_detail(job, f"waiting for {', '.join(behind)} to drop the key")
+            return
+        self._save(jobs.ended(job, jobs.State.DONE, self._clock.wall_ms()))
+
+    def _live_workers(self) -> list[WorkerRecord]:
+        """Return every worker that may still serve by its own clock."""
+        now_ms = self._clock.wall_ms() - limits.CLOCK_SKEW_MS_MAX
+        return [one for one in self._store.every_worker() if one.is_live(now_ms)]
+
+    def _with_copies(self, job: JobRecord) -> JobRecord:
+        """Return the job with the copies that its key opens."""
+        (key_id,) = job.drained
+        backups = map(self._store.backups.get, self._store.backups.names())
+        return msgspec.structs.replace(
+            job,
+            backups=tuple(b.backup_id for b in backups if b is not None and key_id in b.key_ids),
+        )
+
+    def _save_detail(self, job: JobRecord, detail: str) -> None:
+        if detail != job.detail:
+            self._save(msgspec.structs.replace(job, detail=detail), is_durable=False)
+
+    def _save(self, job: JobRecord, *, is_durable: bool = True) -> None:
+        self._store.jobs.put(job.job_id, job, is_durable=is_durable)
+        if not job.is_running:
+            self._ended.add(job.job_id)
+            _log.info("job-ended", job_id=job.job_id, code=job.state.value, reason=job.detail)

@@ -1,0 +1,113 @@
+"""What administrators do with jobs: rewrap everything, destroy a key, look how far it has come."""
+
+from main_api.domain import jobs
+from main_api.domain.jobs import JobRecord
+from main_api.service.access import Access, Caller
+from main_api.service.live_keyring import LiveKeyring
+from main_api.service.ports import ControlStore
+from strongroom import ids, keyring, limits
+from strongroom.clock import Clock
+from strongroom.errors import ConflictError, InvalidArgumentError, NotFoundError
+from strongroom.keyring import Purpose, State
+
+
+class Jobs:
+    """Makes jobs, which a gRPC Main Worker then runs, and shows them.
+
+    Every method takes the action `admin` in a grant on every database, and raises ForbiddenError
+    where it is missing.
+    """
+
+    def __init__(
+        self, access: Access, store: ControlStore, live: LiveKeyring, clock: Clock
+    ) -> None:
+        """Take the parts."""
+        self._access = access
+        self._store = store
+        self._live = live
+        self._clock = clock
+
+    def rewrap(self, caller: Caller, files_per_second: float = 0) -> JobRecord:
+        """Begin to put every file under the active key; or return the job that does that already.
+
+        Args:
+            caller: Who asks.
+            files_per_second: How many at the most, on all workers together; 0 for any number.
+
+        Raises:
+            ConflictError: Too many jobs wait already.
+            BusyError, IntegrityError, UnavailableError: The disk, or what lies there.
+        """
+        self._access.require_everywhere(caller)
+        with self._store.exclusive():
+            self._live.follow()
+            data = self._live.of(frozenset({Purpose.DATA}))
+            drained = tuple(key.key_id for key in data if key.state == State.DECRYPT_ONLY)
+            for job in self._running():
+                if job.kind is jobs.Kind.REWRAP and job.drained == drained:
+                    return job
+            return self._begin(
+                jobs.rewrap(self._new_id(), drained, files_per_second, self._clock.wall_ms())
+            )
+
+    def destroy(self, caller: Caller, key_id: str, entities_accepted: int | None) -> JobRecord:
+        """Begin to destroy a data key.
+
+        Args:
+            caller: Who asks.
+            key_id: Which one.
+            entities_accepted: None to destroy it only if nothing needs it; else how many entities
+                may be lost by it, at the most.
+
+        Raises:
+            NotFoundError: There is no such key.
+            ConflictError: It is the active one, or was destroyed, or too many jobs wait.
+            BusyError, IntegrityError, UnavailableError: The disk, or what lies there.
+        """
+        self._access.require_everywhere(caller)
+        with self._store.exclusive():
+            self._live.follow()
+            keyring.without(self._live.current, key_id)
+            now_ms = self._clock.wall_ms()
+            return self._begin(jobs.destroy(self._new_id(), key_id, entities_accepted, now_ms))
+
+    def get(self, caller: Caller, job_id: str) -> JobRecord:
+        """Return a job.
+
+        Raises:
+            NotFoundError: There is none.
+            IntegrityError, UnavailableError: It cannot be read.
+        """
+        self._access.require_everywhere(caller)
+        try:
+            found = self._store.jobs.get(ids.record_name(job_id))
+        except InvalidArgumentError:
+            found = None
+        if found is None:
+            raise NotFoundError("no such job")
+        return found
+
+    def all(self, caller: Caller) -> list[JobRecord]:
+        """Return the jobs that are kept, the newest first; raises as `get`."""
+        self._access.require_everywhere(caller)
+        found = map(self._store.jobs.get, reversed(self._store.jobs.names()))
+        return [job for job in found if job is not None]
+
+    def _begin(self, job: JobRecord) -> JobRecord:
+        running = len(self._running())
+        if running >= limits.JOBS_RUNNING_MAX:
+            raise ConflictError(f"{running} jobs wait already; let them end first")
+        names = self._store.jobs.names()
+        for name in names[: max(0, len(names) + 1 - limits.JOBS_KEPT_MAX)]:
+            old = self._store.jobs.get(name)
+            if old is None or not old.is_running:
+                self._store.jobs.remove(name)
+        self._store.jobs.put(job.job_id, job)
+        return job
+
+    def _running(self) -> list[JobRecord]:
+        found = map(self._store.jobs.get, self._store.jobs.names())
+        return [job for job in found if job is not None and job.is_running]
+
+    def _new_id(self) -> str:
+        return f"{self._clock.wall_ms():012x}{ids.new_id(64)}"
