@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.emulation.master_key import LocalProvider
 from cli.keys import commands as keys
 from strongroom.errors import InvalidArgumentError, StrongroomError
 
@@ -38,10 +39,21 @@ def up(
         "127.0.0.1:50051"
     ),
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processing Workers.")] = 2,
+    *,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written, as JSON, once everything serves.")
     ] = None,
-    *,
+    key_provider: Annotated[
+        LocalProvider | None,
+        typer.Option(help="Where the master key is: an emulated KMS (at first), or a file."),
+    ] = None,
+    recovery_public_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="The public half of a recovery key: `strongroom keys make-recovery`.",
+            envvar="STRONGROOM_RECOVERY_PUBLIC_KEY_FILE",
+        ),
+    ] = None,
     https: Annotated[bool, typer.Option("--https", help="Serve REST over TLS.")] = False,
 ) -> None:
     """Run a whole deployment on this machine, in the foreground."""
@@ -51,7 +63,8 @@ def up(
 
     for address in (http, grpc):
         _check_address(address)
-    command.run(Options(root, http, grpc, workers, https), ready_file)
+    options = Options(root, http, grpc, workers, https, key_provider, recovery_public_key)
+    command.run(options, ready_file)
 
 
 @app.command()

@@ -4,8 +4,8 @@ import threading
 from dataclasses import dataclass
 
 from main_api import settings
+from main_api.adapters import key_providers
 from main_api.adapters.control_store import ControlFiles, KeyringFile
-from main_api.adapters.kms import KmsKeyProvider
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.adapters.shared_lock import SharedLock
 from main_api.adapters.writer_barrier import WriterBarrier
@@ -54,16 +54,22 @@ class Main:
 
 
 def build(configured: Settings) -> Main:
-    """Open the keyring with one KMS call and put the parts together.
+    """Open the keyring with one call to the key provider and put the parts together.
+
+    Where the deployment names another recovery key than the keyring's root was wrapped for, the
+    root is wrapped anew: one call more, once.
 
     Raises:
-        UnavailableError: KMS or the disk refuse, or there is no keyring.
+        UnavailableError: The key provider or the disk refuse, or there is no keyring.
         IntegrityError: The keyring was changed.
+        InvalidArgumentError: The recovery key is none.
     """
     clock, filesystem = SystemClock(), LocalFilesystem()
     layout = Layout(configured.shared_dir)
-    provider = KmsKeyProvider(configured.kms_key_arn)
+    recovery = key_providers.recovery_public_key(configured.keys)
+    provider = key_providers.provider(configured.keys, recovery)
     keyring = LiveKeyring(KeyringFile(filesystem, layout, clock), provider)
+    keyring.escrow()
     store = ControlFiles(filesystem, layout, keyring, clock)
     access = Access(keyring, store, clock)
     dispatcher = Dispatcher(store, clock)
@@ -108,7 +114,8 @@ def create_deployment(configured: Settings) -> None:
 
     Raises:
         ConflictError: There is one.
-        UnavailableError: KMS or the disk refuse.
+        UnavailableError: The key provider or the disk refuse.
+        InvalidArgumentError: The recovery key is none.
     """
     layout = Layout(configured.shared_dir)
     left = [path for path in layout.data() if path.is_dir() and any(path.iterdir())]
@@ -117,9 +124,11 @@ def create_deployment(configured: Settings) -> None:
             f"{layout.keyring()} is missing, but there is data under {left[0]}: restore the keyring"
             " from a backup, a new one could open nothing"
         )
+    recovery = key_providers.recovery_public_key(configured.keys)
+    key_providers.ensure_master_key(configured.keys)
     clock = SystemClock()
     store = KeyringFile(LocalFilesystem(), layout, clock)
-    provisioning.create_keyring(store, KmsKeyProvider(configured.kms_key_arn), clock)
+    provisioning.create_keyring(store, key_providers.provider(configured.keys, recovery), clock)
 
 
 class Current:

@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -17,20 +18,49 @@ T = TypeVar("T")
 _DECIMAL: Final = re.compile(r"[0-9]{0,12}\.?[0-9]{1,12}")
 
 
+class ProviderKind(StrEnum):
+    """Where the master key is, which wraps the keyring's root."""
+
+    KMS = "kms"
+    FILE = "file"
+    KEYRING = "keyring"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySettings:
+    """What opens the keyring.
+
+    Attributes:
+        provider: Which of the following is the master key.
+        kms_key_arn: A key of AWS KMS. Its endpoint is botocore's to find (AWS_ENDPOINT_URL_KMS).
+        master_key_file: A file of 32 bytes and mode 0600, outside the shared directory.
+        keyring_service: The name of the service under which the operating system's keyring has it.
+        keyring_entry: The name of the entry.
+        recovery_public_key_file: The public half of the offline recovery key; None for none.
+    """
+
+    provider: ProviderKind
+    kms_key_arn: str = ""
+    master_key_file: Path | None = None
+    keyring_service: str = "strongroom"
+    keyring_entry: str = "master-key"
+    recovery_public_key_file: Path | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings that both faces need.
 
     Attributes:
         shared_dir: The shared directory (design.md section 3).
-        kms_key_arn: The master key. Its endpoint is botocore's to find (AWS_ENDPOINT_URL_KMS).
+        keys: What opens the keyring.
         identity: The deployment's CA, the Main Worker's certificate and key.
         sealing: The weakest suite that workers are given keys with.
         key_provider_check_s: How long between two checks that the master key can still be used.
     """
 
     shared_dir: Path
-    kms_key_arn: str
+    keys: KeySettings
     identity: Identity
     sealing: Suite = Suite.X25519
     key_provider_check_s: float = limits.KEY_PROVIDER_CHECK_SECONDS
@@ -78,9 +108,10 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         InvalidArgumentError: One is missing; the detail names it.
     """
+    shared_dir = Path(_required(environment, "SHARED_DIR"))
     return Settings(
-        shared_dir=Path(_required(environment, "SHARED_DIR")),
-        kms_key_arn=_required(environment, "KMS_KEY_ARN"),
+        shared_dir=shared_dir,
+        keys=keys_from_environment(shared_dir, environment),
         identity=Identity(
             ca_file=Path(_required(environment, "CA_FILE")),
             certificate_file=Path(_required(environment, "CERTIFICATE_FILE")),
@@ -93,6 +124,33 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             limits.KEY_PROVIDER_CHECK_SECONDS,
             (1.0, 3600.0),
         ),
+    )
+
+
+def keys_from_environment(
+    shared_dir: Path, environment: Mapping[str, str] = os.environ
+) -> KeySettings:
+    """Return what opens the keyring.
+
+    Raises:
+        InvalidArgumentError: There is no such provider, one of its variables is missing, or the
+            master key would lie on the shared directory.
+    """
+    named = environment.get("STRONGROOM_KEY_PROVIDER") or ProviderKind.KMS
+    if named not in set(ProviderKind):
+        known = ", ".join(ProviderKind)
+        raise InvalidArgumentError(f"STRONGROOM_KEY_PROVIDER is one of {known}, not {named!r}")
+    provider = ProviderKind(named)
+    is_kms, is_file = provider is ProviderKind.KMS, provider is ProviderKind.FILE
+    defaults = KeySettings(provider)
+    recovery = environment.get("STRONGROOM_RECOVERY_PUBLIC_KEY_FILE")
+    return KeySettings(
+        provider=provider,
+        kms_key_arn=_required(environment, "KMS_KEY_ARN") if is_kms else "",
+        master_key_file=_outside(shared_dir, environment) if is_file else None,
+        keyring_service=environment.get("STRONGROOM_KEYRING_SERVICE") or defaults.keyring_service,
+        keyring_entry=environment.get("STRONGROOM_KEYRING_ENTRY") or defaults.keyring_entry,
+        recovery_public_key_file=Path(recovery) if recovery else None,
     )
 
 
@@ -145,6 +203,16 @@ def _number(
     if not least <= value <= most:
         raise InvalidArgumentError(f"STRONGROOM_{name} is a number from {least:g} to {most:g}")
     return value
+
+
+def _outside(shared_dir: Path, environment: Mapping[str, str]) -> Path:
+    path = Path(_required(environment, "MASTER_KEY_FILE"))
+    if shared_dir.resolve() in path.resolve().parents:
+        raise InvalidArgumentError(
+            f"STRONGROOM_MASTER_KEY_FILE lies below {shared_dir}: whoever copies that directory"
+            " would have key and data; choose another place"
+        )
+    return path
 
 
 def _address(environment: Mapping[str, str], name: str, default: str) -> tuple[str, int]:

@@ -1,22 +1,22 @@
 """A whole deployment below one directory: what `strongroom up` runs.
 
 <root>/shared/     the shared directory (docs/design.md, section 3)
-<root>/kms/        the emulated master key
+<root>/kms/        the master key, of the emulated KMS or by itself
 <root>/pki/        certificates
 <root>/run/        logs and ready files of the processes
 <root>/admin.json  the administrator's credentials; admin.curl: the same for `curl -K`
 """
 
-import fcntl
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import msgspec
 
-from cli.emulation.kms import EmulatedKms
+from cli.emulation.claim import claim
+from cli.emulation.master_key import LocalMasterKey, LocalProvider
 from cli.emulation.pki import CertificateAuthority
 from cli.emulation.processes import Child
 from cli.emulation.seed import seed
@@ -43,6 +43,8 @@ class Options:
     grpc: str = "127.0.0.1:50051"
     workers: int = 2
     https: bool = False
+    key_provider: LocalProvider | None = None
+    recovery_public_key: Path | None = None
     worker_environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,13 +63,13 @@ class LocalDeployment:
         self._options = options
         self._root = options.root.resolve()
         self._clock = SystemClock()
-        self._kms = EmulatedKms(self._root / "kms" / "master-key.json")
+        self._master_key = LocalMasterKey(self._root, options.key_provider)
         self._children: dict[str, Child] = {}
         self._coming_up: set[str] = set()
         self._http_port = 0
         self._grpc_port = 0
         self._subscription_port = 0
-        self._lock: Any = None
+        self._lock: IO[str] | None = None
         self.credentials = Credentials("", "")
 
     @property
@@ -124,9 +126,10 @@ class LocalDeployment:
             OSError: The disk refuses.
         """
         self._claim_root()
-        self._kms.start(may_make_key=not self.layout.keyring().exists())
-        os.environ.update(self._kms.environment())
-        os.environ.pop("AWS_PROFILE", None)
+        self._master_key.start(may_make_key=not self.layout.keyring().exists())
+        if self._options.recovery_public_key is not None:
+            named = str(self._options.recovery_public_key.absolute())
+            os.environ["STRONGROOM_RECOVERY_PUBLIC_KEY_FILE"] = named
         authority = CertificateAuthority(self._root / "pki", self._clock)
         main_identity = authority.issue("main", [tls.MAIN_NAME])
         hosts = [a.rpartition(":")[0].strip("[]") for a in (self._options.http, self._options.grpc)]
@@ -150,7 +153,7 @@ class LocalDeployment:
         return bool(arrived)
 
     def stop(self) -> None:
-        """End the workers, then the Main Worker, then the emulated KMS."""
+        """End the workers, then the Main Worker, then an emulated KMS."""
         workers = [self._children[n] for n in self.worker_names if n in self._children]
         main = [child for name, child in self._children.items() if name in {"rest", "grpc"}]
         for group in (workers, main):
@@ -158,8 +161,7 @@ class LocalDeployment:
                 child.terminate()
             for child in group:
                 child.wait()
-        if self._kms.endpoint:
-            self._kms.stop()
+        self._master_key.stop()
         if self._lock is not None:
             self._lock.close()
 
@@ -182,7 +184,9 @@ class LocalDeployment:
 
     def main_settings(self) -> Settings:
         """Return the settings of a Main Worker of this deployment."""
-        return Settings(self.shared_dir, self._kms.key_arn, self.identity("main"))
+        return Settings(
+            self.shared_dir, self._master_key.settings(self.shared_dir), self.identity("main")
+        )
 
     def identity(self, name: str) -> Identity:
         """Return what a process of this deployment presents; `name` is "main" or a worker's id."""
@@ -192,16 +196,13 @@ class LocalDeployment:
     def _claim_root(self) -> None:
         for directory in (self._root, self.shared_dir, self._root / "run"):
             directory.mkdir(mode=_PRIVATE, parents=True, exist_ok=True)
-        self._lock = (self._root / "up.lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConflictError(
-                f"another `strongroom up` serves {self._root}; stop it, or choose another --root"
-            ) from error
+        self._lock = claim(self._root)
+
+    def _settings(self, identity: Identity) -> Settings:
+        return Settings(self.shared_dir, self._master_key.settings(self.shared_dir), identity)
 
     def _provision(self, identity: Identity) -> None:
-        configured = Settings(self.shared_dir, self._kms.key_arn, identity)
+        configured = self._settings(identity)
         if not self.layout.keyring().exists():
             bootstrap.create_deployment(configured)
         main = bootstrap.build(configured)

@@ -37,14 +37,11 @@ class EmulatedKms:
         self.key_arn = ""
         self.endpoint = ""
 
-    def start(self, *, may_make_key: bool = True) -> None:
+    def start(self) -> None:
         """Serve the kept master key, a new one the first time.
 
-        Args:
-            may_make_key: Whether there is nothing yet that only the kept key can open.
-
         Raises:
-            ConflictError: The kept key is missing, or cannot be read.
+            ConflictError: The kept key cannot be read.
             OSError: The disk refuses.
         """
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -52,10 +49,6 @@ class EmulatedKms:
         key = backend.create_key(None, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "Strongroom", None)
         del backend.keys[key.id]
         kept = self._read()
-        if kept is None and not may_make_key:
-            raise ConflictError(
-                f"{self._file} is missing: restore it from a backup, nothing else opens the keyring"
-            )
         if kept is None:
             kept = _KeptKey(key.id, base64.b64encode(key.key_material).decode())
             durable.replace_file(durable.LocalFilesystem(), self._file, msgspec.json.encode(kept))

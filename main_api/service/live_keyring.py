@@ -8,9 +8,9 @@ runs already.
 import hmac
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from main_api.service.ports import KeyProvider, KeyringStore
+from main_api.service.ports import KeyProvider, KeyringStore, RootWrapper
 from strongroom import keyring
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom.keyring import Key, Keyring, Purpose
@@ -124,20 +124,70 @@ class LiveKeyring:
             self.follow()
             opened = self._opened
             edited = edit(opened.keyring)
-            raw = keyring.encode(edited, opened.root, opened.message)
-            self._store.write(raw)
-            with self._changing:
-                self._take(raw)
+            self._write(edited, opened.message)
         return edited
+
+    def escrow(self) -> bool:
+        """Wrap the root anew where the deployment names another recovery key; tell whether it did.
+
+        Where it names none, the key of the last one stays: one process of several that was not told
+        must not take the recovery away. Of several at once one wraps, the others find it done.
+
+        Raises:
+            UnavailableError: Disk or key provider refuse.
+            StrongroomError: As `change`.
+        """
+        wanted = self._provider.recovery
+        if wanted in {"", self.current.recovery}:
+            return False
+        with self._store.exclusive():
+            self.follow()
+            opened = self._opened
+            if opened.keyring.recovery == wanted:
+                return False
+            message = self._provider.wrap(opened.root, opened.keyring.deployment)
+            self._write(keyring.with_recovery(opened.keyring, wanted), message)
+        return True
+
+    def exported(self, wrapper: RootWrapper) -> tuple[Keyring, bytes]:
+        """Return the keyring as its file has it now, and a file whose root is wrapped anew.
+
+        Raises:
+            UnavailableError: The disk refuses.
+            IntegrityError: As `follow`.
+        """
+        self.follow()
+        opened = self._opened
+        copied = replace(opened.keyring, recovery=wrapper.recovery)
+        message = wrapper.wrap(opened.root, copied.deployment)
+        return opened.keyring, keyring.encode(copied, opened.root, message)
+
+    def _write(self, changed: Keyring, message: bytes) -> None:
+        """Write it; only under the store's lock."""
+        raw = keyring.encode(changed, self._opened.root, message)
+        self._store.write(raw)
+        with self._changing:
+            self._take(raw)
 
     def _take(self, raw: bytes) -> None:
         before = self._opened
-        opened = _Opened(raw, *keyring.decode(raw, self._open_root))
+        opened = _Opened(raw, *self._decoded(raw))
         if opened.keyring.deployment != before.keyring.deployment:
             raise IntegrityError("the keyring is another deployment's")
         if opened.keyring.generation < before.keyring.generation:
             raise IntegrityError("the keyring is an older one than the one in use")
         self._opened = opened
+
+    def _decoded(self, raw: bytes) -> tuple[Keyring, bytes, bytes]:
+        """Open a file with the root at hand: under it the MAC holds, however it was wrapped anew.
+
+        Only another root is the provider's business.
+        """
+        held = self._opened.root
+        try:
+            return keyring.decode(raw, lambda *_: held)
+        except IntegrityError:
+            return keyring.decode(raw, self._open_root)
 
     def _open_root(self, message: bytes, deployment: str) -> bytes:
         opened = self._opened

@@ -54,8 +54,13 @@ class KeyProviderUnavailableError(UnavailableError):
         self.reason = reason
 
 
-class KeyProvider(Protocol):
-    """Wraps the keyring's root under a master key that never leaves its home."""
+class RootWrapper(Protocol):
+    """Wraps the keyring's root, so that it may lie on a disk."""
+
+    @property
+    def recovery(self) -> str:
+        """The fingerprint of the recovery key that opens its messages; empty for none."""
+        ...
 
     def wrap(self, root: bytes, deployment: str) -> bytes:
         """Return the root as a message bound to the deployment.
@@ -64,6 +69,10 @@ class KeyProvider(Protocol):
             UnavailableError: The provider does not answer, or refuses.
         """
         ...
+
+
+class KeyProvider(RootWrapper, Protocol):
+    """Wraps and opens the keyring's root under a master key that is not kept beside it."""
 
     def unwrap(self, message: bytes, deployment: str) -> bytes:
         """Return the root.

@@ -27,7 +27,7 @@ def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> 
         if store.read() is not None:
             raise ConflictError("there is a keyring already")
         deployment, root = ids.new_id(), aead.new_key()
-        made = keyring.new(deployment, rfc3339(clock.wall_ms()))
+        made = keyring.new(deployment, rfc3339(clock.wall_ms()), provider.recovery)
         store.write(keyring.encode(made, root, provider.wrap(root, deployment)))
 
 

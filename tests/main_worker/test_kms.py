@@ -1,4 +1,7 @@
-"""The keyring's root under KMS: the real SDK against moto's KMS, as `strongroom up` serves it."""
+"""The keyring's root under KMS: the real SDK against moto's KMS, as `strongroom up` serves it.
+
+The contract that it shares with other key providers stands in test_key_providers.py.
+"""
 
 import base64
 import json
@@ -18,11 +21,10 @@ from cli.emulation.kms import EmulatedKms
 from main_api.adapters.kms import KmsKeyProvider
 from main_api.service import provisioning
 from main_api.service.live_keyring import LiveKeyring
-from main_api.service.ports import KeyProvider
 from strongroom.crypto import aead
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from tests.support.clocks import ManualClock
-from tests.support.main_fakes import FakeKeyProvider, MemoryKeyringStore
+from tests.support.main_fakes import MemoryKeyringStore
 
 ROOT = aead.new_key()
 SECONDS = 30.0
@@ -115,34 +117,7 @@ def message(running: EmulatedKms) -> bytes:
         return led_to(running, environment).provider.wrap(ROOT, "deployment")
 
 
-# -- the contract ----------------------------------------------------------------------------------
-
-
-@pytest.fixture(params=["fake", "kms"])
-def provider(request: pytest.FixtureRequest) -> KeyProvider:
-    """Return a key provider."""
-    if request.param == "fake":
-        return FakeKeyProvider()
-    return request.getfixturevalue("kms").provider  # type: ignore[no-any-return]
-
-
-def test_a_root_is_wrapped_for_its_deployment(provider: KeyProvider) -> None:
-    """A deployment does not start again, or starts with the root of another one."""
-    message = provider.wrap(ROOT, "deployment")
-    assert provider.unwrap(message, "deployment") == ROOT
-    assert ROOT not in message
-    with pytest.raises(IntegrityError):
-        provider.unwrap(message, "elsewhere")
-
-
-def test_a_keyring_is_made_and_opened(provider: KeyProvider) -> None:
-    """No deployment can be made."""
-    store = MemoryKeyringStore()
-    provisioning.create_keyring(store, provider, ManualClock())
-    assert LiveKeyring(store, provider).current == LiveKeyring(store, provider).current
-
-
-# -- KMS alone -------------------------------------------------------------------------------------
+# -- calls and refusals ----------------------------------------------------------------------------
 
 
 def test_a_start_costs_one_call(running: EmulatedKms, monkeypatch: pytest.MonkeyPatch) -> None:

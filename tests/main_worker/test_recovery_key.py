@@ -9,15 +9,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
 from main_api.adapters import recovery_key
-from main_api.adapters.recovery_key import RecoveryPrivateKey
 from strongroom.errors import InvalidArgumentError
+from tests.support import recovery_keys
 from tests.support.commands import Ended, ran, refusal
-
-
-@pytest.fixture(scope="module")
-def key() -> RecoveryPrivateKey:
-    """Return a key pair, made once: it takes a second."""
-    return recovery_key.make()
 
 
 def make(named: dict[str, str], *arguments: str | Path) -> Ended:
@@ -97,8 +91,9 @@ def test_what_is_no_recovery_key_is_refused(tmp_path: Path, what: str) -> None:
     assert "\n" not in failure.value.detail
 
 
-def test_a_private_key_is_no_setting_of_a_server(tmp_path: Path, key: RecoveryPrivateKey) -> None:
+def test_a_private_key_is_no_setting_of_a_server(tmp_path: Path) -> None:
     """Whoever names the wrong half leaves the private one on every server."""
+    key = recovery_keys.one()
     (tmp_path / "key").write_bytes(key.pem)
     with pytest.raises(InvalidArgumentError, match="keep it offline"):
         recovery_key.read_public(tmp_path / "key")

@@ -25,7 +25,7 @@ def test_settings_are_read() -> None:
     """A Main Worker takes another directory or key than it was told to."""
     found = settings.from_environment(COMPLETE)
     assert found.shared_dir == Path("/srv/strongroom")
-    assert found.kms_key_arn == COMPLETE["STRONGROOM_KMS_KEY_ARN"]
+    assert found.keys.kms_key_arn == COMPLETE["STRONGROOM_KMS_KEY_ARN"]
     assert found.identity.ca_file == Path("/pki/ca.pem")
     assert found.identity.certificate_file == Path("/pki/main.pem")
     assert found.identity.key_file == Path("/pki/main.key")

@@ -157,7 +157,9 @@ class FaultyDeployment(LocalDeployment):
     def kms(self) -> FaultyKms:
         """The KMS in front of the emulation's."""
         if self.faulty is None:
-            self.faulty = FaultyKms(self._kms.endpoint, self._kms.key_arn)
+            # As the emulation has told this process when it was started.
+            found = os.environ
+            self.faulty = FaultyKms(found["AWS_ENDPOINT_URL_KMS"], found["STRONGROOM_KMS_KEY_ARN"])
         return self.faulty
 
     def child_environment(self, name: str) -> dict[str, str]:

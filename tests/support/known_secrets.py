@@ -48,7 +48,7 @@ class KnownSecrets:
         kept = deployment.root / "kms" / "master-key.json"
         self.add("master key", base64text.decode(json.loads(kept.read_text())["material"]))
         kms = EmulatedKms(kept)
-        kms.start(may_make_key=False)
+        kms.start()
         try:
             for name, value in kms.environment().items():
                 monkeypatch.setenv(name, value)

@@ -50,9 +50,10 @@ YEAR_2096_MS = 4_000_000_000_000
 class FakeKeyProvider:
     """A `KeyProvider` over a master key in memory; `down` makes it refuse."""
 
-    def __init__(self) -> None:
+    def __init__(self, recovery: str = "") -> None:
         """Make a master key."""
         self._master = aead.new_key()
+        self.recovery = recovery
         self.down = False
         self.calls: list[str] = []
 

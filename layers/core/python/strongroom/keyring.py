@@ -6,8 +6,10 @@ each key is wrapped under a subkey of the root that is bound to (deployment, pur
 a MAC under the root covers the whole file, so that no state can be changed and no key be dropped.
 
     {"format": 1, "deployment": "...", "generation": 3, "root": "<base64: the provider's message>",
-     "keys": [{"key_id", "purpose", "state", "created_at", "iv", "wrapped"}, ...], "mac":
-     "<base64>"}
+     "keys": [{"key_id", "purpose", "state", "created_at", "iv", "wrapped"}, ...],
+     "recovery": "<fingerprint>", "mac": "<base64>"}
+
+`recovery` is there where the message opens with an offline recovery key too, and says with which.
 """
 
 from collections.abc import Callable
@@ -66,11 +68,20 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    """All keys of a deployment, in plaintext, in memory only."""
+    """All keys of a deployment, in plaintext, in memory only.
+
+    Attributes:
+        deployment: Its id.
+        generation: +1 with every change.
+        keys: The keys.
+        recovery: The fingerprint of the recovery key that opens the root's message too; empty for
+            none.
+    """
 
     deployment: str
     generation: int
     keys: tuple[Key, ...]
+    recovery: str = ""
 
     def active(self, purpose: Purpose) -> Key:
         """Return the key in use for a purpose.
@@ -160,10 +171,10 @@ class KeySet:
             raise IntegrityError(f"a key {key_id} is not known") from None
 
 
-def new(deployment: str, created_at: str) -> Keyring:
+def new(deployment: str, created_at: str, recovery: str = "") -> Keyring:
     """Return a keyring with one fresh key for each purpose."""
     keys = tuple(new_key(purpose, created_at) for purpose in Purpose)
-    return Keyring(deployment=deployment, generation=1, keys=keys)
+    return Keyring(deployment=deployment, generation=1, keys=keys, recovery=recovery)
 
 
 def new_key(purpose: Purpose, created_at: str) -> Key:
@@ -201,6 +212,11 @@ def without(keyring: Keyring, key_id: str) -> Keyring:
     return replace(keyring, generation=keyring.generation + 1, keys=keys)
 
 
+def with_recovery(keyring: Keyring, recovery: str) -> Keyring:
+    """Return the keyring as one whose root was wrapped for a recovery key too."""
+    return replace(keyring, generation=keyring.generation + 1, recovery=recovery)
+
+
 class _KeyEntry(msgspec.Struct, frozen=True):
     key_id: str
     purpose: Purpose
@@ -216,6 +232,9 @@ class _File(msgspec.Struct, frozen=True):
     generation: int
     root: str
     keys: list[_KeyEntry]
+    # Left out where there is none: a file of before there was escrow has the same bytes under its
+    # MAC as it had then.
+    recovery: str | msgspec.UnsetType = msgspec.UNSET
     mac: str = ""
 
 
@@ -233,6 +252,7 @@ def encode(keyring: Keyring, root: bytes, root_message: bytes) -> bytes:
         generation=keyring.generation,
         root=base64text.encode(root_message),
         keys=[_wrap(key, root, keyring.deployment) for key in keyring.keys],
+        recovery=keyring.recovery or msgspec.UNSET,
     )
     signature = mac.tag(_mac_key(root), _signed_bytes(unsigned))
     signed = msgspec.structs.replace(unsigned, mac=base64text.encode(signature))
@@ -261,7 +281,7 @@ def decode(raw: bytes, open_root: Callable[[bytes, str], bytes]) -> tuple[Keyrin
     root = open_root(message, file.deployment)
     mac.verify(_mac_key(root), signature, _signed_bytes(msgspec.structs.replace(file, mac="")))
     keys = tuple(_unwrap(entry, root, file.deployment) for entry in file.keys)
-    return Keyring(file.deployment, file.generation, keys), root, message
+    return Keyring(file.deployment, file.generation, keys, file.recovery or ""), root, message
 
 
 def _signed_bytes(file: _File) -> bytes:
