@@ -22,6 +22,7 @@ from main_api.service.key_health import KeyHealth
 from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
 from main_api.service.provisioning import Provisioning
+from main_api.service.rotation import Rotation
 from main_api.service.subscriptions import Subscriptions
 from main_api.settings import Settings
 from strongroom import limits, logs
@@ -49,6 +50,7 @@ class Main:
     job_runner: JobRunner
     backups: Backups
     key_health: KeyHealth
+    rotation: Rotation
     dispatcher: Dispatcher
     workers: GrpcWorkers
 
@@ -103,6 +105,7 @@ def build(configured: Settings) -> Main:
             clock=clock,
         ),
         backups=Backups(access, store, keyring, clock),
+        rotation=Rotation(keyring, store, clock),
         key_health=KeyHealth(keyring.probe, clock, configured.key_provider_check_s),
         dispatcher=dispatcher,
         workers=workers,

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from main_api.domain.rotation import BYTES_PER_GIB, NEVER, SECONDS_PER_DAY, RotationPolicy
 from strongroom import limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
@@ -94,12 +95,14 @@ class RpcSettings:
         subscription_listen: host:port of the subscription API.
         server_identity: The certificate that clients see.
         ready_file: Written once both ports are bound; empty for none.
+        rotation: What a data key may serve for.
     """
 
     client_listen: str
     subscription_listen: str
     server_identity: Identity
     ready_file: str
+    rotation: RotationPolicy = NEVER
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -181,6 +184,16 @@ def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSett
             key_file=Path(_required(environment, "SERVER_KEY_FILE")),
         ),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+        rotation=_rotation(environment),
+    )
+
+
+def _rotation(environment: Mapping[str, str]) -> RotationPolicy:
+    days = _number(environment, "ROTATE_AFTER_DAYS", None, (1e-4, 36_500))
+    gib = _number(environment, "ROTATE_AFTER_GIB", None, (1e-6, 1e6))
+    return RotationPolicy(
+        after_s=None if days is None else days * SECONDS_PER_DAY,
+        after_bytes=None if gib is None else round(gib * BYTES_PER_GIB),
     )
 
 

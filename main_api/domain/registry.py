@@ -16,6 +16,9 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         lease_until_ms: Wall time, milliseconds since 1970; it is gone from then on.
         key_id: The data key that it has confirmed: it writes under no other one.
         generation: The keyring's generation whose keys it has confirmed to have, and no others.
+        written_key_id: The data key that `written_bytes` is about.
+        written_bytes: What it has written under that key, and what workers had whose records it
+            has taken the place of.
     """
 
     worker_id: str
@@ -25,6 +28,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     lease_until_ms: int
     key_id: str = ""
     generation: int = 0
+    written_key_id: str = ""
+    written_bytes: int = 0
 
     def is_live(self, now_ms: int) -> bool:
         """Tell whether the lease still runs."""
@@ -36,3 +41,14 @@ def live(records: Iterable[WorkerRecord], now_ms: int) -> tuple[WorkerRecord, ..
     return tuple(
         sorted((r for r in records if r.is_live(now_ms)), key=lambda record: record.worker_id)
     )
+
+
+def written_under(key_id: str, records: Iterable[WorkerRecord]) -> int:
+    """Return how much the workers have written under a data key."""
+    return sum(record.written_bytes for record in records if record.written_key_id == key_id)
+
+
+def with_written(record: WorkerRecord, key_id: str, size_bytes: int) -> WorkerRecord:
+    """Return a record with what its worker has written since it told last, under one key."""
+    before = written_under(key_id, [record])
+    return msgspec.structs.replace(record, written_key_id=key_id, written_bytes=before + size_bytes)

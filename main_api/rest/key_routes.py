@@ -11,7 +11,7 @@ from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import body_of, decoded, json_body, parameters
 from strongroom import jsontext, limits
 from strongroom.errors import InvalidArgumentError
-from strongroom.keyring import Key
+from strongroom.keyring import Key, State
 
 B = TypeVar("B")
 
@@ -40,7 +40,8 @@ def _add_keys(app: StrongroomApp) -> None:
         """Answer the data keys, without their material."""
         parameters(app.request, frozenset())
         found = app.main.keys.list(app.caller)
-        return json_response(jsontext.dump({"keys": [_key(one) for one in found]}))
+        shown = [_key(one) | _use(app, one) for one in found]
+        return json_response(jsontext.dump({"keys": shown}))
 
     @app.route("/keys/rotate", methods=["POST"])
     def rotate_keys() -> Response:
@@ -116,6 +117,13 @@ def _body(app: StrongroomApp, kind: type[B]) -> B:
 
 def _accepted(job: JobRecord) -> Response:
     return json_response(jsontext.dump({"job_id": job.job_id}), 202)
+
+
+def _use(app: StrongroomApp, key: Key) -> dict[str, int]:
+    """Return what only the active key has: how much was written under it."""
+    if key.state != State.ACTIVE:
+        return {}
+    return {"written_bytes": app.main.rotation.written_bytes(key.key_id)}
 
 
 def _key(key: Key) -> dict[str, Any]:

@@ -36,6 +36,14 @@ async def _serve() -> None:
     main_worker.key_health.start()
     jobs = Periodic("jobs", limits.JOBS_FOLLOWED_EVERY_SECONDS, main_worker.job_runner.step)
     jobs.start()
+    policy = configured.rotation
+    rotating = Periodic(
+        "rotation",
+        limits.ROTATION_CHECKED_EVERY_SECONDS,
+        lambda: main_worker.rotation.step(policy),
+    )
+    if not policy.is_off:
+        rotating.start()
     running = await server.start(main_worker, configured, common.identity)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,6 +55,7 @@ async def _serve() -> None:
     await stopping.wait()
     jobs.stop()
     main_worker.job_runner.stop()
+    rotating.stop()
     main_worker.key_health.stop()
     await running.stop()
     main_worker.workers.close()

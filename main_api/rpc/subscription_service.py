@@ -73,6 +73,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
                     _token(context),
                     request.key_id,
                     request.generation,
+                    written_bytes=request.written_bytes,
                 )
             ),
         )

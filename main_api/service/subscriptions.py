@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from main_api.domain import registry
 from main_api.domain.registry import WorkerRecord
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits, tokens
@@ -108,16 +109,25 @@ class Subscriptions:
             is_same = known.subscription_id == subscription_id
             if not (is_same and known.is_live(self._clock.wall_ms())):
                 raise UnauthenticatedError("the subscription is over; subscribe anew")
-        self._remove_the_long_gone()
-        return self._list(
+        # What they have written under the active key must not be forgotten with them. A crash in
+        # between counts it twice, which is on the safe side.
+        active = self._keyring.active(Purpose.DATA).key_id
+        gone = [one for one in self._long_gone() if one.worker_id != worker_id]
+        before = gone if known is None else [known, *gone]
+        lease = self._list(
             WorkerRecord(
                 worker_id=worker_id,
                 address=address,
                 subscription_id=subscription_id,
                 registered_at=rfc3339(self._clock.wall_ms()),
                 lease_until_ms=0,
+                written_key_id=active,
+                written_bytes=registry.written_under(active, before),
             )
         )
+        for record in gone:
+            self._store.remove_worker(record.worker_id)
+        return lease
 
     def fetch_keys(
         self, proven_id: str, worker_id: str, token: str, public_key: bytes, suite: str = ""
@@ -136,7 +146,14 @@ class Subscriptions:
         self._own_record(proven_id, worker_id, token)
 
     def renew(
-        self, proven_id: str, worker_id: str, token: str, key_id: str = "", generation: int = 0
+        self,
+        proven_id: str,
+        worker_id: str,
+        token: str,
+        key_id: str = "",
+        generation: int = 0,
+        *,
+        written_bytes: int = 0,
     ) -> Lease:
         """Extend a lease that still runs.
 
@@ -146,12 +163,18 @@ class Subscriptions:
             token: The subscription's.
             key_id: The one data key that the worker writes under, as it confirms; empty for none.
             generation: The keyring's that it has the keys of, as it confirms; 0 for none.
+            written_bytes: What it has written under `key_id` since the last renewal.
 
         Raises:
+            InvalidArgumentError: `written_bytes` is no such amount.
             UnauthenticatedError: The token or the certificate is not this worker's, the lease has
                 ended, or a later subscription has taken its place.
         """
         record = self._own_record(proven_id, worker_id, token)
+        if not 0 <= written_bytes <= limits.WRITTEN_BYTES_TOLD_MAX:
+            raise InvalidArgumentError("written_bytes is no amount that a worker writes")
+        if key_id:
+            record = registry.with_written(record, key_id, written_bytes)
         return self._list(
             msgspec.structs.replace(
                 record,
@@ -186,11 +209,13 @@ class Subscriptions:
         """Return a random id that sorts after every earlier one, by the millisecond."""
         return f"{self._clock.wall_ms():012x}{ids.new_id(64)}"
 
-    def _remove_the_long_gone(self) -> None:
+    def _long_gone(self) -> list[WorkerRecord]:
         long_ago_ms = self._clock.wall_ms() - limits.REGISTRY_KEPT_SECONDS * 1000
-        for record in self._store.workers():
-            if record.lease_until_ms < long_ago_ms and _subscribed_ms(record) < long_ago_ms:
-                self._store.remove_worker(record.worker_id)
+        return [
+            record
+            for record in self._store.workers()
+            if record.lease_until_ms < long_ago_ms and _subscribed_ms(record) < long_ago_ms
+        ]
 
     def _sealed(self, worker_id: str, public_key: bytes, name: str) -> tuple[SealedKey, ...]:
         suite = seal.suite(name)

@@ -54,9 +54,14 @@ class GrpcMainWorker:
             _call(lambda: self._stub.Register(request, timeout=_CALL_S, metadata=_bearer(token)))
         )
 
-    def renew(self, token: str, key_id: str, generation: int) -> Renewal:
+    def renew(self, token: str, key_id: str, generation: int, written_bytes: int = 0) -> Renewal:
         """Extend the lease."""
-        request = pb.RenewRequest(worker_id=self._worker_id, key_id=key_id, generation=generation)
+        request = pb.RenewRequest(
+            worker_id=self._worker_id,
+            key_id=key_id,
+            generation=generation,
+            written_bytes=written_bytes,
+        )
         return _renewal(
             _call(lambda: self._stub.Renew(request, timeout=_CALL_S, metadata=_bearer(token)))
         )

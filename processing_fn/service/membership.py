@@ -12,6 +12,7 @@ from processing_fn.service.engine import Engine
 from processing_fn.service.key_following import KeyFollower
 from processing_fn.service.ports import MainWorker, Renewal, Subscription
 from processing_fn.service.session import Lease, Session, open_session
+from processing_fn.service.written import WrittenBytes
 from strongroom import limits, logs
 from strongroom.clock import Clock
 from strongroom.errors import StrongroomError, UnauthenticatedError, UnavailableError
@@ -103,7 +104,7 @@ class Membership:
         follower = KeyFollower(session, self._main, lambda: self._token, self._due.set)
         follower.start()
         try:
-            self._renew_until_the_end(renewal, lease, follower)
+            self._renew_until_the_end(renewal, lease, follower, session.written)
         finally:
             follower.stop()
         self._leave()
@@ -115,7 +116,9 @@ class Membership:
             # The lease ends by itself soon; what is at hand can be finished all the same.
             _log.warning("leave-failed", code=error.code, reason=error.detail)
 
-    def _renew_until_the_end(self, renewal: Renewal, lease: Lease, follower: KeyFollower) -> None:
+    def _renew_until_the_end(
+        self, renewal: Renewal, lease: Lease, follower: KeyFollower, written: WrittenBytes
+    ) -> None:
         """Renew until `stop`, at once when there is a key to confirm.
 
         Raises:
@@ -125,8 +128,11 @@ class Membership:
         while not self._is_stopped_within(pause):
             asked_at_s = self._clock.boot_s()
             try:
-                renewal = self._main.renew(self._token, *follower.confirmed)
+                key_id, generation = follower.confirmed
+                told = written.untold(key_id)
+                renewal = self._main.renew(self._token, key_id, generation, told)
                 self._token = renewal.token
+                written.told(key_id, told)
                 self._check_clock(renewal, asked_at_s)
                 lease.extend(asked_at_s + renewal.lease_s)
                 pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE

@@ -320,13 +320,14 @@ class MainWorker(Protocol):
         """Be listed as available."""
         ...
 
-    def renew(self, token: str, key_id: str, generation: int) -> Renewal:
+    def renew(self, token: str, key_id: str, generation: int, written_bytes: int = 0) -> Renewal:
         """Extend the lease.
 
         Args:
             token: The subscription's newest one.
             key_id: Confirms the one data key that is written under; empty for none.
             generation: Confirms whose keys this worker has, and no others; 0 for none.
+            written_bytes: Committed under `key_id` since the last renewal that was answered.
         """
         ...
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from processing_fn.service.data_keys import DataKeys
+from processing_fn.service.written import WrittenBytes
 from strongroom.clock import Clock
 from strongroom.crypto import mac
 from strongroom.errors import UnavailableError
@@ -56,6 +57,7 @@ class Session:
     data_keys: DataKeys = field(repr=False)
     configuration_keys: KeySet = field(repr=False)
     naming_key: bytes = field(repr=False)
+    written: WrittenBytes = field(default_factory=WrittenBytes)
 
     def file_id(self, database: str, incarnation: str, entity_key: str) -> bytes:
         """Return the 32 bytes that name an entity's files (design.md section 3)."""

@@ -182,7 +182,9 @@ class Committer:
         """Commit a blob; return its sidecar."""
         key = self._session.data_keys.material(header.key_id)
         raw = blob.encrypt(header, body, place.file_id, key, header_extra)
-        return transaction.commit(raw, self._guard)
+        sidecar = transaction.commit(raw, self._guard)
+        self._session.written.add(header.key_id, len(raw))
+        return sidecar
 
     def _guard(self) -> None:
         """Refuse at the last moment before the commit point.

@@ -99,3 +99,21 @@ def test_an_interval_that_is_none_is_named(given: str) -> None:
     name = "STRONGROOM_KEY_PROVIDER_CHECK_SECONDS"
     with pytest.raises(InvalidArgumentError, match=f"{name} is a number from 1 to 3600"):
         settings.from_environment(COMPLETE | {name: given})
+
+
+def test_a_rotation_is_off_unless_it_is_set() -> None:
+    """Keys are replaced that nobody wanted to be, or are not after a setting says so."""
+    assert settings.rpc_from_environment(RPC).rotation.is_off
+    found = settings.rpc_from_environment(
+        RPC | {"STRONGROOM_ROTATE_AFTER_DAYS": "0.5", "STRONGROOM_ROTATE_AFTER_GIB": "1.5"}
+    )
+    assert found.rotation.after_s == 12 * 3600
+    assert found.rotation.after_bytes == 1536 * 1024**2
+
+
+@pytest.mark.parametrize("name", ["STRONGROOM_ROTATE_AFTER_DAYS", "STRONGROOM_ROTATE_AFTER_GIB"])
+@pytest.mark.parametrize("given", ["0", "-1", "0.0000001", "99999999", "ninety", "1d"])
+def test_a_bound_of_a_key_that_is_none_is_named(name: str, given: str) -> None:
+    """A typing error switches rotation off, or has a key made every ten seconds."""
+    with pytest.raises(InvalidArgumentError, match=f"{name} is a number"):
+        settings.rpc_from_environment(RPC | {name: given})

@@ -21,6 +21,7 @@ from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
 from main_api.service.ports import Barrier, ControlStore, Rewrapping
 from main_api.service.provisioning import Provisioning
+from main_api.service.rotation import Rotation
 from main_api.service.subscriptions import Subscriptions
 from strongroom import keyring
 from strongroom.crypto import aead
@@ -153,6 +154,7 @@ class MainRig:
             job_runner=self.job_runner(MemoryBarrier()),
             backups=Backups(self.access, self.store, self.live, self.clock),
             key_health=self.key_health,
+            rotation=Rotation(self.live, self.store, self.clock),
             dispatcher=self.dispatcher,
             workers=GrpcWorkers(NO_IDENTITY),
         )

@@ -152,6 +152,7 @@ class RenewRequest(_message.Message):
     WORKER_ID_FIELD_NUMBER: _builtins.int
     KEY_ID_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
+    WRITTEN_BYTES_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     key_id: _builtins.str
     """The data key that the worker writes under; no write under another one is under way there, and
@@ -159,16 +160,19 @@ class RenewRequest(_message.Message):
     """
     generation: _builtins.int
     """The generation of the keyring whose keys the worker has, and no others; 0 for not yet."""
+    written_bytes: _builtins.int
+    """Size of the blobs committed under `key_id` that no successful Renew has told yet."""
     def __init__(
         self,
         *,
         worker_id: _builtins.str = ...,
         key_id: _builtins.str = ...,
         generation: _builtins.int = ...,
+        written_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "key_id", b"key_id", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "key_id", b"key_id", "worker_id", b"worker_id", "written_bytes", b"written_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
