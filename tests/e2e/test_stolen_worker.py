@@ -1,0 +1,175 @@
+"""The day a worker is stolen (docs/security.md, section 3): what its keys open, and what not.
+
+The thief has the worker's certificate and what its memory held. He reads the shared directory with
+docs/examples/formats.py, so that nothing of our code stands between him and the files.
+"""
+
+import json
+import runpy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from cli.emulation.pki import CertificateAuthority
+from processing_fn.adapters.main_worker import GrpcMainWorker
+from strongroom.clock import SystemClock
+from strongroom.errors import StrongroomError
+from strongroom.keyring import Key, Purpose
+from strongroom.rpc import tls
+from tests.support.deployment import Deployment, wait_until
+
+pytestmark = pytest.mark.xdist_group("secrets")
+
+SECONDS = 40.0
+DATABASE = "/entity/chatdb"
+NAME = "stolen"
+BY_HAND = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "examples" / "formats.py"))
+
+
+@dataclass
+class Thief:
+    """Who has a worker's identity, and what it was given."""
+
+    deployment: Deployment
+    main: GrpcMainWorker
+    keys: tuple[Key, ...]
+    token: str
+
+    @classmethod
+    def of(cls, deployment: Deployment) -> "Thief":
+        """Take over a worker that was in service."""
+        authority = CertificateAuthority(deployment.root / "pki", SystemClock())
+        identity = authority.issue(NAME, [tls.worker_name(NAME)])
+        main = GrpcMainWorker(NAME, cls.address(deployment), identity)
+        given = main.subscribe()
+        return cls(deployment, main, given.keys, given.token)
+
+    @staticmethod
+    def address(deployment: Deployment) -> str:
+        """Return where workers subscribe."""
+        ports = json.loads((deployment.root / "run" / "grpc.ready").read_text())
+        return f"127.0.0.1:{ports['subscription_port']}"
+
+    def opens(self, raw: bytes, identity: bytes) -> bytes | None:
+        """Return what a blob holds, or None where no key of his opens it."""
+        for key in self.keys:
+            try:
+                return bytes(BY_HAND["open_blob"](raw, identity, key.material)[2])
+            except InvalidTag:
+                continue
+        return None
+
+    def reads_all(self) -> list[bytes]:
+        """Return every document on the directory that he can read."""
+        blobs = list(self.deployment.shared_dir.rglob("*.json.enc"))
+        assert blobs
+        found = (self.opens(p.read_bytes(), bytes.fromhex(p.name.partition(".")[0])) for p in blobs)
+        return [document for document in found if document is not None]
+
+    def reads_of_control(self) -> list[Path]:
+        """Return the files of the Main Worker that he can read."""
+        control = self.deployment.shared_dir / "control"
+        sealed = list(control.rglob("*.sealed"))
+        assert sealed
+        return [
+            path
+            for path in sealed
+            if self.opens(
+                path.read_bytes(), BY_HAND["control_file_id"](path.parent.name, path.stem)
+            )
+            is not None
+        ]
+
+    def forged_tokens(self) -> Iterator[str]:
+        """Yield an administrator's real token, but for its signature: by every key that he has."""
+        real = self.deployment.token()
+        header, claims = jwt.get_unverified_header(real), unverified(real)
+        for key in self.keys:
+            signer = Ed25519PrivateKey.from_private_bytes(key.material)
+            yield jwt.encode(claims, signer, "EdDSA", header)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Deployment]:
+    """A deployment."""
+    running = Deployment(tmp_path).start()
+    yield running
+    assert running.stop() == 0
+
+
+def test_the_day_a_worker_is_stolen(own: Deployment) -> None:
+    """Whoever has a worker's keys can do more than is said, or for longer."""
+    with own.http() as http:
+        before = write(http, "before")
+        thief = Thief.of(own)
+        # What the page says that he can: every document of that day, and nothing helps.
+        assert before in thief.reads_all()
+        copies = {path: path.read_bytes() for path in own.shared_dir.rglob("*.json.enc")}
+        what_a_worker_cannot_do(own, thief)
+        # What is to be done.
+        old = {key.key_id for key in thief.keys if key.purpose == Purpose.DATA}
+        assert http.post("/keys/rotate").status_code == 201
+        assert wait_until(lambda: write(http, "after") not in thief.reads_all(), SECONDS)
+        done(http, http.post("/keys/rewrap"))
+        assert thief.reads_all() == []
+        for key_id in old:
+            done(http, http.post(f"/keys/{key_id}/destroy"))
+        # For clients nothing has changed.
+        assert http.get(DATABASE, params={"key": "before"}).content == b'{"before":' + before + b"}"
+        # And what he had copied stays his.
+        assert before in {
+            thief.opens(raw, bytes.fromhex(path.name.partition(".")[0]))
+            for path, raw in copies.items()
+        }
+
+
+def what_a_worker_cannot_do(deployment: Deployment, thief: Thief) -> None:
+    """Try what no key and no certificate of a worker is for."""
+    assert thief.reads_of_control() == []
+    raw = (deployment.shared_dir / "control" / "keyring.json").read_bytes()
+    for key in thief.keys:
+        with pytest.raises(ValueError, match="does not verify"):
+            BY_HAND["open_keyring"](raw, key.material)
+    url = deployment.facts["http_url"]
+    for token in (thief.token, *thief.forged_tokens()):
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert httpx.get(f"{url}/entity/chatdb", headers=bearer).status_code == 401
+    identity = tls.Identity(
+        deployment.root / "pki" / "ca.pem",
+        deployment.root / "pki" / f"{NAME}.pem",
+        deployment.root / "pki" / f"{NAME}.key",
+    )
+    another = GrpcMainWorker("worker-1", Thief.address(deployment), identity)
+    with pytest.raises(StrongroomError):
+        another.subscribe()
+    another.close()
+
+
+def unverified(token: str) -> dict[str, Any]:
+    """Return the claims of a token."""
+    claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
+    return claims
+
+
+def write(http: httpx.Client, key: str) -> bytes:
+    """Put an entity; return its document."""
+    document = json.dumps({"chat": [{"type": "user", "text": f"written {key}"}]}).encode()
+    body = b'{"' + key.encode() + b'":' + document + b"}"
+    headers = {"Content-Type": "application/json"}
+    assert http.put(DATABASE, content=body, headers=headers).is_success
+    return document
+
+
+def done(http: httpx.Client, started: httpx.Response) -> None:
+    """Wait for the end of a job."""
+    assert started.status_code == 202, started.text
+    path = f"/jobs/{started.json()['job_id']}"
+    assert wait_until(lambda: http.get(path).json()["state"] != "running", SECONDS)
+    assert http.get(path).json()["state"] == "done", http.get(path).text
