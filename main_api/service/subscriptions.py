@@ -12,16 +12,23 @@ import msgspec
 
 from main_api.domain import registry
 from main_api.domain.registry import WorkerRecord
+from main_api.service.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
-from strongroom import ids, limits, tokens
+from strongroom import ids, limits, logs, tokens
 from strongroom.clock import Clock, rfc3339
 from strongroom.crypto import seal
-from strongroom.errors import ForbiddenError, InvalidArgumentError, UnauthenticatedError
-from strongroom.keyring import WORKER_PURPOSES, Key, Keys, Purpose, State
+from strongroom.errors import (
+    ForbiddenError,
+    IntegrityError,
+    InvalidArgumentError,
+    UnauthenticatedError,
+)
+from strongroom.keyring import WORKER_PURPOSES, Key, Purpose, State
 
 _ADDRESS = re.compile(r"([A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
 _PORTS = 1 << 16
 _TIME_DIGITS = 12
+_log = logs.logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ class Subscriptions:
 
     def __init__(
         self,
-        keyring: Keys,
+        keyring: LiveKeyring,
         store: ControlStore,
         clock: Clock,
         *,
@@ -224,8 +231,17 @@ class Subscriptions:
                 f"this deployment seals keys with {self._least} alone: set"
                 f" STRONGROOM_SEALING={self._least} for the worker"
             )
+        self._follow()
         keys = self._keyring.of(WORKER_PURPOSES)
         return tuple(self._seal(key, worker_id, public_key, suite) for key in keys)
+
+    def _follow(self) -> None:
+        """Take a rotation by another Main Worker over: it is in force since it was written."""
+        try:
+            self._keyring.follow()
+        except IntegrityError as error:
+            # What is in use stays in use: nobody can rotate while the file is damaged.
+            _log.error("keyring-unreadable", code=error.code, reason=error.detail)
 
     def _seal(self, key: Key, worker_id: str, public_key: bytes, suite: seal.Suite) -> SealedKey:
         deployment = self._keyring.deployment

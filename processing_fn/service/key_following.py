@@ -44,8 +44,16 @@ class KeyFollower:
 
     def start(self) -> None:
         """Begin; from now on the keys of the session ask for newer ones themselves too."""
-        self._session.data_keys.asks(self._fetch)
+        self._session.data_keys.asks(self.fetch)
         self._thread.start()
+
+    def fetch(self) -> str:
+        """Take the keys as they are now; return the active one's id. Raises as `MainWorker`."""
+        keys = self._main.fetch_keys(self._token())
+        data = tuple(key for key in keys if key.purpose == Purpose.DATA)
+        key_id = self._session.data_keys.replace(data)
+        _log.info("keys-fetched", worker_id=self._session.worker_id, key_id=key_id)
+        return key_id
 
     def stop(self) -> None:
         """End the stream and the thread."""
@@ -69,15 +77,8 @@ class KeyFollower:
             self._stopping.wait(_RETRY_S)
 
     def _follow(self, generation: int) -> None:
-        key_id = self._fetch()
+        key_id = self.fetch()
         # A write lasts no longer than its lock may be held.
         if self._session.data_keys.settle(key_id, limits.LOCK_HELD_SECONDS_MAX):
             self.confirmed = (key_id, generation)
             self._has_settled()
-
-    def _fetch(self) -> str:
-        keys = self._main.fetch_keys(self._token())
-        data = tuple(key for key in keys if key.purpose == Purpose.DATA)
-        key_id = self._session.data_keys.replace(data)
-        _log.info("keys-fetched", worker_id=self._session.worker_id, key_id=key_id)
-        return key_id

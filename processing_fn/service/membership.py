@@ -96,12 +96,20 @@ class Membership:
         lease = Lease(self._clock, asked_at_s + subscription.lease_s)
         session = open_session(subscription.deployment, self._worker_id, lease, subscription.keys)
         self._check_clock(subscription, asked_at_s)
-        self._engine = self._make_engine(session)
-        renewal = self._main.register(subscription.token, address)
-        self._token = renewal.token
+        engine = self._make_engine(session)
+        follower = KeyFollower(session, self._main, lambda: self._token, self._due.set)
+        try:
+            renewal = self._main.register(subscription.token, address)
+            self._token = renewal.token
+            # From here on a rotation waits for this worker's confirmation. One before that may have
+            # made the subscription's keys old: nothing is written before they were asked for anew.
+            follower.fetch()
+        except BaseException:
+            engine.forget()
+            raise
+        self._engine = engine
         _log.info("registered", worker_id=self._worker_id, address=address)
         on_registered()
-        follower = KeyFollower(session, self._main, lambda: self._token, self._due.set)
         follower.start()
         try:
             self._renew_until_the_end(renewal, lease, follower, session.written)

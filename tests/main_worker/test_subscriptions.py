@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from main_api.adapters.control_store import ControlFiles
+from main_api.service.live_keyring import LiveKeyring
 from main_api.service.subscriptions import Subscriptions
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.service.ports import Subscription
@@ -24,7 +25,7 @@ from strongroom.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from strongroom.keyring import WORKER_PURPOSES, Purpose
+from strongroom.keyring import WORKER_PURPOSES, Purpose, State
 from strongroom.layout import Layout
 from strongroom.rpc import status, tls
 from strongroom.rpc.tls import Identity
@@ -568,3 +569,27 @@ def test_keys_and_events_are_for_who_has_a_lease(served: Served) -> None:
         next(iter(worker.watch(token)))
     worker.close()
     other.close()
+
+
+def test_a_rotation_by_another_main_worker_is_vended_at_once(served: Served) -> None:
+    """A worker gets a key as the active one that was rotated away a moment ago elsewhere.
+
+    A job that waits for the workers to leave that key has asked all who were registered then.
+    """
+    other = LiveKeyring(served.rig.keyring_store, served.rig.key_provider)
+    worker = served.worker("worker-1")
+    token = worker.register(worker.subscribe().token, "127.0.0.1:1234").token
+    for keys_of_now in (lambda: worker.fetch_keys(token), lambda: worker.subscribe().keys):
+        made = keyring.new_key(Purpose.DATA, AT)
+        other.change(partial(keyring.with_active, key=made))
+        active = [key for key in keys_of_now() if key.state == State.ACTIVE]
+        assert made in active
+    worker.close()
+
+
+def test_a_damaged_keyring_stops_no_worker(served: Served) -> None:
+    """Whoever damages one file on the disk ends every worker that renews its subscription."""
+    worker = served.worker("worker-1")
+    served.rig.keyring_store.write(b"damaged")
+    assert worker.subscribe().keys
+    worker.close()
