@@ -118,17 +118,6 @@ def _provider(deployment: FaultyDeployment) -> dict[str, Any]:
     return found
 
 
-def _client(deployment: FaultyDeployment) -> httpx.Client:
-    credentials = deployment.credentials
-    issued = httpx.post(
-        f"{deployment.http_url}/oauth/token",
-        data={"grant_type": "client_credentials"},
-        auth=(credentials.client_id, credentials.client_secret),
-    )
-    bearer = {"Authorization": f"Bearer {issued.json()['access_token']}"}
-    return httpx.Client(base_url=deployment.http_url, headers=bearer, timeout=SECONDS)
-
-
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_start_fails_with_one_line_that_says_what_to_do(
     deployment: FaultyDeployment, name: str
@@ -168,7 +157,7 @@ def test_who_runs_goes_on_and_says_so(deployment: FaultyDeployment, name: str) -
     told = _provider(deployment)
     assert told["reason"] == REASON[name]
     assert told["since"] > "2026"
-    with _client(deployment) as http:
+    with deployment.http() as http:
         _works(http, "before")
         assert http.post("/keys/rotate").status_code == 201
         _works(http, "rotated")

@@ -9,6 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
+import httpx
+
 from cli.emulation.deployment import LocalDeployment, Options
 from strongroom.rpc.tls import Identity
 
@@ -151,6 +153,7 @@ class FaultyDeployment(LocalDeployment):
         )
         self._added = environment
         self._before = dict(os.environ)
+        self._ports: dict[str, dict[str, int]] = {}
         self.faulty: FaultyKms | None = None
 
     @property
@@ -165,6 +168,27 @@ class FaultyDeployment(LocalDeployment):
     def child_environment(self, name: str) -> dict[str, str]:
         """Return what a process was started with."""
         return dict(self._children[name].environment)
+
+    def start_one_more(self, face: str, name: str) -> None:
+        """Start a second process of a face of the Main Worker, on ports of its own."""
+        modules = {"rest": "main_api.rest", "grpc": "main_api.rpc"}
+        ports = ("HTTP_LISTEN", "GRPC_LISTEN", "SUBSCRIPTION_LISTEN")
+        listen = {f"STRONGROOM_{port}": "127.0.0.1:0" for port in ports}
+        child = self._add(name, modules[face], self.child_environment(face) | listen)
+        self._ports[name] = child.wait_until_ready(SECONDS)
+        child.wait_until_connectable("127.0.0.1", self._ports[name]["port"], SECONDS)
+
+    def http(self, name: str = "rest") -> httpx.Client:
+        """Return an administrator's client of a REST process."""
+        port = self._ports.get(name, {}).get("port")
+        url = self.http_url if port is None else f"http://127.0.0.1:{port}"
+        issued = httpx.post(
+            f"{url}/oauth/token",
+            data={"grant_type": "client_credentials"},
+            auth=(self.credentials.client_id, self.credentials.client_secret),
+        )
+        bearer = {"Authorization": f"Bearer {issued.json()['access_token']}"}
+        return httpx.Client(base_url=url, headers=bearer, timeout=SECONDS)
 
     def restart(self, name: str) -> None:
         """Kill a process and wait until it serves again."""
@@ -181,9 +205,12 @@ class FaultyDeployment(LocalDeployment):
 
     def stop(self) -> None:
         """Stop everything, and give this process its environment back."""
+        for name in self._ports:
+            self._children[name].terminate()
+            self._children[name].wait()
+        super().stop()
         if self.faulty is not None:
             self.faulty.stop()
-        super().stop()
         os.environ.clear()
         os.environ.update(self._before)
 
