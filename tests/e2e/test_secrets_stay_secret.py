@@ -6,6 +6,7 @@ processes have printed, what they tell about themselves, and what the system sho
 """
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.xdist_group("secrets")
 
 SECONDS = 40.0
 KILLS = 3
-ABOUT_ITSELF = ("/healthz", "/readyz", "/metrics", "/openapi.json", "/keys", "/workers")
+ABOUT_ITSELF = ("/healthz", "/readyz", "/metrics", "/keys", "/workers", "/jobs", "/backups")
 
 
 @pytest.fixture
@@ -55,23 +56,28 @@ def test_nothing_shows_a_secret(own: Deployment, monkeypatch: pytest.MonkeyPatch
         client.fail()
         refusals = work_over_grpc(own, known)
         known.dig(own, monkeypatch)
+        (old,) = (key["key_id"] for key in http.get("/keys").json()["keys"])
         assert http.post("/keys/rotate").status_code == 201
         client.succeed()
         die_and_fail_within_writes(own, known)
         kill_workers_under_load(own, http, known)
+        for path in ("/keys/rewrap", f"/keys/{old}/destroy"):
+            finish(http, http.post(path))
         a_damaged_file(own, http, known)
         client.succeed()
         assert http.post("/verify", json={}).status_code == 200
         known.dig(own, monkeypatch)
         told = {path: http.get(path).content for path in ABOUT_ITSELF}
         told |= shown_of_processes(own.all_pids())
+    assert b"\nstrongroom_" in told["/metrics"]
+    assert {f"/proc/{pid}/cmdline" for pid in own.all_pids()} <= told.keys()
     search = Search(known.by_name)
     found = search.look_into(files_below(own.directory))
     found += [leak for place, content in told.items() for leak in search.look(place, content)]
     # These files hold what they are there for, and each only that (docs/security.md).
     assert {(leak.place, leak.secret) for leak in found} == by_design(own)
     # Who has sent a key may be told of it, but nobody is told a value, or a secret.
-    private = {n: s for n, s in known.by_name.items() if not n.startswith(("key ", "name "))}
+    private = {n: s for n, s in known.by_name.items() if not re.fullmatch(r"(key|name) \d+", n)}
     answers = Search(private)
     assert [leak for text in client.refusals + refusals for leak in answers.look("", text)] == []
 
@@ -148,6 +154,13 @@ def kill_workers_under_load(
 def _has_come_back(deployment: Deployment, name: str) -> bool:
     before = deployment.facts["pids"]["workers"][name]
     return bool(deployment.reload()["pids"]["workers"][name] != before)
+
+
+def finish(http: httpx.Client, job: httpx.Response) -> None:
+    """Wait for the end of a job."""
+    path = f"/jobs/{job.json()['job_id']}"
+    assert wait_until(lambda: http.get(path).json()["state"] != "running", SECONDS)
+    assert http.get(path).json()["state"] == "done"
 
 
 def a_damaged_file(deployment: Deployment, http: httpx.Client, known: KnownSecrets) -> None:

@@ -58,12 +58,16 @@ class KnownSecrets:
             kms.stop()
         self.add("root", root)
         self.add("key of the keyring's MAC", aead.subkey(root, _KEYRING_MAC, b""))
-        keys = {key.key_id: key.material for key in opened.keys}
-        self.by_name |= {f"{key.purpose} key {key.key_id}": key.material for key in opened.keys}
+        # Of a key that was destroyed there is nothing left; it is known from before.
+        keys = {key.key_id: key.material for key in opened.keys if key.material}
+        self.by_name |= {f"key of the keyring {key_id}": key for key_id, key in keys.items()}
         for path in (deployment.shared_dir / "files").rglob("*.json.enc"):
             key_id = blob.parse(path.read_bytes()).header.key_id
             file_id = bytes.fromhex(path.name.partition(".")[0])
-            self.add(f"key of {path.name}", aead.subkey(keys[key_id], _PER_FILE, file_id))
+            self.add(
+                f"key of the file {path.name} {key_id}",
+                aead.subkey(keys[key_id], _PER_FILE, file_id),
+            )
 
     def subscribe(self, deployment: Deployment, worker_id: str, identity: Identity) -> None:
         """Be given keys and a token, as a worker is."""
