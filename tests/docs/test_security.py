@@ -81,9 +81,12 @@ def test_an_entity_is_found_and_opened_by_hand(by_hand: dict[str, Any], rig: Rig
     assert (prelude["key"], document) == ("a key", b'{"n": 1.50}')
 
 
-def test_the_keyring_opens_by_hand(by_hand: dict[str, Any]) -> None:
+@pytest.mark.parametrize("recovery", ["", "SHA256:of-a-key"])
+def test_the_keyring_opens_by_hand(by_hand: dict[str, Any], recovery: str) -> None:
     """Whoever has saved the root cannot get at the keys with it."""
-    keys = keyring.with_active(keyring.new(DEPLOYMENT, AT), keyring.new_key(Purpose.DATA, AT))
+    keys = keyring.with_active(
+        keyring.new(DEPLOYMENT, AT, recovery), keyring.new_key(Purpose.DATA, AT)
+    )
     former = next(key for key in keys.keys if key.state == State.DECRYPT_ONLY)
     keys = keyring.without(keys, former.key_id)
     raw = keyring.encode(keys, ROOT, b"the provider's message")
