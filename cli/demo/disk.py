@@ -10,6 +10,7 @@ from cli.demo.search import Files, read_below
 from cli.demo.stage import Stage, document
 from cli.demo.step import Step
 from strongroom import blob, jsontext
+from strongroom.crypto import secret
 from strongroom.errors import IntegrityError, StrongroomError
 
 _MEANING: Final = (
@@ -97,9 +98,9 @@ def _secrets(stage: Stage) -> dict[str, bytes]:
     return {
         "the text": stage.text.encode(),
         "the entity's key": stage.entity_key.encode(),
-        "the data key": session.data_keys.active()[1],
-        "the naming key": session.naming_key,
-        "the configuration key": session.configuration_keys.active()[1],
+        "the data key": secret.use(session.data_keys.active()[1], bytes),
+        "the naming key": secret.use(session.naming_key, bytes),
+        "the configuration key": secret.use(session.configuration_keys.active()[1], bytes),
         "the access token": stage.access_token.encode(),
         "the client's secret": stage.deployment.credentials.client_secret.encode(),
     }

@@ -2,6 +2,10 @@
 
 New writes take the active key. Once `settle` has returned True, no write under an older key is
 under way in this process and none will begin: that is what a worker confirms.
+
+Each key is held once, as a `Secret`, for as long as the deployment has it: a key that is fetched
+again changes nothing for who uses it, one that is no longer there is overwritten, and so are all
+when the worker forgets.
 """
 
 import threading
@@ -11,7 +15,8 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from strongroom.errors import IntegrityError, KeyDestroyedError
+from strongroom.crypto.secret import Material, Secret
+from strongroom.errors import IntegrityError, KeyDestroyedError, UnavailableError
 from strongroom.keyring import Key, KeySet
 
 _UNKNOWN_REMEMBERED: Final = 1_000
@@ -22,7 +27,9 @@ class DataKeys:
 
     def __init__(self, keys: tuple[Key, ...]) -> None:
         """Take the keys of a subscription."""
-        self._keys = KeySet(keys)
+        self._secrets: dict[str, Secret] = {}
+        self._is_forgotten = False
+        self._keys = KeySet(keys, self._hold)
         self._writers: dict[str, int] = {}
         self._changed = threading.Condition()
         self._asking = threading.Lock()
@@ -46,11 +53,11 @@ class DataKeys:
         """Tell whether a key is or was one of the deployment's."""
         return self._keys.has(key_id)
 
-    def active(self) -> tuple[str, bytes]:
+    def active(self) -> tuple[str, Material]:
         """Return id and material of the key for new files."""
         return self._keys.active()
 
-    def material(self, key_id: str) -> bytes:
+    def material(self, key_id: str) -> Material:
         """Return a key; for an unknown one the Main Worker is asked, once for all who wait.
 
         Raises:
@@ -82,19 +89,38 @@ class DataKeys:
                 self._changed.notify_all()
 
     def replace(self, keys: tuple[Key, ...]) -> str:
-        """Take other keys, for every write that begins from now on; return the active one's id."""
+        """Take other keys, for every write that begins from now on; return the active one's id.
+
+        Raises:
+            UnavailableError: They were fetched too late: this worker has forgotten its keys.
+        """
         with self._changed:
-            before, self._keys = self._keys, KeySet(keys)
+            if self._is_forgotten:
+                raise UnavailableError("this worker has forgotten its keys", retry_after_s=1)
+            before, self._keys = self._keys, KeySet(keys, self._hold)
             key_id, _ = self._keys.active()
+            for gone in self._secrets.keys() - {k.key_id for k in keys if k.material}:
+                self._secrets.pop(gone).overwrite()
         if self._forget is not None and self._keys.destroyed() - before.destroyed():
             self._forget()
         return key_id
+
+    def forget(self) -> None:
+        """Overwrite the keys; who still uses one fails, or has derived from it what it needs."""
+        with self._changed:
+            self._is_forgotten = True
+            for held in self._secrets.values():
+                held.overwrite()
 
     def settle(self, key_id: str, wait_s: float) -> bool:
         """Wait for the writes under other keys; tell whether `key_id` is the only one in use."""
         with self._changed:
             self._changed.wait_for(lambda: set(self._writers) <= {key_id}, wait_s)
             return set(self._writers) <= {key_id} and self._keys.active()[0] == key_id
+
+    def _hold(self, key: Key) -> Secret:
+        # Who took it before a fetch goes on using it after that.
+        return self._secrets.setdefault(key.key_id, Secret(key.material))
 
     def _ask_for(self, key_id: str) -> None:
         """Ask for newer keys, once for each id: one that is not there then never will be."""

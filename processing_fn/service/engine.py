@@ -147,6 +147,7 @@ class Engine:
 
         Raises:
             TooLargeError: Together they are larger than a message may be.
+            UnavailableError: The lease has ended meanwhile.
         """
         answers: list[Snapshot | StrongroomError] = []
         left = limits.MESSAGE_BYTES_MAX
@@ -156,6 +157,8 @@ class Engine:
             if left < 0:
                 raise TooLargeError("the entities together are too large; ask for fewer at once")
             answers.append(answer)
+        # What was read while the lease ran is not answered after its end.
+        self._session.lease.require()
         return answers
 
     def page(self, binding: Binding, query: Query) -> Page:
@@ -262,7 +265,9 @@ class Engine:
         """
         compiled = Expression(expression)
         found = self.get(binding, entity_key)
-        return Snapshot(found.metadata, compiled.apply(found.document))
+        transformed = Snapshot(found.metadata, compiled.apply(found.document))
+        self._session.lease.require()
+        return transformed
 
     def store_transformed(self, binding: Binding, request: TransformRequest) -> Outcome:
         """Replace an entity by what a JMESPath expression makes of it; it keeps its expiry.
@@ -283,8 +288,8 @@ class Engine:
         return [_attempt(partial(self._check, compiled, put)) for put in puts]
 
     def forget(self) -> None:
-        """Drop keys' use and documents; the engine serves nothing after that."""
-        self._session.lease.end()
+        """Overwrite the keys and drop the documents; the engine serves nothing after that."""
+        self._session.forget()
         self._scanner.close()
         self.inspector.close()
         self.rewrapper.close()
@@ -294,7 +299,9 @@ class Engine:
         self, binding: Binding, query: Query, lens: Lens, bytes_max: int = limits.PAGE_BYTES_MAX
     ) -> Page:
         self._session.lease.require()
-        return self._scanner.page(self._bindings.require(binding), query, lens, bytes_max)
+        page = self._scanner.page(self._bindings.require(binding), query, lens, bytes_max)
+        self._session.lease.require()
+        return page
 
     def _admit(self, binding: Binding, puts: Sequence[Put]) -> tuple[Database, CompiledTemplate]:
         """Check everything that can be checked before a lock is taken."""

@@ -97,6 +97,16 @@ class Inspector:
             InvalidArgumentError: Not a cursor.
             UnavailableError: No lease, or a directory cannot be listed.
         """
+        report = self._inspected(cursor, repair=repair)
+        # Without keys nothing can be said of a file; another worker does it.
+        self._session.lease.require()
+        return report
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.close()
+
+    def _inspected(self, cursor: str, *, repair: bool) -> Report:
         self._session.lease.require()
         start = _position(cursor)
         names = self._storage.databases()
@@ -112,10 +122,6 @@ class Inspector:
                 done += step.position.file_id[0] if step.position.file_id else 0
                 return Report(tuple(findings), step.position.cursor(), examined, done, total)
         return Report(tuple(findings), "", examined, total, total)
-
-    def close(self) -> None:
-        """Let the threads go."""
-        self._pool.close()
 
     def _steps(self, names: list[str], start: _Position | None, *, repair: bool) -> Iterator[_Step]:
         """Yield what is found, each time at a position beyond `start` and the one before."""

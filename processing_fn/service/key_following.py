@@ -1,7 +1,8 @@
 """Keeping a session's keys as the keyring has them (design.md section 4, "Rotation").
 
 An event stream tells of a change; the keys are fetched, new writes take the new one, and when the
-last write under an older one has ended, that is confirmed with the next renewal of the lease.
+last write under an older one has ended, that is confirmed with the next renewal of the lease. The
+stream's end says too that the worker was revoked: then nothing waits for the next renewal.
 """
 
 import threading
@@ -11,7 +12,7 @@ from typing import Final
 from processing_fn.service.ports import KeyringWatch, MainWorker
 from processing_fn.service.session import Session
 from strongroom import limits, logs
-from strongroom.errors import StrongroomError
+from strongroom.errors import ForbiddenError, StrongroomError, UnauthenticatedError
 from strongroom.keyring import Purpose
 
 _RETRY_S: Final = 0.5
@@ -27,11 +28,14 @@ class KeyFollower:
         main: MainWorker,
         token: Callable[[], str],
         has_settled: Callable[[], None],
+        is_refused: Callable[[], None],
     ) -> None:
         """Take the session, the Main Worker and the subscription's newest token.
 
-        `has_settled` is called each time that there is something new in `confirmed`.
+        `has_settled` is called each time that there is something new in `confirmed`, `is_refused`
+        once, when the Main Worker has ended this subscription.
         """
+        self._is_refused = is_refused
         self._session = session
         self._main = main
         self._token = token
@@ -71,6 +75,11 @@ class KeyFollower:
                     if self._stopping.is_set():
                         return
                     self._follow(generation)
+            except (UnauthenticatedError, ForbiddenError) as error:
+                if not self._stopping.is_set():
+                    _log.warning("subscription-refused", code=error.code, reason=error.detail)
+                    self._is_refused()
+                return
             except StrongroomError as error:
                 if not self._stopping.is_set():
                     _log.warning("keyring-watch-ended", code=error.code, reason=error.detail)

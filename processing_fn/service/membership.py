@@ -1,8 +1,9 @@
 """How a worker comes into service and stays in it: subscribe, register, renew, or forget.
 
 A lease counts from the moment that its request was sent, so the worker never believes in it for
-longer than the Main Worker does. When it ends without a renewal, keys and documents are dropped and
-the worker starts anew with a subscription (design.md section 4).
+longer than the Main Worker does. When it ends without a renewal, or the worker was revoked, keys
+and documents are dropped at once, whatever else is under way, and the worker starts anew with a
+subscription (design.md section 4).
 """
 
 import threading
@@ -10,12 +11,18 @@ from collections.abc import Callable
 
 from processing_fn.service.engine import Engine
 from processing_fn.service.key_following import KeyFollower
+from processing_fn.service.lease_end import LeaseEnd
 from processing_fn.service.ports import MainWorker, Renewal, Subscription
 from processing_fn.service.session import Lease, Session, open_session
 from processing_fn.service.written import WrittenBytes
 from strongroom import limits, logs
 from strongroom.clock import Clock
-from strongroom.errors import StrongroomError, UnauthenticatedError, UnavailableError
+from strongroom.errors import (
+    ForbiddenError,
+    StrongroomError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 
 _RETRY_FIRST_S = 0.1
 _RETRY_LONGEST_S = 2.0
@@ -38,6 +45,7 @@ class Membership:
         self._make_engine = make_engine
         self._clock = clock
         self._engine: Engine | None = None
+        self._dropping = threading.Lock()
         self._stopping = threading.Event()
         self._due = threading.Event()
         self._token = ""
@@ -62,7 +70,7 @@ class Membership:
     def leave_service(self) -> None:
         """Serve nothing any more: the disk has failed in the middle of a write."""
         self._broken = True
-        self._drop()
+        self._drop(self._engine)
         self.stop()
 
     def run(
@@ -87,19 +95,20 @@ class Membership:
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _RETRY_LONGEST_S)
             finally:
-                self._drop()
+                self._drop(self._engine)
         return not self._broken
 
     def _serve_one_subscription(self, address: str, on_registered: Callable[[], None]) -> None:
-        asked_at_s = self._clock.boot_s()
-        subscription = self._main.subscribe()
-        lease = Lease(self._clock, asked_at_s + subscription.lease_s)
-        session = open_session(subscription.deployment, self._worker_id, lease, subscription.keys)
-        self._check_clock(subscription, asked_at_s)
+        session, token = self._subscribe()
         engine = self._make_engine(session)
-        follower = KeyFollower(session, self._main, lambda: self._token, self._due.set)
+
+        def drop() -> None:
+            self._drop(engine)
+            self._due.set()
+
+        follower = KeyFollower(session, self._main, lambda: self._token, self._due.set, drop)
         try:
-            renewal = self._main.register(subscription.token, address)
+            renewal = self._main.register(token, address)
             self._token = renewal.token
             # From here on a rotation waits for this worker's confirmation. One before that may have
             # made the subscription's keys old: nothing is written before they were asked for anew.
@@ -110,12 +119,24 @@ class Membership:
         self._engine = engine
         _log.info("registered", worker_id=self._worker_id, address=address)
         on_registered()
+        lease_end = LeaseEnd(session.lease, drop)
         follower.start()
+        lease_end.start()
         try:
-            self._renew_until_the_end(renewal, lease, follower, session.written)
+            self._renew_until_the_end(renewal, session.lease, follower, session.written)
         finally:
             follower.stop()
+            lease_end.stop()
         self._leave()
+
+    def _subscribe(self) -> tuple[Session, str]:
+        """Return a session, which from now on holds the only copy of the keys, and its token."""
+        asked_at_s = self._clock.boot_s()
+        subscription = self._main.subscribe()
+        self._check_clock(subscription, asked_at_s)
+        lease = Lease(self._clock, asked_at_s + subscription.lease_s)
+        deployment, keys = subscription.deployment, subscription.keys
+        return open_session(deployment, self._worker_id, lease, keys), subscription.token
 
     def _leave(self) -> None:
         try:
@@ -130,10 +151,13 @@ class Membership:
         """Renew until `stop`, at once when there is a key to confirm.
 
         Raises:
-            UnauthenticatedError, UnavailableError: The lease has ended, or is refused.
+            UnauthenticatedError, ForbiddenError, UnavailableError: The lease has ended, or is
+                refused.
         """
         pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE
         while not self._is_stopped_within(pause):
+            # Its end, or a revocation, may have been noticed elsewhere; then the keys are gone.
+            lease.require()
             asked_at_s = self._clock.boot_s()
             try:
                 key_id, generation = follower.confirmed
@@ -142,9 +166,10 @@ class Membership:
                 self._token = renewal.token
                 written.told(key_id, told)
                 self._check_clock(renewal, asked_at_s)
+                lease.require()
                 lease.extend(asked_at_s + renewal.lease_s)
                 pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE
-            except UnauthenticatedError:
+            except (UnauthenticatedError, ForbiddenError):
                 raise
             except StrongroomError as error:
                 _log.warning("renewal-failed", code=error.code, reason=error.detail)
@@ -166,10 +191,13 @@ class Membership:
         travelled_ms = (self._clock.boot_s() - asked_at_s) * 1000
         skew_ms = abs(self._clock.wall_ms() - answer.wall_ms)
         if skew_ms > limits.CLOCK_SKEW_MS_MAX + travelled_ms:
-            self._drop()
+            self._drop(self._engine)
             raise UnavailableError(f"this machine's clock is {skew_ms} ms off the Main Worker's")
 
-    def _drop(self) -> None:
-        engine, self._engine = self._engine, None
+    def _drop(self, engine: Engine | None) -> None:
+        """Let an engine forget what it has; it is in force no longer."""
+        with self._dropping:
+            if self._engine is engine:
+                self._engine = None
         if engine is not None:
             engine.forget()

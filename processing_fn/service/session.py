@@ -6,6 +6,7 @@ from processing_fn.service.data_keys import DataKeys
 from processing_fn.service.written import WrittenBytes
 from strongroom.clock import Clock
 from strongroom.crypto import mac
+from strongroom.crypto.secret import Material, Secret
 from strongroom.errors import UnavailableError
 from strongroom.keyring import Key, KeySet, Purpose
 
@@ -38,6 +39,10 @@ class Lease:
         """Tell whether it has ended."""
         return self.given_up or self.clock.boot_s() >= self.ends_at_boot_s
 
+    def left_s(self) -> float:
+        """Return how long it still runs, 0 when it has ended."""
+        return 0.0 if self.given_up else max(0.0, self.ends_at_boot_s - self.clock.boot_s())
+
     def extend(self, ends_at_boot_s: float) -> None:
         """Take a renewal over."""
         self.ends_at_boot_s = ends_at_boot_s
@@ -56,8 +61,16 @@ class Session:
     lease: Lease
     data_keys: DataKeys = field(repr=False)
     configuration_keys: KeySet = field(repr=False)
-    naming_key: bytes = field(repr=False)
+    naming_key: Material = field(repr=False)
+    secrets: tuple[Secret, ...] = field(repr=False)
     written: WrittenBytes = field(default_factory=WrittenBytes)
+
+    def forget(self) -> None:
+        """End the lease and overwrite every key."""
+        self.lease.end()
+        self.data_keys.forget()
+        for held in self.secrets:
+            held.overwrite()
 
     def file_id(self, database: str, incarnation: str, entity_key: str) -> bytes:
         """Return the 32 bytes that name an entity's files (design.md section 3)."""
@@ -89,12 +102,20 @@ def open_session(deployment: str, worker_id: str, lease: Lease, keys: tuple[Key,
     def of(purpose: Purpose) -> tuple[Key, ...]:
         return tuple(key for key in keys if key.purpose == purpose)
 
-    _, naming_key = KeySet(of(Purpose.NAMING)).active()
+    secrets: list[Secret] = []
+
+    def hold(key: Key) -> Secret:
+        secrets.append(Secret(key.material))
+        return secrets[-1]
+
+    _, naming_key = KeySet(of(Purpose.NAMING), hold).active()
+    configuration_keys = KeySet(of(Purpose.CONFIGURATION), hold)
     return Session(
         deployment=deployment,
         worker_id=worker_id,
         lease=lease,
         data_keys=DataKeys(of(Purpose.DATA)),
-        configuration_keys=KeySet(of(Purpose.CONFIGURATION)),
+        configuration_keys=configuration_keys,
         naming_key=naming_key,
+        secrets=tuple(secrets),
     )

@@ -7,6 +7,7 @@ import pytest
 
 from processing_fn.service.data_keys import DataKeys
 from strongroom import keyring
+from strongroom.crypto import secret
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom.keyring import Key, Purpose
 from tests.support.engines import AT
@@ -114,3 +115,51 @@ def test_while_nobody_answers_a_key_is_not_taken_for_damage() -> None:
         keys.material(NEW)
     answers.append(SECOND.of(DATA))
     assert keys.material(NEW) == SECOND.active(Purpose.DATA).material
+
+
+def test_a_key_that_is_fetched_again_stays_in_use() -> None:
+    """A rotation overwrites the key of a request that is under way, and the request fails."""
+    keys = _keys()
+    held = keys.material(OLD)
+    for fetched in (FIRST, SECOND, FIRST, SECOND):
+        keys.replace(fetched.of(DATA))
+        assert keys.material(OLD) is held
+    assert held == FIRST.active(Purpose.DATA).material
+
+
+@pytest.mark.parametrize("how", ["destroyed", "left out"])
+def test_a_key_that_the_deployment_has_no_longer_is_overwritten(how: str) -> None:
+    """A destroyed key goes on lying in the memory of every worker."""
+    keys = _keys()
+    keys.replace(SECOND.of(DATA))
+    old, new = keys.material(OLD), keys.material(NEW)
+    without = keyring.without(SECOND, OLD).of(DATA)
+    keys.replace(without if how == "destroyed" else (SECOND.active(Purpose.DATA),))
+    with pytest.raises(UnavailableError):
+        secret.use(old, bytes)
+    assert new == SECOND.active(Purpose.DATA).material
+
+
+def test_a_worker_that_has_forgotten_is_given_nothing_back() -> None:
+    """Keys that were being fetched when the lease ended come into memory, and stay there."""
+    keys = _keys()
+    asked: list[int] = []
+
+    def ask() -> None:
+        asked.append(1)
+        keys.replace(SECOND.of(DATA))
+
+    keys.asks(ask)
+    old = keys.material(OLD)
+    keys.forget()
+    keys.forget()
+    for use in (
+        lambda: secret.use(old, bytes),
+        lambda: secret.use(keys.material(OLD), bytes),
+        lambda: secret.use(keys.active()[1], bytes),
+        lambda: keys.material(NEW),
+        lambda: keys.replace(SECOND.of(DATA)),
+    ):
+        with pytest.raises(UnavailableError, match="forgotten"):
+            use()
+    assert asked == [1]

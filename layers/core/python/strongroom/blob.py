@@ -30,6 +30,7 @@ import msgspec
 from strongroom import base64text, limits
 from strongroom.clock import from_rfc3339
 from strongroom.crypto import aead
+from strongroom.crypto.secret import Material
 from strongroom.errors import IntegrityError
 
 FORMAT_VERSION: Final = 1
@@ -45,11 +46,11 @@ _PURPOSE: Final = b"strongroom/file/v1"
 class DataKeys(Protocol):
     """The data keys that a holder of the keyring, or a worker, has in memory."""
 
-    def active(self) -> tuple[str, bytes]:
+    def active(self) -> tuple[str, Material]:
         """Return id and material of the key that new files are encrypted under."""
         ...
 
-    def material(self, key_id: str) -> bytes:
+    def material(self, key_id: str) -> Material:
         """Return a key.
 
         Raises:
@@ -198,7 +199,7 @@ def parse_header(raw: bytes) -> tuple[Header, int]:
     return header, offset
 
 
-def cipher(data_key: bytes, file_id: bytes) -> aead.Cipher:
+def cipher(data_key: Material, file_id: bytes) -> aead.Cipher:
     """Return the cipher of one file under one data key."""
     return aead.Cipher(data_key, _PURPOSE, file_id)
 
@@ -244,7 +245,7 @@ def encrypt(
     header: Header,
     body: Body,
     file_id: bytes,
-    data_key: bytes,
+    data_key: Material,
     header_extra: dict[str, Any] | None = None,
 ) -> bytes:
     """Return the blob; `header.iv` has to be fresh from `fresh_iv`."""

@@ -14,6 +14,7 @@ import msgspec
 
 from strongroom import base64text
 from strongroom.crypto import mac
+from strongroom.crypto.secret import Material
 from strongroom.errors import IntegrityError
 
 FORMAT_VERSION: Final = 1
@@ -24,11 +25,11 @@ T = TypeVar("T")
 class MacKeys(Protocol):
     """The configuration keys that are held in memory (`keyring.KeySet` is one)."""
 
-    def active(self) -> tuple[str, bytes]:
+    def active(self) -> tuple[str, Material]:
         """Return id and material of the key for new files."""
         ...
 
-    def material(self, key_id: str) -> bytes:
+    def material(self, key_id: str) -> Material:
         """Return a key, or raise IntegrityError."""
         ...
 

@@ -21,6 +21,7 @@ import msgspec
 
 from strongroom import base64text, ids
 from strongroom.crypto import aead, mac
+from strongroom.crypto.secret import Material
 from strongroom.errors import (
     ConflictError,
     IntegrityError,
@@ -134,14 +135,16 @@ class Keys(Protocol):
 class KeySet:
     """The keys of one purpose as `blob.DataKeys`."""
 
-    def __init__(self, keys: tuple[Key, ...]) -> None:
-        """Take keys of one purpose; one of them is active."""
+    def __init__(
+        self, keys: tuple[Key, ...], hold: Callable[[Key], Material] = lambda key: key.material
+    ) -> None:
+        """Take keys of one purpose, one of them active; `hold` says how each is kept."""
         kept = [key for key in keys if key.state != State.DESTROYED]
-        self._material = {key.key_id: key.material for key in kept}
+        self._material = {key.key_id: hold(key) for key in kept}
         self._destroyed = frozenset(key.key_id for key in keys) - self._material.keys()
         self._active = next(key.key_id for key in keys if key.state == State.ACTIVE)
 
-    def active(self) -> tuple[str, bytes]:
+    def active(self) -> tuple[str, Material]:
         """Return id and material of the key for new files."""
         return self._active, self._material[self._active]
 
@@ -153,7 +156,7 @@ class KeySet:
         """Return the ids of those that were destroyed."""
         return self._destroyed
 
-    def material(self, key_id: str) -> bytes:
+    def material(self, key_id: str) -> Material:
         """Return a key.
 
         Raises:

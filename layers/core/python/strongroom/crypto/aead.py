@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from strongroom.crypto import secret
+from strongroom.crypto.secret import Material
 from strongroom.errors import IntegrityError
 
 ALGORITHM: Final = "AES-256-GCM"
@@ -32,10 +34,10 @@ def new_iv() -> bytes:
     return os.urandom(IV_BYTES)
 
 
-def subkey(key: bytes, purpose: bytes, context: bytes) -> bytes:
-    """Return the 256-bit key for one purpose and context."""
+def subkey(key: Material, purpose: bytes, context: bytes) -> bytes:
+    """Return the 256-bit key for one purpose and context; raises as `Secret.use`."""
     info = len(purpose).to_bytes(2, "big") + purpose + context
-    return HKDFExpand(hashes.SHA256(), KEY_BYTES, info).derive(key)
+    return secret.use(key, HKDFExpand(hashes.SHA256(), KEY_BYTES, info).derive)
 
 
 class Cipher:
@@ -43,8 +45,8 @@ class Cipher:
 
     __slots__ = ("_aead",)
 
-    def __init__(self, key: bytes, purpose: bytes, context: bytes) -> None:
-        """Derive the subkey of (purpose, context) from a 256-bit key."""
+    def __init__(self, key: Material, purpose: bytes, context: bytes) -> None:
+        """Derive the subkey of (purpose, context) from a 256-bit key; raises as `Secret.use`."""
         self._aead = AESGCM(subkey(key, purpose, context))
 
     def seal(self, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:

@@ -3,18 +3,23 @@
 import hmac
 from typing import Final
 
+from strongroom.crypto import secret
+from strongroom.crypto.secret import Material
 from strongroom.errors import IntegrityError
 
 TAG_BYTES: Final = 32
 
 
-def tag(key: bytes, *parts: bytes) -> bytes:
-    """Return the 32-byte tag over the parts, each preceded by its length in 4 bytes."""
+def tag(key: Material, *parts: bytes) -> bytes:
+    """Return the 32-byte tag over the parts, each preceded by its length in 4 bytes.
+
+    Raises as `Secret.use`.
+    """
     message = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
-    return hmac.digest(key, message, "sha256")
+    return secret.use(key, lambda held: hmac.digest(held, message, "sha256"))
 
 
-def verify(key: bytes, expected: bytes, *parts: bytes) -> None:
+def verify(key: Material, expected: bytes, *parts: bytes) -> None:
     """Compare in constant time.
 
     Raises:
