@@ -10,7 +10,7 @@ from main_api.adapters.sealed_records import SealedRecords
 from main_api.adapters.shared_lock import SharedLock
 from main_api.domain.backups import BackupRecord
 from main_api.domain.jobs import JobRecord
-from main_api.domain.registry import WorkerRecord
+from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service.ports import ClientRecord, Kind
 from strongroom import configuration, durable, ids, limits, logs
 from strongroom.clock import Clock
@@ -86,6 +86,15 @@ class ControlFiles:
             record_type=WorkerRecord,
             well_formed=ids.worker_id,
         )
+        self.revocations = SealedRecords(
+            filesystem,
+            layout,
+            keyring,
+            clock,
+            kind="revocations",
+            record_type=Revocation,
+            well_formed=ids.worker_id,
+        )
         self._mac_keys = KeySet(keyring.of(frozenset({Purpose.CONFIGURATION})))
         self._configuration = ConfigurationFiles(filesystem, layout, self._mac_keys)
         self._lock = SharedLock(filesystem, layout.configuration_lock(), clock)
@@ -142,7 +151,7 @@ class ControlFiles:
 
     def inspect(self, *, repair: bool) -> list[Finding]:
         """Read every record."""
-        sealed = (self._clients, self._workers, self.jobs, self.backups)
+        sealed = (self._clients, self._workers, self.revocations, self.jobs, self.backups)
         kinds = [
             self._configuration_kind(Kind.TEMPLATE),
             self._configuration_kind(Kind.DATABASE),

@@ -1,6 +1,6 @@
 """The registry of Processing Workers: records with a lease; no lease, no worker."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -36,11 +36,24 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         return now_ms < self.lease_until_ms
 
 
-def live(records: Iterable[WorkerRecord], now_ms: int) -> tuple[WorkerRecord, ...]:
-    """Return the workers whose lease runs, in a stable order."""
-    return tuple(
-        sorted((r for r in records if r.is_live(now_ms)), key=lambda record: record.worker_id)
-    )
+class Revocation(msgspec.Struct, frozen=True, kw_only=True):
+    """Says that a worker may not come into service, whatever certificate it shows.
+
+    Attributes:
+        worker_id: Whose.
+        revoked_at: RFC 3339; empty where the record cannot be read, which lifts nothing.
+    """
+
+    worker_id: str
+    revoked_at: str
+
+
+def live(
+    records: Iterable[WorkerRecord], revoked: Container[str], now_ms: int
+) -> tuple[WorkerRecord, ...]:
+    """Return the workers whose lease runs and that are not revoked, in a stable order."""
+    found = (r for r in records if r.is_live(now_ms) and r.worker_id not in revoked)
+    return tuple(sorted(found, key=lambda record: record.worker_id))
 
 
 def written_under(key_id: str, records: Iterable[WorkerRecord]) -> int:

@@ -7,7 +7,7 @@ import msgspec
 from chalice.app import Request, Response
 
 from main_api.domain.grants import Grant
-from main_api.domain.registry import WorkerRecord
+from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.rest import problems
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
@@ -176,7 +176,24 @@ def _add_workers(app: StrongroomApp) -> None:
         """Answer the registry: the Processing Workers whose lease runs."""
         _check_bare(app.request)
         workers = [_worker(one) for one in app.main.administration.workers(app.caller)]
-        return json_response(jsontext.dump({"workers": workers}))
+        revoked = [_revoked(one) for one in app.main.administration.revoked_workers(app.caller)]
+        return json_response(jsontext.dump({"workers": workers, "revoked": revoked}))
+
+    @app.route("/workers/{worker_id}", methods=["DELETE"])
+    def delete_worker(worker_id: str) -> Response:
+        """Revoke a Processing Worker."""
+        given = parameters(app.request, frozenset({"unseen"}))
+        if given.get("unseen", ["true"]) != ["true"]:
+            raise InvalidArgumentError("unseen is true, or is not said")
+        app.main.administration.revoke_worker(app.caller, worker_id, unseen=bool(given))
+        return Response("", {}, 204)
+
+    @app.route("/workers/{worker_id}/reinstate", methods=["POST"])
+    def reinstate_worker(worker_id: str) -> Response:
+        """Let a revoked Processing Worker come into service again."""
+        _check_bare(app.request)
+        app.main.administration.reinstate_worker(app.caller, worker_id)
+        return Response("", {}, 204)
 
 
 def _trial(app: StrongroomApp, schema_id: str, given: dict[str, list[str]]) -> Response:
@@ -253,6 +270,11 @@ def _worker(worker: WorkerRecord) -> dict[str, Any]:
         "registered_at": worker.registered_at,
         "lease_until": rfc3339(worker.lease_until_ms),
     }
+
+
+def _revoked(revocation: Revocation) -> dict[str, Any]:
+    at = {"revoked_at": revocation.revoked_at} if revocation.revoked_at else {}
+    return {"worker_id": revocation.worker_id, **at}
 
 
 def _client(client: ClientRecord) -> dict[str, Any]:

@@ -73,7 +73,7 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
         ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription"),
         limits.SMALL_BYTES_MAX,
     )
-    events = KeyringEvents(main.keyring)
+    events = KeyringEvents(main.keyring, main.subscriptions.revoked_workers)
     subscription_pb2_grpc.add_SubscriptionServiceServicer_to_server(
         SubscriptionService(main, events), subscriptions
     )

@@ -90,8 +90,11 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
             )
         except StrongroomError as error:
             await status.abort_aio(context, error)
-        async for generation in self._events.generations():
-            yield pb.KeyringChanged(generation=generation)
+        try:
+            async for generation in self._events.generations(request.worker_id):
+                yield pb.KeyringChanged(generation=generation)
+        except StrongroomError as error:
+            await status.abort_aio(context, error)
 
     def FetchKeys(  # noqa: N802 - named by gRPC
         self, request: pb.FetchKeysRequest, context: grpc.ServicerContext

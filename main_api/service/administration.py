@@ -1,4 +1,4 @@
-"""What administrators do with templates, databases and clients, once their rights are proven."""
+"""What administrators do with templates, databases, clients and workers, once authorized."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ import msgspec
 
 from main_api.domain import registry
 from main_api.domain.grants import Action, Grant
-from main_api.domain.registry import WorkerRecord
+from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service.access import Access, Caller
 from main_api.service.ports import ClientRecord, ControlStore, Kind
 from main_api.service.provisioning import Provisioning
 from strongroom import ids, limits
-from strongroom.clock import Clock
+from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.errors import (
     ForbiddenError,
@@ -184,7 +184,63 @@ class Administration:
     def workers(self, caller: Caller) -> list[WorkerRecord]:
         """Return the Processing Workers that are available now."""
         self._access.require_everywhere(caller)
-        return list(registry.live(self._store.workers(), self._clock.wall_ms()))
+        revoked = self._store.revocations.names()
+        return list(registry.live(self._store.workers(), revoked, self._clock.wall_ms()))
+
+    def revoked_workers(self, caller: Caller) -> list[Revocation]:
+        """Return who is revoked; a damaged record says no more, and lifts nothing."""
+        self._access.require_everywhere(caller)
+        return [self._revocation(worker_id) for worker_id in self._store.revocations.names()]
+
+    def revoke_worker(self, caller: Caller, worker_id: str, *, unseen: bool = False) -> None:
+        """Revoke a worker: from now on it is given no keys, and no request.
+
+        Its record in the registry stays as it is: until its lease ends, a worker that cannot be
+        reached may still write, which a destruction of keys has to wait for.
+
+        Args:
+            caller: Who asks.
+            worker_id: Whom to revoke; one that is revoked already stays so.
+            unseen: Revoke it even where the registry has not seen it within the last hour.
+
+        Raises:
+            NotFoundError: The registry does not know it, and `unseen` is not said.
+        """
+        self._access.require_everywhere(caller)
+        ids.worker_id(worker_id)
+        if worker_id in self._store.revocations.names():
+            return
+        if not unseen and not self._is_known(worker_id):
+            raise NotFoundError(
+                f"no such worker: {worker_id}; unseen=true revokes one that is not in the registry"
+            )
+        now = rfc3339(self._clock.wall_ms())
+        revocation = Revocation(worker_id=worker_id, revoked_at=now)
+        self._store.revocations.put(worker_id, revocation)
+
+    def reinstate_worker(self, caller: Caller, worker_id: str) -> None:
+        """Lift a revocation: the worker may subscribe again.
+
+        Raises:
+            NotFoundError: It is not revoked.
+        """
+        self._access.require_everywhere(caller)
+        if ids.worker_id(worker_id) not in self._store.revocations.names():
+            raise NotFoundError(f"no such worker is revoked: {worker_id}")
+        self._store.revocations.remove(worker_id)
+
+    def _revocation(self, worker_id: str) -> Revocation:
+        unread = Revocation(worker_id=worker_id, revoked_at="")
+        try:
+            return self._store.revocations.get(worker_id) or unread
+        except IntegrityError:
+            return unread
+
+    def _is_known(self, worker_id: str) -> bool:
+        try:
+            return self._store.worker(worker_id) is not None
+        except IntegrityError:
+            return True
 
     def _bare_template(self, schema_id: str) -> Template | None:
         found = self._store.template(schema_id)

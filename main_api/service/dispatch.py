@@ -31,6 +31,7 @@ class Dispatcher:
         self._clock = clock
         self._lock = threading.Lock()
         self._workers: tuple[WorkerRecord, ...] = ()
+        self._revoked: frozenset[str] = frozenset()
         self._fresh_until_s = 0.0
 
     def live_workers(self) -> tuple[WorkerRecord, ...]:
@@ -38,8 +39,9 @@ class Dispatcher:
         with self._lock:
             if self._clock.boot_s() >= self._fresh_until_s:
                 self._workers = tuple(self._store.workers())
+                self._revoked = frozenset(self._store.revocations.names())
                 self._fresh_until_s = self._clock.boot_s() + limits.REGISTRY_REFRESH_SECONDS
-            return registry.live(self._workers, self._clock.wall_ms())
+            return registry.live(self._workers, self._revoked, self._clock.wall_ms())
 
     def read(self, database: str, key: str, attempt: Attempt[T]) -> T:
         """Call the best worker for a key; the next one when it fails.

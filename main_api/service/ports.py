@@ -11,7 +11,7 @@ import msgspec
 from main_api.domain.backups import BackupRecord
 from main_api.domain.grants import Grant
 from main_api.domain.jobs import JobRecord, Pass
-from main_api.domain.registry import WorkerRecord
+from main_api.domain.registry import Revocation, WorkerRecord
 from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import StrongroomError, UnavailableError
@@ -155,6 +155,11 @@ class ControlStore(Protocol):
     @property
     def backups(self) -> Records[BackupRecord]:
         """The backups on record."""
+        ...
+
+    @property
+    def revocations(self) -> Records[Revocation]:
+        """The workers that are revoked: that there is a record is enough, damaged or not."""
         ...
 
     def exclusive(self) -> AbstractContextManager[object]:

@@ -87,10 +87,11 @@ class Subscriptions:
 
         Raises:
             UnauthenticatedError: The certificate names another worker.
-            ForbiddenError: The suite is weaker than this deployment's.
+            ForbiddenError: The worker is revoked, or the suite is weaker than this deployment's.
             InvalidArgumentError: There is no such suite, or `public_key` is not one of it.
         """
         _require_own_name(proven_id, worker_id)
+        self._require_not_revoked(worker_id)
         keys = self._sealed(worker_id, public_key, suite)
         return Grant(
             deployment=self._keyring.deployment,
@@ -106,6 +107,7 @@ class Subscriptions:
 
         Raises:
             UnauthenticatedError: The token or the certificate is not this worker's.
+            ForbiddenError: The worker is revoked.
             InvalidArgumentError: The address is not host:port.
         """
         subscription_id = self._verify(proven_id, worker_id, token)
@@ -152,6 +154,10 @@ class Subscriptions:
         """Let pass who has a lease; raises as `renew`."""
         self._own_record(proven_id, worker_id, token)
 
+    def revoked_workers(self) -> frozenset[str]:
+        """Return who is revoked now; raises UnavailableError when the disk refuses."""
+        return frozenset(self._store.revocations.names())
+
     def renew(
         self,
         proven_id: str,
@@ -176,6 +182,7 @@ class Subscriptions:
             InvalidArgumentError: `written_bytes` is no such amount.
             UnauthenticatedError: The token or the certificate is not this worker's, the lease has
                 ended, or a later subscription has taken its place.
+            ForbiddenError: The worker is revoked.
         """
         record = self._own_record(proven_id, worker_id, token)
         if not 0 <= written_bytes <= limits.WRITTEN_BYTES_TOLD_MAX:
@@ -209,8 +216,14 @@ class Subscriptions:
         now_ms = self._clock.wall_ms()
         lease_until_ms = now_ms + limits.LEASE_SECONDS * 1000
         self._store.put_worker(msgspec.structs.replace(record, lease_until_ms=lease_until_ms))
+        # One revoked meanwhile must not be told that its lease goes on.
+        self._require_not_revoked(record.worker_id)
         token = self._token(record.worker_id, record.subscription_id)
         return Lease(token, limits.LEASE_SECONDS, now_ms)
+
+    def _require_not_revoked(self, worker_id: str) -> None:
+        if worker_id in self.revoked_workers():
+            raise revoked()
 
     def _new_subscription_id(self) -> str:
         """Return a random id that sorts after every earlier one, by the millisecond."""
@@ -267,10 +280,16 @@ class Subscriptions:
     def _verify(self, proven_id: str, worker_id: str, token: str) -> str:
         """Return the subscription's id."""
         _require_own_name(proven_id, worker_id)
+        self._require_not_revoked(worker_id)
         claims = tokens.verify(self._keyring, self._clock, token, audience=tokens.WORKER_AUDIENCE)
         if claims.subject != worker_id or len(claims.scope) != 1:
             raise UnauthenticatedError("the token is another worker's")
         return next(iter(claims.scope))
+
+
+def revoked() -> ForbiddenError:
+    """Return what a revoked worker is told."""
+    return ForbiddenError("this worker is revoked; an administrator can reinstate it")
 
 
 def _subscribed_ms(record: WorkerRecord) -> int:

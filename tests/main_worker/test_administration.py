@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from main_api.domain.grants import Action
+from main_api.domain.registry import Revocation
 from main_api.service.access import Caller
 from strongroom import limits
 from strongroom.errors import (
@@ -15,7 +16,7 @@ from strongroom.errors import (
     NotFoundError,
 )
 from tests.support.main_fakes import a_worker
-from tests.support.mains import MainRig, grant
+from tests.support.mains import AT, MainRig, grant
 
 READ, WRITE, DELETE, ADMIN = Action.READ, Action.WRITE, Action.DELETE, Action.ADMIN
 Use = Callable[[MainRig, Caller, str], object]
@@ -30,6 +31,9 @@ ON_EVERYTHING: dict[str, Use] = {
     "clients": lambda rig, who, _: rig.administration.clients(who, 10, ""),
     "delete_client": lambda rig, who, name: rig.administration.delete_client(who, name),
     "workers": lambda rig, who, _: rig.administration.workers(who),
+    "revoked_workers": lambda rig, who, _: rig.administration.revoked_workers(who),
+    "revoke_worker": lambda rig, who, name: rig.administration.revoke_worker(who, name),
+    "reinstate_worker": lambda rig, who, name: rig.administration.reinstate_worker(who, name),
     "try_template": lambda rig, who, name: rig.inspection.try_template(who, name, b"{}", ""),
     "verify": lambda rig, who, _: rig.inspection.verify(who, "", repair=False),
 }
@@ -38,7 +42,7 @@ ON_A_DATABASE: dict[str, Use] = {
     "database": lambda rig, who, name: rig.administration.database(who, name),
     "delete_database": lambda rig, who, name: rig.administration.delete_database(who, name),
 }
-WITHOUT_A_NAME = {"workers", "templates", "clients", "verify"}
+WITHOUT_A_NAME = {"workers", "revoked_workers", "templates", "clients", "verify"}
 
 
 @pytest.fixture
@@ -48,6 +52,8 @@ def rig() -> MainRig:
     made.provisioning.put_template("there", b"{}")
     made.provisioning.put_database("there", "there")
     made.add_client("there", grant("there", READ))
+    made.add_workers("there")
+    made.store.revocations.put("there", Revocation(worker_id="there", revoked_at=AT))
     return made
 
 

@@ -10,6 +10,7 @@ import pytest
 from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
+from main_api.domain.registry import Revocation
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
 from main_api.service.live_keyring import LiveKeyring
@@ -51,6 +52,7 @@ class Control:
         for name in ("ada", "bob"):
             self.main.add_client(name)
         self.store.put_worker(a_worker("worker-1"))
+        self.store.revocations.put("worker-2", Revocation(worker_id="worker-2", revoked_at=AT))
         self.store.backups.put(
             "monday", BackupRecord(backup_id="monday", recorded_at=AT, key_ids=())
         )
@@ -125,8 +127,10 @@ def damaged_records(control: Control) -> list[Told]:
     """Change records of a client and of a worker."""
     changed(control.layout.record("clients", "ada"))
     changed(control.layout.record("workers", "worker-1"))
+    changed(control.layout.record("revocations", "worker-2"))
     return [
         ("control/clients/ada.sealed", DAMAGED, NO_TAG),
+        ("control/revocations/worker-2.sealed", DAMAGED, NO_TAG),
         ("control/workers/worker-1.sealed", DAMAGED, NO_TAG),
     ]
 

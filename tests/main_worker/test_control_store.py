@@ -10,6 +10,7 @@ import pytest
 
 from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.domain.grants import Action
+from main_api.domain.registry import Revocation
 from main_api.service.ports import ClientRecord, ControlStore, KeyringStore
 from strongroom import keyring
 from strongroom.configuration import Template
@@ -248,6 +249,8 @@ def test_a_disk_that_refuses_is_unavailable_at_every_call(files: Files) -> None:
         lambda: store.put_database(a_database()),
         lambda: store.put_template(TEMPLATE),
         lambda: store.remove_client("ada"),
+        lambda: store.revocations.put("worker-2", Revocation(worker_id="worker-2", revoked_at=AT)),
+        lambda: store.revocations.remove("worker-2"),
     ]
     for use in uses:
         nth = 0

@@ -156,10 +156,15 @@ def test_a_worker_is_live_until_its_lease_ends() -> None:
     """Requests go to a worker that has dropped its keys."""
     now = 1_000_000
     records = [a_worker(f"w-{ms}", lease_until_ms=now + ms) for ms in (1, -1, 0, 6_000)]
-    assert [w.worker_id for w in registry.live(records, now)] == ["w-1", "w-6000"]
+    assert [w.worker_id for w in registry.live(records, (), now)] == ["w-1", "w-6000"]
+
+
+def test_a_revoked_worker_is_not_live() -> None:
+    """Requests go to a worker that an administrator has put out of service."""
+    assert list(registry.live(WORKERS, {WORKERS[0].worker_id, "other"}, 0)) == WORKERS[1:]
 
 
 @given(st.permutations(WORKERS))
 def test_live_workers_come_in_a_stable_order(shuffled: list[registry.WorkerRecord]) -> None:
     """A list of workers jumps about from one request to the next."""
-    assert list(registry.live(shuffled, 0)) == WORKERS
+    assert list(registry.live(shuffled, (), 0)) == WORKERS

@@ -132,11 +132,39 @@ def test_a_database_made_anew_is_another(rig: Rig) -> None:
     assert rig.http("PUT", "/databases/other", body).status == 201
 
 
+def test_a_worker_is_revoked_and_reinstated(rig: Rig) -> None:
+    """An administrator cannot take a stolen worker out of service, or see that it is."""
+
+    def shown() -> tuple[list[str], list[str]]:
+        found = json.loads(rig.http("GET", "/workers").body)
+        assert all(set(one) == {"worker_id", "revoked_at"} for one in found["revoked"])
+        lists = (found["workers"], found["revoked"])
+        here, revoked = ([one["worker_id"] for one in some] for some in lists)
+        return here, revoked
+
+    assert shown() == (["worker-1"], [])
+    assert rig.http("DELETE", "/workers/worker-9").status == 404
+    assert rig.http("POST", "/workers/worker-1/reinstate").status == 404
+    for _ in range(2):
+        answer = rig.http("DELETE", "/workers/worker-1")
+        assert (answer.status, answer.body) == (204, b"")
+        assert shown() == ([], ["worker-1"])
+    answer = rig.http("POST", "/workers/worker-1/reinstate")
+    assert (answer.status, answer.body) == (204, b"")
+    assert shown() == (["worker-1"], [])
+    assert rig.http("DELETE", "/workers/worker-9?unseen=true").status == 204
+    assert shown() == (["worker-1"], ["worker-9"])
+    for wrong in ("unseen=false", "unseen", "unseen=true&unseen=true"):
+        assert rig.http("DELETE", f"/workers/worker-1?{wrong}").status == 400
+    assert rig.http("DELETE", "/workers/WORKER").status == 400
+    assert shown() == (["worker-1"], ["worker-9"])
+
+
 BARE = {
-    "DELETE": ["/databases/other", "/schemas/chat.v1", "/clients/ada"],
+    "DELETE": ["/databases/other", "/schemas/chat.v1", "/clients/ada", "/workers/worker-1"],
     "GET": ["/databases/other", "/schemas/chat.v1", "/clients/ada", "/workers"],
     "PUT": ["/databases/other", "/clients/ada"],
-    "POST": ["/verify"],
+    "POST": ["/verify", "/workers/worker-1/reinstate"],
 }
 
 

@@ -1,104 +1,29 @@
 """Processing Workers coming into service, over real gRPC with real certificates."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import grpc
 import pytest
 
-from main_api.adapters.control_store import ControlFiles
 from main_api.service.live_keyring import LiveKeyring
-from main_api.service.subscriptions import Subscriptions
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.service.ports import Subscription
 from strongroom import keyring, limits, tokens
 from strongroom.crypto import seal
-from strongroom.crypto.seal import Suite
-from strongroom.durable import LocalFilesystem
 from strongroom.errors import (
-    ForbiddenError,
     IntegrityError,
     InvalidArgumentError,
     StrongroomError,
     UnauthenticatedError,
     UnavailableError,
 )
-from strongroom.keyring import WORKER_PURPOSES, Purpose
-from strongroom.layout import Layout
-from strongroom.rpc import status, tls
-from strongroom.rpc.tls import Identity
+from strongroom.keyring import WORKER_PURPOSES, Key, Purpose
 from strongroom_pb.v1 import subscription_pb2 as pb
-from strongroom_pb.v1 import subscription_pb2_grpc
-from tests.support.clocks import ManualClock
-from tests.support.mains import AT, MainRig
-from tests.support.rpc_mains import SECONDS, Pki, ServedMain
-
-Stub = subscription_pb2_grpc.SubscriptionServiceStub
-
-SIZES = seal.PUBLIC_KEY_BYTES
-PUBLIC_KEY_SIZES = tuple(SIZES.values())
-
-
-@dataclass
-class Served:
-    """A Main Worker over files, its authority, and another deployment's authority."""
-
-    rig: MainRig
-    face: ServedMain
-    pki: Pki
-    foreign: Pki
-
-    def worker(self, worker_id: str, suite: Suite = Suite.X25519) -> GrpcMainWorker:
-        """Return the subscription API as a Processing Worker has it."""
-        identity = self.pki.workers[worker_id]
-        return GrpcMainWorker(worker_id, self.face.subscriptions, identity, suite)
-
-    def live(self) -> list[str]:
-        """Return the ids of the workers that are listed."""
-        self.rig.clock.now_boot_s += limits.REGISTRY_REFRESH_SECONDS
-        return [w.worker_id for w in self.rig.dispatcher.live_workers()]
-
-    def stub(self, identity: Identity) -> tuple[grpc.Channel, Stub]:
-        """Return a channel and a stub of the subscription API, presenting a certificate."""
-        channel = tls.mutual_channel(identity, self.face.subscriptions, tls.MAIN_NAME)
-        return channel, Stub(channel)
-
-
-@pytest.fixture(scope="module")
-def authorities(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pki, Pki]:
-    """Return two certificate authorities, each with two workers."""
-    workers = ["worker-1", "worker-2"]
-    ours, theirs = (Pki.make(tmp_path_factory.mktemp("pki"), workers) for _ in range(2))
-    return ours, theirs
-
-
-@pytest.fixture
-def served(tmp_path: Path, authorities: tuple[Pki, Pki]) -> Iterator[Served]:
-    """Serve a Main Worker whose state is on the disk."""
-    clock = ManualClock()
-    made = keyring.new("test-deployment", AT)
-    keys = keyring.with_active(made, keyring.new_key(Purpose.DATA, AT))
-    store = ControlFiles(LocalFilesystem(), Layout(tmp_path), keys, clock)
-    rig = MainRig(clock=clock, keys=keys, other_store=store)
-    pki, foreign = authorities
-    face = ServedMain(rig.main(), pki)
-    yield Served(rig, face, pki, foreign)
-    face.stop()
-
-
-def refused(call: Callable[[], object]) -> StrongroomError:
-    """Return the error that a call over the wire ends in."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return status.from_rpc_error(caught.value)
-
-
-def bearer(token: str) -> tuple[tuple[str, str]]:
-    """Return the metadata of a call with a token."""
-    return (("authorization", f"Bearer {token}"),)
-
+from tests.support.mains import AT
+from tests.support.rpc_mains import SECONDS, ServedMain
+from tests.support.served_mains import Served, Stub, bearer, refused, subscribe
 
 # -- the way into service --------------------------------------------------------------------------
 
@@ -164,12 +89,6 @@ def test_records_of_workers_that_are_long_gone_are_removed(served: Served) -> No
 
 
 # -- who is who ------------------------------------------------------------------------------------
-
-
-def subscribe(stub: Stub, worker_id: str = "worker-1", public_key: bytes | None = None) -> object:
-    """Subscribe in some worker's name."""
-    key = seal.public_bytes(seal.new_private_key()) if public_key is None else public_key
-    return stub.Subscribe(pb.SubscribeRequest(worker_id=worker_id, pubkey=key), timeout=SECONDS)
 
 
 def test_without_a_certificate_nobody_connects(served: Served) -> None:
@@ -434,87 +353,6 @@ def test_no_key_crosses_the_wire_in_plaintext(served: Served) -> None:
     assert not [k for k in served.rig.keys.keys if k.material in answer]
 
 
-# -- suites ----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def demanding(served: Served) -> Iterator[Served]:
-    """Serve a Main Worker beside it that gives keys with the hybrid alone."""
-    demanding = Subscriptions(
-        served.rig.live, served.rig.store, served.rig.clock, least=Suite.MLKEM768_X25519
-    )
-    face = ServedMain(replace(served.rig.main(), subscriptions=demanding), served.pki)
-    yield replace(served, face=face)
-    face.stop()
-
-
-@pytest.mark.parametrize("suite", Suite)
-def test_a_main_worker_takes_either_suite(served: Served, suite: Suite) -> None:
-    """A deployment cannot go over to the hybrid one worker after the other."""
-    worker = served.worker("worker-1", suite)
-    subscription = worker.subscribe()
-    ours = {key.key_id: key for key in served.rig.keys.of(WORKER_PURPOSES)}
-    assert {key.key_id: key for key in subscription.keys} == ours
-    token = worker.register(subscription.token, "127.0.0.1:1").token
-    assert {key.key_id: key for key in worker.fetch_keys(token)} == ours
-    worker.close()
-
-
-def test_one_that_demands_the_hybrid_seals_with_nothing_less(demanding: Served) -> None:
-    """Whoever records the traffic now reads everything with a later computer, unnoticed."""
-    classical, hybrid = (demanding.worker("worker-1", suite) for suite in Suite)
-    with pytest.raises(ForbiddenError, match="STRONGROOM_SEALING=mlkem768-x25519"):
-        classical.subscribe()
-    token = hybrid.register(hybrid.subscribe().token, "127.0.0.1:1").token
-    with pytest.raises(ForbiddenError, match="STRONGROOM_SEALING=mlkem768-x25519"):
-        classical.fetch_keys(token)
-    assert len(hybrid.fetch_keys(token)) == len(demanding.rig.keys.of(WORKER_PURPOSES))
-    channel, stub = demanding.stub(demanding.pki.workers["worker-1"])
-    # One of an earlier version says nothing.
-    assert isinstance(refused(lambda: subscribe(stub)), ForbiddenError)
-    channel.close()
-    classical.close()
-    hybrid.close()
-
-
-@pytest.mark.parametrize("name", ["X25519", "mlkem1024", "x" * 100_000])
-def test_an_unknown_suite_is_refused(served: Served, name: str) -> None:
-    """A worker of a later version gets keys sealed otherwise than it asked for."""
-    channel, stub = served.stub(served.pki.workers["worker-1"])
-    request = pb.SubscribeRequest(
-        worker_id="worker-1", pubkey=seal.public_bytes(seal.new_private_key()), suite=name
-    )
-    error = refused(lambda: stub.Subscribe(request, timeout=SECONDS))
-    assert isinstance(error, InvalidArgumentError)
-    assert "x25519, mlkem768-x25519" in error.detail
-    channel.close()
-
-
-def test_a_public_key_is_one_of_the_suite_that_is_named(served: Served) -> None:
-    """Keys are sealed with another suite than the worker has named."""
-    channel, stub = served.stub(served.pki.workers["worker-1"])
-    for suite in Suite:
-        for size in sorted({0, 1, 31, 33, 1184, 1215, 1217, *PUBLIC_KEY_SIZES} - {SIZES[suite]}):
-            request = pb.SubscribeRequest(worker_id="worker-1", pubkey=b"k" * size, suite=suite)
-            error = refused(partial(stub.Subscribe, request, timeout=SECONDS))
-            assert isinstance(error, InvalidArgumentError)
-            assert f"{SIZES[suite]} bytes" in error.detail
-    channel.close()
-
-
-def test_a_worker_of_an_earlier_version_is_given_its_keys(served: Served) -> None:
-    """Once its Main Worker is brought up to date, a worker that is not yet loses its keys."""
-    private_key = seal.new_private_key()
-    channel, stub = served.stub(served.pki.workers["worker-1"])
-    request = pb.SubscribeRequest(worker_id="worker-1", pubkey=seal.public_bytes(private_key))
-    key = stub.Subscribe(request, timeout=SECONDS).keys[0]
-    parts = ("strongroom/worker-key/v1", "test-deployment", "worker-1", key.purpose, key.key_id)
-    binding = b"".join(len(part).to_bytes(2, "big") + part.encode() for part in parts)
-    ours = served.rig.keys.find(key.key_id, Purpose(key.purpose)).material
-    assert seal.unseal(private_key, key.sealed, binding) == ours
-    channel.close()
-
-
 # -- two ports -------------------------------------------------------------------------------------
 
 
@@ -579,7 +417,10 @@ def test_a_rotation_by_another_main_worker_is_vended_at_once(served: Served) -> 
     other = LiveKeyring(served.rig.keyring_store, served.rig.key_provider)
     worker = served.worker("worker-1")
     token = worker.register(worker.subscribe().token, "127.0.0.1:1234").token
-    vended = [lambda: worker.fetch_keys(token), lambda: worker.subscribe().keys]
+    vended: list[Callable[[], tuple[Key, ...]]] = [
+        lambda: worker.fetch_keys(token),
+        lambda: worker.subscribe().keys,
+    ]
     for keys_of_now in vended:
         made = keyring.new_key(Purpose.DATA, AT)
         other.change(partial(keyring.with_active, key=made))

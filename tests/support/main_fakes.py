@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from main_api.domain.backups import BackupRecord
 from main_api.domain.jobs import JobRecord
-from main_api.domain.registry import WorkerRecord
+from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service.ports import (
     ClientRecord,
     EntityPage,
@@ -154,6 +154,7 @@ class MemoryControlStore:
         self.registry: dict[str, WorkerRecord] = {}
         self.jobs: MemoryRecords[JobRecord] = MemoryRecords()
         self.backups: MemoryRecords[BackupRecord] = MemoryRecords()
+        self.revocations: MemoryRecords[Revocation] = MemoryRecords()
         self.findings: list[Finding] = []
         self.reads: Counter[str] = Counter()
         self.down = False

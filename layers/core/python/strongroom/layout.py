@@ -5,7 +5,8 @@ files/<database>/<2 hex>/<file-id>.meta.json    sidecar
 templates/<schema-id>.json                      templates
 databases/<database>.json                       configuration of databases
 control/keyring.json                            the keyring
-control/{clients,workers,jobs,backups}/<id>.sealed   records of the Main Worker
+control/{clients,workers,revocations,jobs,backups}/<id>.sealed
+                                                records of the Main Worker
 locks/                                          lock files
 """
 
@@ -17,7 +18,7 @@ BLOB_SUFFIX: Final = ".json.enc"
 SIDECAR_SUFFIX: Final = ".meta.json"
 TEMPORARY_PREFIX: Final = ".tmp-"
 RECORD_SUFFIX: Final = ".sealed"
-RECORD_KINDS: Final = ("clients", "workers", "jobs", "backups")
+RECORD_KINDS: Final = ("clients", "workers", "revocations", "jobs", "backups")
 
 
 @dataclass(frozen=True, slots=True)
