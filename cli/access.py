@@ -8,7 +8,14 @@ from typing import Final, TypeVar
 import msgspec
 
 from cli.rest import Answer, RestClient
-from strongroom.errors import ForbiddenError, InvalidArgumentError, UnavailableError
+from strongroom.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidArgumentError,
+    NotFoundError,
+    StrongroomError,
+    UnavailableError,
+)
 
 _URL: Final = "STRONGROOM_URL"
 _CLIENT_ID: Final = "STRONGROOM_CLIENT_ID"
@@ -16,7 +23,14 @@ _CLIENT_SECRET: Final = "STRONGROOM_CLIENT_SECRET"  # noqa: S105 - the name of a
 _CA_FILE: Final = "STRONGROOM_CA_FILE"
 _ATTEMPTS: Final = 10
 _NOT_OURS: Final = "not an answer of Strongroom's"
+_DONE: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED})
 _PASSING: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
+_REFUSALS: Final[dict[int, type[StrongroomError]]] = {
+    HTTPStatus.BAD_REQUEST: InvalidArgumentError,
+    HTTPStatus.FORBIDDEN: ForbiddenError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.CONFLICT: ConflictError,
+}
 
 T = TypeVar("T")
 
@@ -38,30 +52,41 @@ class Deployment:
         Raises:
             InvalidArgumentError: A variable is missing.
         """
-        self._pause = pause
+        self.pause = pause
         self._client_id, self._secret = _variable(_CLIENT_ID), _variable(_CLIENT_SECRET)
         self._rest = RestClient(_variable(_URL), ca_file=os.environ.get(_CA_FILE))
+
+    def get(self, path: str, kind: type[T]) -> T:
+        """Return what is answered; raises as `post`."""
+        return self._ask(lambda: self._rest.get(path), kind)
 
     def post(self, path: str, body: bytes, kind: type[T]) -> T:
         """Send JSON, return what is answered; log in where that is needed, wait for a while.
 
         Raises:
             ForbiddenError: The client may not do this.
+            ConflictError, InvalidArgumentError, NotFoundError: The deployment refuses it.
             UnavailableError: The deployment does not answer as it should.
         """
+        return self._ask(lambda: self._rest.post(path, body), kind)
+
+    def _ask(self, send: Callable[[], Answer], kind: type[T]) -> T:
         for _ in range(_ATTEMPTS):
-            answer = self._rest.post(path, body)
-            if answer.status == HTTPStatus.OK:
+            answer = send()
+            if answer.status in _DONE:
                 return self._read(answer, kind)
             if answer.status == HTTPStatus.UNAUTHORIZED:
                 self._log_in()
             elif answer.status in _PASSING:
-                self._pause(_seconds(answer))
+                self.pause(_seconds(answer))
             else:
                 break
-        if answer.status == HTTPStatus.FORBIDDEN:
-            raise ForbiddenError(_detail(answer))
-        raise UnavailableError(f"{self._rest.url} answers {answer.status}: {_detail(answer)}")
+        detail = _detail(answer)
+        refused = _REFUSALS.get(answer.status)
+        # A path that is not there is not told by Strongroom alone.
+        if refused is not None and detail != _NOT_OURS:
+            raise refused(detail)
+        raise UnavailableError(f"{self._rest.url} answers {answer.status}: {detail}")
 
     def _log_in(self) -> None:
         answer = self._rest.ask_token(self._client_id, self._secret)
@@ -70,7 +95,7 @@ class Deployment:
         if answer.status == HTTPStatus.OK:
             self._rest = self._rest.with_token(self._read(answer, _Token).access_token)
         else:
-            self._pause(_seconds(answer))
+            self.pause(_seconds(answer))
 
     def _read(self, answer: Answer, kind: type[T]) -> T:
         try:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.emulation.master_key import LocalProvider
+from cli.jobs import commands as jobs
 from cli.keys import commands as keys
 from strongroom.errors import InvalidArgumentError, StrongroomError
 
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 
 app.add_typer(keys.app, name="keys")
+app.add_typer(jobs.app, name="job")
 
 
 @app.callback()

@@ -72,9 +72,13 @@ class RestClient:
         headers = {"Content-Type": "application/json"}
         return self._request("PUT", f"/entity/{database}", entities, headers)
 
-    def get(self, database: str, key: str) -> Answer:
+    def entity(self, database: str, key: str) -> Answer:
         """Read an entity."""
-        return self._request("GET", f"/entity/{database}?{urlencode({'key': key})}", None, {})
+        return self.get(f"/entity/{database}?{urlencode({'key': key})}")
+
+    def get(self, path: str) -> Answer:
+        """Ask for what a path shows."""
+        return self._request("GET", path, None, {})
 
     def post(self, path: str, body: bytes) -> Answer:
         """Send JSON."""

@@ -5,10 +5,9 @@ import time
 from collections.abc import Iterator
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli.access import Deployment
+from cli.progress import Bar
 from strongroom import jsontext
 
 
@@ -41,30 +40,14 @@ def run(*, repair: bool, json: bool) -> bool:
     deployment = Deployment(time.sleep)
     findings: list[_Finding] = []
     examined = 0
-    # What is meant for a pipe goes to standard output; the bar is for eyes.
-    bar = Console(stderr=True)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeRemainingColumn(),
-        console=bar,
-        transient=True,
-        disable=not bar.is_terminal,
-    ) as progress:
-        task = progress.add_task("verifying", total=None)
+    with Bar("verifying") as bar:
         for page in _pages(deployment, repair=repair):
             findings += page.findings
             examined += page.examined
             if not json:
                 _print(page.findings)
-            rate = examined / max(progress.tasks[0].elapsed or 0, 0.001)
-            progress.update(
-                task,
-                completed=page.progress.done,
-                total=page.progress.total,
-                description=f"{examined:,} entities, {rate:,.0f}/s, {len(findings)} findings",
-            )
+            told = f"{examined:,} entities, {examined / bar.elapsed_s:,.0f}/s"
+            bar.show(f"{told}, {len(findings)} findings", page.progress.done, page.progress.total)
     left = [found for found in findings if not found.repaired]
     if json:
         answer = {"examined": examined, "findings": findings, "ok": not left}

@@ -58,7 +58,7 @@ def _pids(stage: Stage) -> dict[str, int]:
 
 
 def _get(stage: Stage) -> Answer:
-    return stage.rest.get(stage.database.name, stage.entity_key)
+    return stage.rest.entity(stage.database.name, stage.entity_key)
 
 
 def _shown(answer: Answer) -> dict[str, Any]:

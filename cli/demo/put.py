@@ -24,8 +24,8 @@ def show(stage: Stage) -> Step:
     credentials, nobody = stage.deployment.credentials, RestClient(stage.rest.url)
     issued = nobody.ask_token(credentials.client_id, credentials.client_secret)
     put = stage.rest.put(database, _mapping(key, written))
-    refused = nobody.get(database, key), stage.rest.put(database, _mapping(key, _NOT_A_CHAT))
-    found = stage.rest.get(database, key)
+    refused = nobody.entity(database, key), stage.rest.put(database, _mapping(key, _NOT_A_CHAT))
+    found = stage.rest.entity(database, key)
     observed = {
         "token_request": f"POST {stage.rest.url}/oauth/token by {credentials.client_id}",
         "token_answer": _issued(issued),

@@ -1,0 +1,35 @@
+"""The subcommands of `strongroom job`. What one needs is imported when it runs."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Jobs over all stored files: rewraps, and orders to destroy a key.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command("list")
+def list_jobs(*, json: _Json = False) -> None:
+    """List the jobs that are kept, the newest first."""
+    from cli.jobs import listing as command  # noqa: PLC0415
+
+    command.run(json=json)
+
+
+@app.command()
+def show(
+    job_id: Annotated[str, typer.Argument(help="As `keys rewrap` and `job list` name it.")],
+    *,
+    follow: Annotated[
+        bool, typer.Option(help="Follow a running one to its end, or look at it once.")
+    ] = True,
+    json: _Json = False,
+) -> None:
+    """Show a job. Exit code 1: it has failed."""
+    from cli.jobs import show as command  # noqa: PLC0415
+
+    command.run(job_id, follow=follow, json=json)
