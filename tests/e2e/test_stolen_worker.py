@@ -5,7 +5,10 @@ docs/examples/formats.py, so that nothing of our code stands between him and the
 """
 
 import json
+import os
+import re
 import runpy
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cli.emulation.pki import CertificateAuthority
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from strongroom.clock import SystemClock
-from strongroom.errors import StrongroomError
+from strongroom.errors import ForbiddenError, StrongroomError
 from strongroom.keyring import Key, Purpose
 from strongroom.rpc import tls
 from tests.support.deployment import Deployment, wait_until
@@ -30,6 +33,7 @@ pytestmark = pytest.mark.xdist_group("secrets")
 SECONDS = 40.0
 DATABASE = "/entity/chatdb"
 NAME = "stolen"
+PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
 BY_HAND = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "examples" / "formats.py"))
 
 
@@ -49,6 +53,8 @@ class Thief:
         identity = authority.issue(NAME, [tls.worker_name(NAME)])
         main = GrpcMainWorker(NAME, cls.address(deployment), identity)
         given = main.subscribe()
+        # Nobody answers at that port: a request that is sent there goes on to another worker.
+        main.register(given.token, "127.0.0.1:1")
         return cls(deployment, main, given.keys, given.token)
 
     @staticmethod
@@ -113,14 +119,16 @@ def test_the_day_a_worker_is_stolen(own: Deployment) -> None:
         assert before in thief.reads_all()
         copies = {path: path.read_bytes() for path in own.shared_dir.rglob("*.json.enc")}
         what_a_worker_cannot_do(own, thief)
-        # What is to be done.
-        old = {key.key_id for key in thief.keys if key.purpose == Purpose.DATA}
-        assert http.post("/keys/rotate").status_code == 201
-        assert wait_until(lambda: write(http, "after") not in thief.reads_all(), SECONDS)
-        done(http, http.post("/keys/rewrap"))
+        enter_the_commands(own)
+        assert write(http, "after") not in thief.reads_all()
         assert thief.reads_all() == []
-        for key_id in old:
-            done(http, http.post(f"/keys/{key_id}/destroy"))
+        for ask in (thief.main.subscribe, lambda: thief.main.fetch_keys(thief.token)):
+            with pytest.raises(ForbiddenError):
+                ask()
+        held = {key.key_id for key in thief.keys if key.purpose == Purpose.DATA}
+        assert wait_until(
+            lambda: {state_of(http, key_id) for key_id in held} == {"destroyed"}, SECONDS
+        )
         # For clients nothing has changed.
         assert http.get(DATABASE, params={"key": "before"}).content == b'{"before":' + before + b"}"
         # And what he had copied stays his.
@@ -167,9 +175,28 @@ def write(http: httpx.Client, key: str) -> bytes:
     return document
 
 
-def done(http: httpx.Client, started: httpx.Response) -> None:
-    """Wait for the end of a job."""
-    assert started.status_code == 202, started.text
-    path = f"/jobs/{started.json()['job_id']}"
-    assert wait_until(lambda: http.get(path).json()["state"] != "running", SECONDS)
-    assert http.get(path).json()["state"] == "done", http.get(path).text
+def state_of(http: httpx.Client, key_id: str) -> str:
+    """Return the state of a data key."""
+    (state,) = (k["state"] for k in http.get("/keys").json()["keys"] if k["key_id"] == key_id)
+    return str(state)
+
+
+def enter_the_commands(deployment: Deployment) -> None:
+    """Do what the page says is to be done."""
+    section = PAGE.partition("\n## 3. ")[2].partition("\n## 4. ")[0]
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
+    for shown, actual in (
+        ("http://127.0.0.1:8080", deployment.facts["http_url"]),
+        ("/workers/worker-2", f"/workers/{NAME}"),
+    ):
+        assert shown in commands
+        commands = commands.replace(shown, actual)
+    done = subprocess.run(  # noqa: S603 - the commands are the page's
+        ["/bin/bash", "-euo", "pipefail", "-c", commands],
+        env={**os.environ, "TOKEN": deployment.token()},
+        capture_output=True,
+        text=True,
+        timeout=2 * SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
