@@ -26,15 +26,17 @@ from strongroom.clock import SystemClock
 from strongroom.errors import ForbiddenError, StrongroomError
 from strongroom.keyring import Key, Purpose
 from strongroom.rpc import tls
-from tests.support.deployment import Deployment, wait_until
+from tests.support.commands import environment
+from tests.support.deployment import Deployment
 
 pytestmark = pytest.mark.xdist_group("secrets")
 
 SECONDS = 40.0
 DATABASE = "/entity/chatdb"
 NAME = "stolen"
-PAGE = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
-BY_HAND = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "examples" / "formats.py"))
+REPOSITORY = Path(__file__).parents[2]
+PAGE = (REPOSITORY / "docs" / "security.md").read_text()
+BY_HAND = runpy.run_path(str(REPOSITORY / "docs" / "examples" / "formats.py"))
 
 
 @dataclass
@@ -119,16 +121,14 @@ def test_the_day_a_worker_is_stolen(own: Deployment) -> None:
         assert before in thief.reads_all()
         copies = {path: path.read_bytes() for path in own.shared_dir.rglob("*.json.enc")}
         what_a_worker_cannot_do(own, thief)
-        enter_the_commands(own)
+        (held,) = (key.key_id for key in thief.keys if key.purpose == Purpose.DATA)
+        enter_the_commands(own, held)
+        assert state_of(http, held) == "destroyed"
         assert write(http, "after") not in thief.reads_all()
         assert thief.reads_all() == []
         for ask in (thief.main.subscribe, lambda: thief.main.fetch_keys(thief.token)):
             with pytest.raises(ForbiddenError):
                 ask()
-        held = {key.key_id for key in thief.keys if key.purpose == Purpose.DATA}
-        assert wait_until(
-            lambda: {state_of(http, key_id) for key_id in held} == {"destroyed"}, SECONDS
-        )
         # For clients nothing has changed.
         assert http.get(DATABASE, params={"key": "before"}).content == b'{"before":' + before + b"}"
         # And what he had copied stays his.
@@ -181,7 +181,7 @@ def state_of(http: httpx.Client, key_id: str) -> str:
     return str(state)
 
 
-def enter_the_commands(deployment: Deployment) -> None:
+def enter_the_commands(deployment: Deployment, key_id: str) -> None:
     """Do what the page says is to be done."""
     section = PAGE.partition("\n## 3. ")[2].partition("\n## 4. ")[0]
     commands = "".join(re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL))
@@ -193,10 +193,16 @@ def enter_the_commands(deployment: Deployment) -> None:
         commands = commands.replace(shown, actual)
     done = subprocess.run(  # noqa: S603 - the commands are the page's
         ["/bin/bash", "-euo", "pipefail", "-c", commands],
-        env={**os.environ, "TOKEN": deployment.token()},
+        cwd=REPOSITORY,
+        env={
+            **{n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")},
+            **environment(deployment),
+            "TOKEN": deployment.token(),
+            "KEY": key_id,
+        },
         capture_output=True,
         text=True,
         timeout=2 * SECONDS,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
