@@ -21,6 +21,7 @@ from main_api.service.jobs import Jobs
 from main_api.service.key_health import KeyHealth
 from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
+from main_api.service.own_keyring import require_own
 from main_api.service.provisioning import Provisioning
 from main_api.service.rotation import Rotation
 from main_api.service.subscriptions import Subscriptions
@@ -63,7 +64,7 @@ def build(configured: Settings) -> Main:
 
     Raises:
         UnavailableError: The key provider or the disk refuse, or there is no keyring.
-        IntegrityError: The keyring was changed.
+        IntegrityError: The keyring was changed, or is another deployment's.
         InvalidArgumentError: The recovery key is none.
     """
     clock, filesystem = SystemClock(), LocalFilesystem()
@@ -73,6 +74,7 @@ def build(configured: Settings) -> Main:
     keyring = LiveKeyring(KeyringFile(filesystem, layout, clock), provider)
     keyring.escrow()
     store = ControlFiles(filesystem, layout, keyring, clock)
+    require_own(store)
     access = Access(keyring, store, clock)
     dispatcher = Dispatcher(store, clock)
     provisioner = Provisioning(access, store, clock)

@@ -1,11 +1,6 @@
 """KMS is down, slow, throttling or refusing: who starts says so and ends, who runs goes on."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +8,8 @@ import httpx
 import pytest
 
 from tests.support.deployment import CHAT, wait_until
-from tests.support.faulty_kms import FAULTS, Fault, FaultyDeployment, FaultyKms
+from tests.support.faulty_kms import FAULTS, Fault, FaultyDeployment
+from tests.support.starting import Starting
 
 pytestmark = pytest.mark.xdist_group("key-provider")
 
@@ -62,53 +58,6 @@ def healed(deployment: FaultyDeployment) -> Iterator[None]:
     yield
     deployment.kms.fail(None)
     assert wait_until(lambda: _provider(deployment)["status"] == "ok", SECONDS)
-
-
-class Starting:
-    """One more Main Worker over the same directory, with a way to KMS of its own."""
-
-    def __init__(self, deployment: FaultyDeployment, face: str, fault: Fault) -> None:
-        """Start it."""
-        self.kms = FaultyKms(deployment.kms.target, deployment.kms.key_arn)
-        self.kms.fail(fault)
-        self.ready_file = deployment.shared_dir.parent / f"{face}-{uuid.uuid4()}.ready"
-        environment = deployment.child_environment(face) | {
-            "AWS_ENDPOINT_URL_KMS": self.kms.endpoint,
-            "STRONGROOM_HTTP_LISTEN": "127.0.0.1:0",
-            "STRONGROOM_GRPC_LISTEN": "127.0.0.1:0",
-            "STRONGROOM_SUBSCRIPTION_LISTEN": "127.0.0.1:0",
-            "STRONGROOM_PARENT_PID": str(os.getpid()),
-            "STRONGROOM_READY_FILE": str(self.ready_file),
-        }
-        module = {"rest": "main_api.rest", "grpc": "main_api.rpc"}[face]
-        self.process = subprocess.Popen(  # noqa: S603 - our own modules
-            [sys.executable, "-m", module],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def ended(self) -> tuple[int, str]:
-        """Return its exit code and what it has said."""
-        try:
-            _, said = self.process.communicate(timeout=SECONDS)
-        finally:
-            self.process.kill()
-            self.kms.stop()
-        return self.process.returncode, said
-
-    def serves(self) -> bool:
-        """Tell whether it serves."""
-        if not self.ready_file.exists():
-            return False
-        ports = json.loads(self.ready_file.read_text())
-        try:
-            socket.create_connection(("127.0.0.1", next(iter(ports.values()))), 1).close()
-        except OSError:
-            return False
-        return True
 
 
 def _provider(deployment: FaultyDeployment) -> dict[str, Any]:
