@@ -187,7 +187,8 @@ class Subscriptions:
         record = self._own_record(proven_id, worker_id, token)
         if not 0 <= written_bytes <= limits.WRITTEN_BYTES_TOLD_MAX:
             raise InvalidArgumentError("written_bytes is no amount that a worker writes")
-        if key_id:
+        # Of an older key nobody asks; one that is not known here yet is the next active one.
+        if key_id and key_id not in self._older_data_keys():
             record = registry.with_written(record, key_id, written_bytes)
         return self._list(
             msgspec.structs.replace(
@@ -228,6 +229,10 @@ class Subscriptions:
     def _new_subscription_id(self) -> str:
         """Return a random id that sorts after every earlier one, by the millisecond."""
         return f"{self._clock.wall_ms():012x}{ids.new_id(64)}"
+
+    def _older_data_keys(self) -> set[str]:
+        data = self._keyring.of(frozenset({Purpose.DATA}))
+        return {key.key_id for key in data if key.state != State.ACTIVE}
 
     def _long_gone(self) -> list[WorkerRecord]:
         long_ago_ms = self._clock.wall_ms() - limits.REGISTRY_KEPT_SECONDS * 1000

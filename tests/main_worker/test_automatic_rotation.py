@@ -256,7 +256,10 @@ def test_what_lies_under_an_older_key_is_not_counted(rig: MainRig) -> None:
     rig.subscriptions.renew("worker-1", "worker-1", token, new, written_bytes=7)
     assert _written(rig) == 7
     rig.clock.advance(1)
-    _write(rig, "worker-1", 1)
+    token = _write(rig, "worker-1", 1)
+    assert _written(rig) == 8
+    # It subscribed before the rotation and was listed after it.
+    rig.subscriptions.renew("worker-1", "worker-1", token, old, written_bytes=50)
     assert _written(rig) == 8
 
 
