@@ -97,6 +97,16 @@ def test_the_keyring_opens_by_hand(by_hand: dict[str, Any], recovery: str) -> No
         by_hand["open_keyring"](raw.replace(b'"decrypt-only"', b'"active"', 1) + b" ", bytes(32))
 
 
+def test_an_older_copy_of_the_keyring_has_a_destroyed_key(by_hand: dict[str, Any]) -> None:
+    """The page promises more of a destruction than it does, or warns of what is not so."""
+    keys = keyring.with_active(keyring.new(DEPLOYMENT, AT), keyring.new_key(Purpose.DATA, AT))
+    former = next(key for key in keys.keys if key.state == State.DECRYPT_ONLY)
+    copy = keyring.encode(keys, ROOT, b"the provider's message")
+    now = keyring.encode(keyring.without(keys, former.key_id), ROOT, b"the provider's message")
+    assert by_hand["open_keyring"](now, ROOT)[former.key_id][2] == b""
+    assert by_hand["open_keyring"](copy, ROOT)[former.key_id][2] == former.material
+
+
 def test_configuration_verifies_by_hand(by_hand: dict[str, Any], rig: Rig) -> None:
     """The documented MAC is not the one that is made."""
     key = key_of(rig.keys, Purpose.CONFIGURATION)
