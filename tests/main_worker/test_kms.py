@@ -7,13 +7,11 @@ import base64
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import pytest
 
@@ -24,47 +22,11 @@ from main_api.service.live_keyring import LiveKeyring
 from strongroom.crypto import aead
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from tests.support.clocks import ManualClock
+from tests.support.faulty_kms import Fault, FaultyKms
 from tests.support.main_fakes import MemoryKeyringStore
 
 ROOT = aead.new_key()
 SECONDS = 30.0
-
-
-class CountingProxy:
-    """Passes requests on to a KMS and remembers which operations they asked for."""
-
-    def __init__(self, target: str) -> None:
-        """Serve on the loopback."""
-        operations: list[str] = []
-        self.operations = operations
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                operations.append(self.headers["X-Amz-Target"].rpartition(".")[2])
-                headers = {k: v for k, v in self.headers.items() if k.lower() != "host"}
-                with urlopen(Request(target, body, headers), timeout=SECONDS) as answer:  # noqa: S310
-                    data = answer.read()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Be quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 @dataclass
@@ -122,7 +84,7 @@ def message(running: EmulatedKms) -> bytes:
 
 def test_a_start_costs_one_call(running: EmulatedKms, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cold start waits for KMS several times, and a fleet of Lambdas is throttled."""
-    proxy = CountingProxy(running.endpoint)
+    proxy = FaultyKms(running.endpoint)
     try:
         kms, store = led_to(running, monkeypatch, proxy.endpoint), MemoryKeyringStore()
         provisioning.create_keyring(store, kms.provider, ManualClock())
@@ -204,39 +166,6 @@ def test_a_stopped_kms_is_one_clear_line(
         assert "\n" not in failure.value.detail
 
 
-class RefusingKms:
-    """Answers every request with one error, as KMS words it."""
-
-    def __init__(self, code: str, status: int) -> None:
-        """Serve on the loopback."""
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                data = json.dumps({"__type": code, "message": "refused"}).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/x-amz-json-1.1")
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                """Be quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
-        )
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop serving."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-
 REFUSALS: list[tuple[str, int, type[StrongroomError]]] = [
     ("AccessDeniedException", 400, UnavailableError),
     ("DisabledException", 400, UnavailableError),
@@ -257,7 +186,8 @@ def test_a_refusal_of_kms_is_told_from_a_damaged_keyring(
 ) -> None:
     """A missing permission or a disabled key looks like an attack, or damage like an outage."""
     code, status, expected = refusal
-    refusing = RefusingKms(code, status)
+    refusing = FaultyKms(running.endpoint)
+    refusing.fail(Fault(code, status))
     try:
         kms = led_to(running, monkeypatch, refusing.endpoint)
         with pytest.raises(StrongroomError) as failure:
