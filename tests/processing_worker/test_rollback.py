@@ -1,4 +1,4 @@
-"""An older state of the disk put back: what is noticed, and what is not (docs/security.md, section 6).
+"""An older state of the disk put back: what is noticed, what is not (docs/security.md, section 6).
 
 These limits are told to whoever relies on the disk. A test of a limit fails when the page says less
 than the truth, or more.
@@ -12,6 +12,7 @@ import pytest
 
 from strongroom.entity import Condition
 from strongroom.errors import IntegrityError, PreconditionFailedError
+from tests.support.clocks import ManualClock
 from tests.support.engines import Rig
 
 OLD, NEW = b'{"n": 1}', b'{"n": 2}'
@@ -21,13 +22,13 @@ CACHE_TTL_S = 300.0
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Rig]:
     """A directory with a database."""
-    made = Rig(tmp_path / "shared")
+    made = Rig(tmp_path / "shared", ManualClock())
     yield made
     made.close()
 
 
 def test_an_older_copy_of_everything_verifies(rig: Rig, tmp_path: Path) -> None:
-    """The page says that nobody notices, and somebody does; or clients that keep versions do not."""
+    """The page says that nobody notices but clients that keep versions, and it is not so."""
     worker = rig.worker()
     assert worker.put("a", OLD) == 1
     shutil.copytree(rig.root, tmp_path / "copy")
@@ -61,11 +62,12 @@ def test_an_older_sidecar_alone_misleads_a_cache_for_minutes_at_the_most(rig: Ri
     older = sidecar.read_bytes()
     other.put("a", NEW)
     sidecar.write_bytes(older)
-    # This is the limit: it has this very version in memory, and the sidecar says that it is current.
+    # This is the limit: it has this very version in memory, and is told that it is current.
     assert worker.get("a") == (1, OLD)
     # Who has to load makes the sidecar anew, and with that ends it for everybody.
     assert rig.worker("worker-3").get("a") == (2, NEW)
     assert worker.get("a") == (2, NEW)
     sidecar.write_bytes(older)
+    assert isinstance(rig.clock, ManualClock)
     rig.clock.advance(CACHE_TTL_S + 1)
     assert worker.get("a") == (2, NEW)
