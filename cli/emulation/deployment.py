@@ -134,13 +134,15 @@ class LocalDeployment:
         main_identity = authority.issue("main", [tls.MAIN_NAME])
         hosts = [a.rpartition(":")[0].strip("[]") for a in (self._options.http, self._options.grpc)]
         server_identity = authority.issue("server", list(dict.fromkeys([*_LOOPBACK, *hosts])))
-        self._provision(main_identity)
+        revoked = self._provision(main_identity)
         self._start_main(main_identity, server_identity)
         for name in self.worker_names:
             identity = authority.issue(name, [tls.worker_name(name)])
             self._add(name, "processing_fn", self._worker_environment(name, identity))
+        # One that is revoked is refused until it is reinstated, which takes a running deployment.
         for name in self.worker_names:
-            self._children[name].wait_until_ready(_READY_S)
+            if name not in revoked:
+                self._children[name].wait_until_ready(_READY_S)
 
     def watch(self) -> bool:
         """Restart what has died; tell whether a restarted process has come to serve.
@@ -201,7 +203,8 @@ class LocalDeployment:
     def _settings(self, identity: Identity) -> Settings:
         return Settings(self.shared_dir, self._master_key.settings(self.shared_dir), identity)
 
-    def _provision(self, identity: Identity) -> None:
+    def _provision(self, identity: Identity) -> frozenset[str]:
+        """Make what a deployment begins with; return the workers that are revoked."""
         configured = self._settings(identity)
         if not self.layout.keyring().exists():
             bootstrap.create_deployment(configured)
@@ -210,6 +213,7 @@ class LocalDeployment:
             # Later a missing file is a loss, and not for this command to make up for.
             seed(main.provisioning)
         self.credentials = self._administrator(main)
+        return main.subscriptions.revoked_workers()
 
     def _administrator(self, main: bootstrap.Main) -> Credentials:
         filesystem, path = durable.LocalFilesystem(), self._admin_file

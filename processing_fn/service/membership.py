@@ -201,3 +201,4 @@ class Membership:
                 self._engine = None
         if engine is not None:
             engine.forget()
+            _log.info("keys-forgotten", worker_id=self._worker_id)

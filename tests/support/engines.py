@@ -96,14 +96,15 @@ class Rig:
         cache_ttl_s: float = 300.0,
         overlap: Overlap | None = None,
         pacer: Pacer | None = None,
+        session: Session | None = None,
     ) -> "Worker":
-        """Return a worker with a cache and locks of its own."""
+        """Return a worker with a cache and locks of its own; with keys of its own, or a session."""
         both = overlap or InTurn()
         disk = filesystem or self.filesystem
-        lease = Lease(self.clock, self.clock.boot_s() + 1_000_000)
-        session = open_session(
-            self.keys.deployment, worker_id, lease, self.keys.of(WORKER_PURPOSES)
-        )
+        if session is None:
+            lease = Lease(self.clock, self.clock.boot_s() + 1_000_000)
+            keys = self.keys.of(WORKER_PURPOSES)
+            session = open_session(self.keys.deployment, worker_id, lease, keys)
         cache = DocumentCache(self.clock, cache_bytes, cache_ttl_s)
         locks = EntityLocks(disk, self.layout, self.clock)
         self.locks.append(locks)
@@ -125,7 +126,7 @@ class Rig:
             overlap=both,
             pacer=pacer or Pacer(self.clock),
         )
-        return Worker(self, engine, cache, lease, session)
+        return Worker(self, engine, cache, session.lease, session)
 
     def close(self) -> None:
         """Do what the end of the workers' processes would do: close their lock files."""

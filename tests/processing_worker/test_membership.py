@@ -1,0 +1,227 @@
+"""A worker comes into service, and what takes it out again at once, whatever else is under way."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from processing_fn.service.engine import Engine
+from processing_fn.service.membership import Membership
+from processing_fn.service.ports import Renewal, Subscription
+from processing_fn.service.session import Session
+from strongroom import keyring
+from strongroom.clock import SystemClock
+from strongroom.crypto import secret
+from strongroom.errors import (
+    ForbiddenError,
+    StrongroomError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from strongroom.keyring import WORKER_PURPOSES, Key
+from tests.support.deployment import wait_until
+from tests.support.engines import AT, Rig
+
+PATIENCE_S = 30
+
+
+class ScriptedWatch:
+    """An event stream that tells one generation, and ends as the test says."""
+
+    def __init__(self) -> None:
+        """Stay open."""
+        self.ended = threading.Event()
+        self.error: StrongroomError | None = None
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield a generation, and wait for the end."""
+        yield 1
+        self.ended.wait(PATIENCE_S)
+        if self.error is not None:
+            raise self.error
+
+    def cancel(self) -> None:
+        """End it."""
+        self.ended.set()
+
+    def end(self, error: StrongroomError) -> None:
+        """End it with an error."""
+        self.error = error
+        self.ended.set()
+
+
+class ScriptedMain:
+    """A `MainWorker` whose renewals may hang."""
+
+    def __init__(self, lease_s: float) -> None:
+        """Grant leases of some length."""
+        self.keys = keyring.new("test-deployment", AT)
+        self.lease_s = lease_s
+        self.clock = SystemClock()
+        self.watches: list[ScriptedWatch] = []
+        self.renewals_answered = threading.Event()
+        self.renewals_answered.set()
+        self.renewing = threading.Event()
+        self.subscriptions = 0
+        self.refusal: StrongroomError | None = None
+
+    def subscribe(self) -> Subscription:
+        """Vend the keys."""
+        if self.refusal is not None:
+            raise self.refusal
+        self.subscriptions += 1
+        keys = self.keys.of(WORKER_PURPOSES)
+        return Subscription("test-deployment", "token", self.lease_s, keys, self.clock.wall_ms())
+
+    def register(self, token: str, address: str) -> Renewal:
+        """List the worker."""
+        del token, address
+        return self._renewal()
+
+    def renew(self, token: str, key_id: str, generation: int, written_bytes: int = 0) -> Renewal:
+        """Extend the lease, once renewals are answered."""
+        del token, key_id, generation, written_bytes
+        self.renewing.set()
+        self.renewals_answered.wait(PATIENCE_S)
+        return self._renewal()
+
+    def watch(self, token: str) -> ScriptedWatch:
+        """Open the stream."""
+        del token
+        self.watches.append(ScriptedWatch())
+        return self.watches[-1]
+
+    def fetch_keys(self, token: str) -> tuple[Key, ...]:
+        """Vend the keys."""
+        del token
+        return self.keys.of(WORKER_PURPOSES)
+
+    def leave(self, token: str) -> None:
+        """List it no longer."""
+        del token
+
+    def _renewal(self) -> Renewal:
+        return Renewal("token", self.lease_s, self.clock.wall_ms())
+
+
+class Running:
+    """A membership that runs in a thread."""
+
+    def __init__(self, rig: Rig, main: ScriptedMain) -> None:
+        """Start it, and wait until it is in service."""
+        self.main = main
+        self.sessions: list[Session] = []
+        self.registered = threading.Event()
+        self._rig = rig
+        self.membership = Membership("worker-1", main, self._engine, SystemClock())
+        self._thread = threading.Thread(
+            target=self.membership.run,
+            args=("address", self.registered.set, lambda: None),
+        )
+        self._thread.start()
+        assert self.registered.wait(PATIENCE_S)
+
+    def _engine(self, session: Session) -> Engine:
+        self.sessions.append(session)
+        return self._rig.worker(session=session).engine
+
+    def is_in_service(self) -> bool:
+        """Tell whether it serves."""
+        try:
+            self.membership.engine()
+        except UnavailableError:
+            return False
+        return True
+
+    def has_forgotten(self) -> bool:
+        """Tell whether the keys of the first session are overwritten."""
+        first = self.sessions[0]
+        held = (*first.secrets, first.data_keys.active()[1])
+        return all(_is_overwritten(one) for one in held)
+
+    def stop(self) -> None:
+        """End it."""
+        self.main.renewals_answered.set()
+        self.membership.stop()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+
+
+def _is_overwritten(held: secret.Material) -> bool:
+    try:
+        return not secret.use(held, bytes)
+    except UnavailableError:
+        return True
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[ScriptedMain], Running]]:
+    """Return what starts a worker; it is stopped at the end of the test."""
+    started: list[Running] = []
+    rig = Rig(tmp_path, clock=SystemClock())
+
+    def make(main: ScriptedMain) -> Running:
+        started.append(Running(rig, main))
+        return started[-1]
+
+    yield make
+    for running in started:
+        running.stop()
+    rig.close()
+
+
+def test_keys_go_with_the_lease_while_a_renewal_hangs(
+    start: Callable[[ScriptedMain], Running],
+) -> None:
+    """A worker that is cut off keeps its keys for as long as its call to nobody takes."""
+    main = ScriptedMain(lease_s=0.6)
+    main.renewals_answered.clear()
+    running = start(main)
+    assert main.renewing.wait(PATIENCE_S)
+    assert wait_until(running.has_forgotten, PATIENCE_S)
+    assert not running.is_in_service()
+    assert not main.renewals_answered.is_set()
+    assert main.subscriptions == 1
+    # An answer that comes too late is the answer to a lease that is over: it begins anew.
+    main.lease_s = 60
+    main.renewals_answered.set()
+    assert wait_until(lambda: main.subscriptions == 2 and running.is_in_service(), PATIENCE_S)
+    assert running.has_forgotten()
+
+
+@pytest.mark.parametrize("error", [ForbiddenError("revoked"), UnauthenticatedError("over")])
+def test_keys_go_when_the_stream_is_refused(
+    start: Callable[[ScriptedMain], Running], error: StrongroomError
+) -> None:
+    """A revoked worker keeps its keys until its next renewal, or its end if nobody answers it."""
+    main = ScriptedMain(lease_s=3_600)
+    running = start(main)
+    assert wait_until(lambda: bool(main.watches), PATIENCE_S)
+    main.refusal = error
+    main.watches[0].end(error)
+    assert wait_until(running.has_forgotten, PATIENCE_S)
+    assert not running.is_in_service()
+    assert not main.renewing.is_set(), "it was not a renewal that has told"
+    main.refusal = None
+    assert wait_until(running.is_in_service, PATIENCE_S)
+    assert main.subscriptions == 2
+
+
+def test_a_stream_that_breaks_is_opened_anew(start: Callable[[ScriptedMain], Running]) -> None:
+    """A Main Worker that is restarted takes every worker out of service."""
+    main = ScriptedMain(lease_s=3_600)
+    running = start(main)
+    assert wait_until(lambda: bool(main.watches), PATIENCE_S)
+    main.watches[0].end(UnavailableError("restarted"))
+    assert wait_until(lambda: len(main.watches) > 1, PATIENCE_S)
+    assert running.is_in_service()
+    assert not running.has_forgotten()
+
+
+def test_a_worker_that_stops_forgets(start: Callable[[ScriptedMain], Running]) -> None:
+    """Keys outlive the worker's service, in a process that takes its time to end."""
+    running = start(ScriptedMain(lease_s=3_600))
+    assert not running.has_forgotten()
+    running.stop()
+    assert running.has_forgotten()
