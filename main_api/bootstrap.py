@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from main_api import settings
 from main_api.adapters import key_providers
 from main_api.adapters.control_store import ControlFiles, KeyringFile
+from main_api.adapters.escrow import EscrowWrapper
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.adapters.shared_lock import SharedLock
 from main_api.adapters.writer_barrier import WriterBarrier
@@ -15,6 +16,7 @@ from main_api.service.administration import Administration
 from main_api.service.backups import Backups
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
+from main_api.service.exports import Exports
 from main_api.service.inspection import Inspection
 from main_api.service.job_runner import JobRunner
 from main_api.service.jobs import Jobs
@@ -50,6 +52,7 @@ class Main:
     jobs: Jobs
     job_runner: JobRunner
     backups: Backups
+    exports: Exports
     key_health: KeyHealth
     rotation: Rotation
     dispatcher: Dispatcher
@@ -108,6 +111,9 @@ def build(configured: Settings) -> Main:
         ),
         backups=Backups(access, store, keyring, clock),
         rotation=Rotation(keyring, store, clock),
+        exports=Exports(
+            access, store, keyring, clock, EscrowWrapper(recovery) if recovery else None
+        ),
         key_health=KeyHealth(keyring.probe, clock, configured.key_provider_check_s),
         dispatcher=dispatcher,
         workers=workers,

@@ -9,6 +9,7 @@ from main_api.adapters.control_inspection import FileKind
 from main_api.adapters.sealed_records import SealedRecords
 from main_api.adapters.shared_lock import SharedLock
 from main_api.domain.backups import BackupRecord
+from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service.ports import ClientRecord, Kind
@@ -67,6 +68,9 @@ class ControlFiles:
         )
         self.backups = SealedRecords(
             filesystem, layout, keyring, clock, kind="backups", record_type=BackupRecord
+        )
+        self.exports = SealedRecords(
+            filesystem, layout, keyring, clock, kind="exports", record_type=ExportRecord
         )
         self._clients = SealedRecords(
             filesystem,
@@ -151,7 +155,14 @@ class ControlFiles:
 
     def inspect(self, *, repair: bool) -> list[Finding]:
         """Read every record."""
-        sealed = (self._clients, self._workers, self.revocations, self.jobs, self.backups)
+        sealed = (
+            self._clients,
+            self._workers,
+            self.revocations,
+            self.jobs,
+            self.backups,
+            self.exports,
+        )
         kinds = [
             self._configuration_kind(Kind.TEMPLATE),
             self._configuration_kind(Kind.DATABASE),

@@ -40,8 +40,11 @@ def _add_keys(app: StrongroomApp) -> None:
         """Answer the data keys, without their material."""
         parameters(app.request, frozenset())
         found = app.main.keys.list(app.caller)
-        shown = [_key(one) | _use(app, one) for one in found]
-        return json_response(jsontext.dump({"keys": shown}))
+        answer = {
+            "keys": [_key(one) | _use(app, one) for one in found],
+            "recovery": app.main.keyring.current.recovery or None,
+        }
+        return json_response(jsontext.dump(answer))
 
     @app.route("/keys/rotate", methods=["POST"])
     def rotate_keys() -> Response:

@@ -5,7 +5,14 @@ from typing import Final
 from chalice.app import Response
 
 from main_api.bootstrap import Current
-from main_api.rest import admin_routes, entity_routes, key_routes, metrics_routes, problems
+from main_api.rest import (
+    admin_routes,
+    entity_routes,
+    export_routes,
+    key_routes,
+    metrics_routes,
+    problems,
+)
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
     basic_credentials,
@@ -30,6 +37,7 @@ def build(current: Current) -> StrongroomApp:
     entity_routes.add(app)
     admin_routes.add(app)
     key_routes.add(app)
+    export_routes.add(app)
     metrics_routes.add(app)
     return app
 

@@ -171,9 +171,11 @@ class JobRunner:
         """Return the job with the copies that its key opens."""
         (key_id,) = job.drained
         backups = map(self._store.backups.get, self._store.backups.names())
+        exports = map(self._store.exports.get, self._store.exports.names())
         return msgspec.structs.replace(
             job,
             backups=tuple(b.backup_id for b in backups if b is not None and key_id in b.key_ids),
+            exports=tuple(e.export_id for e in exports if e is not None and key_id in e.key_ids),
         )
 
     def _save_detail(self, job: JobRecord, detail: str) -> None:

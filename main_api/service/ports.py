@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from main_api.domain.backups import BackupRecord
+from main_api.domain.exports import ExportRecord
 from main_api.domain.grants import Grant
 from main_api.domain.jobs import JobRecord, Pass
 from main_api.domain.registry import Revocation, WorkerRecord
@@ -160,6 +161,11 @@ class ControlStore(Protocol):
     @property
     def revocations(self) -> Records[Revocation]:
         """The workers that are revoked: that there is a record is enough, damaged or not."""
+        ...
+
+    @property
+    def exports(self) -> Records[ExportRecord]:
+        """The exports of the keyring on record."""
         ...
 
     def exclusive(self) -> AbstractContextManager[object]:

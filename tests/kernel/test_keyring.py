@@ -240,6 +240,18 @@ def test_rotation_makes_one_key_active_and_keeps_the_former_one() -> None:
     ]
 
 
+def test_a_file_of_before_there_was_escrow_is_as_it_was() -> None:
+    """A deployment that was made by an earlier version does not start any more."""
+    assert b"recovery" not in RAW
+    assert opened(with_mac(json.loads(RAW))).recovery == ""
+    named = keyring.with_recovery(KEYS, "SHA256:x")
+    raw = keyring.encode(named, ROOT, MESSAGE)
+    assert opened(raw) == named
+    assert named.generation == KEYS.generation + 1
+    assert list(json.loads(raw)) == [*list(json.loads(RAW))[:-1], "recovery", "mac"]
+    assert keyring.with_active(named, keyring.new_key(Purpose.DATA, AT)).recovery == "SHA256:x"
+
+
 def test_a_key_is_found_under_its_own_purpose_only() -> None:
     """A token that names the data key as its signing key is verified with it."""
     data = KEYS.active(Purpose.DATA)

@@ -10,6 +10,7 @@ import pytest
 from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
+from main_api.domain.exports import ExportRecord
 from main_api.domain.registry import Revocation
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
@@ -53,6 +54,12 @@ class Control:
             self.main.add_client(name)
         self.store.put_worker(a_worker("worker-1"))
         self.store.revocations.put("worker-2", Revocation(worker_id="worker-2", revoked_at=AT))
+        self.store.exports.put(
+            "e1",
+            ExportRecord(
+                export_id="e1", exported_at=AT, generation=1, key_ids=(), recovery="SHA256:x"
+            ),
+        )
         self.store.backups.put(
             "monday", BackupRecord(backup_id="monday", recorded_at=AT, key_ids=())
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from main_api import settings
+from main_api.settings import ProviderKind
 from strongroom.crypto.seal import Suite
 from strongroom.errors import InvalidArgumentError
 
@@ -38,6 +39,46 @@ def test_how_keys_are_sealed_is_read() -> None:
     assert settings.from_environment(hybrid).sealing == Suite.MLKEM768_X25519
     with pytest.raises(InvalidArgumentError, match="STRONGROOM_SEALING"):
         settings.from_environment(COMPLETE | {"STRONGROOM_SEALING": "mlkem"})
+
+
+def without_kms(**named: str) -> dict[str, str]:
+    """Return settings of a machine without AWS."""
+    rest = {k: v for k, v in COMPLETE.items() if k != "STRONGROOM_KMS_KEY_ARN"}
+    return rest | {f"STRONGROOM_{name}": value for name, value in named.items()}
+
+
+def test_the_key_provider_is_chosen() -> None:
+    """A machine without AWS cannot be served, or its master key is another one than was named."""
+    assert settings.from_environment(COMPLETE).keys.provider is ProviderKind.KMS
+    named = without_kms(KEY_PROVIDER="file", MASTER_KEY_FILE="/etc/strongroom/master.key")
+    found = settings.from_environment(named).keys
+    assert (found.provider, found.kms_key_arn) == (ProviderKind.FILE, "")
+    assert found.master_key_file == Path("/etc/strongroom/master.key")
+    entry = settings.from_environment(without_kms(KEY_PROVIDER="keyring")).keys
+    assert (entry.keyring_service, entry.keyring_entry) == ("strongroom", "master-key")
+    other = without_kms(KEY_PROVIDER="keyring", KEYRING_SERVICE="s", KEYRING_ENTRY="e")
+    entry = settings.from_environment(other).keys
+    assert (entry.keyring_service, entry.keyring_entry) == ("s", "e")
+    assert entry.recovery_public_key_file is None
+    escrow = COMPLETE | {"STRONGROOM_RECOVERY_PUBLIC_KEY_FILE": "/pki/recovery.pub"}
+    found = settings.from_environment(escrow).keys
+    assert found.recovery_public_key_file == Path("/pki/recovery.pub")
+
+
+def test_a_key_provider_that_is_none_is_named() -> None:
+    """A typing error leaves a deployment with another provider than was chosen."""
+    with pytest.raises(InvalidArgumentError, match="one of kms, file, keyring, not 'vault'"):
+        settings.from_environment(COMPLETE | {"STRONGROOM_KEY_PROVIDER": "vault"})
+    with pytest.raises(InvalidArgumentError, match="set STRONGROOM_MASTER_KEY_FILE"):
+        settings.from_environment(without_kms(KEY_PROVIDER="file"))
+
+
+@pytest.mark.parametrize("place", ["master.key", "control/master.key", "files/../master.key"])
+def test_the_master_key_does_not_lie_beside_the_data(place: str) -> None:
+    """Whoever copies the shared directory has the key to it."""
+    named = without_kms(KEY_PROVIDER="file", MASTER_KEY_FILE=f"/srv/strongroom/{place}")
+    with pytest.raises(InvalidArgumentError, match="choose another place"):
+        settings.from_environment(named)
 
 
 @pytest.mark.parametrize("name", COMPLETE)

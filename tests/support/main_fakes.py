@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from main_api.domain.backups import BackupRecord
+from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service.ports import (
@@ -155,6 +156,7 @@ class MemoryControlStore:
         self.jobs: MemoryRecords[JobRecord] = MemoryRecords()
         self.backups: MemoryRecords[BackupRecord] = MemoryRecords()
         self.revocations: MemoryRecords[Revocation] = MemoryRecords()
+        self.exports: MemoryRecords[ExportRecord] = MemoryRecords()
         self.findings: list[Finding] = []
         self.reads: Counter[str] = Counter()
         self.down = False

@@ -13,13 +13,14 @@ from main_api.service.administration import Administration
 from main_api.service.backups import Backups
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
+from main_api.service.exports import Exports
 from main_api.service.inspection import Inspection
 from main_api.service.job_runner import JobRunner
 from main_api.service.jobs import Jobs
 from main_api.service.key_health import KeyHealth
 from main_api.service.keys import Keys
 from main_api.service.live_keyring import LiveKeyring
-from main_api.service.ports import Barrier, ControlStore, Rewrapping
+from main_api.service.ports import Barrier, ControlStore, Rewrapping, RootWrapper
 from main_api.service.provisioning import Provisioning
 from main_api.service.rotation import Rotation
 from main_api.service.subscriptions import Subscriptions
@@ -67,6 +68,7 @@ class MainRig:
     other_store: ControlStore | None = None
     key_provider: FakeKeyProvider = field(default_factory=FakeKeyProvider)
     keyring_store: MemoryKeyringStore = field(default_factory=MemoryKeyringStore)
+    escrow: RootWrapper | None = None
 
     def __post_init__(self) -> None:
         """Put the parts together as the composition root does."""
@@ -153,6 +155,7 @@ class MainRig:
             jobs=Jobs(self.access, self.store, self.live, self.clock),
             job_runner=self.job_runner(MemoryBarrier()),
             backups=Backups(self.access, self.store, self.live, self.clock),
+            exports=Exports(self.access, self.store, self.live, self.clock, self.escrow),
             key_health=self.key_health,
             rotation=Rotation(self.live, self.store, self.clock),
             dispatcher=self.dispatcher,

@@ -88,6 +88,7 @@ JOBS_RUNNING_MAX: Final = 10
 JOBS_KEPT_MAX: Final = 100
 REWRAP_FILES_PER_SECOND_MAX: Final = 1_000_000
 BACKUPS_MAX: Final = 10_000
+EXPORTS_MAX: Final = 10_000
 
 # What a process holds in memory. Messages up to the small size are bounded by their number.
 SMALL_BYTES_MAX: Final = 64 * 1024
