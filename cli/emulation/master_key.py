@@ -25,8 +25,15 @@ class LocalProvider(StrEnum):
 class LocalMasterKey:
     """The master key below <root>/kms, and the variables that lead there."""
 
-    def __init__(self, root: Path, chosen: LocalProvider | None) -> None:
+    def __init__(
+        self, root: Path, chosen: LocalProvider | None, *, may_differ: bool = False
+    ) -> None:
         """Take the root, and which key: None for the one that is there, an emulated KMS at first.
+
+        Args:
+            root: The deployment's.
+            chosen: Which.
+            may_differ: Whether it may take the place of the other one.
 
         Raises:
             ConflictError: Only the other one is there.
@@ -38,7 +45,7 @@ class LocalMasterKey:
         }
         there = [one for one, file in self._files.items() if os.path.lexists(file)]
         self._chosen = chosen or (there[0] if there else LocalProvider.KMS)
-        if there and self._chosen not in there:
+        if there and self._chosen not in there and not may_differ:
             raise ConflictError(
                 f"{root} has its master key with --key-provider {there[0]}; start it with that"
             )

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from cli.emulation.master_key import LocalProvider
+
 app = typer.Typer(
     help="Data keys, the recovery key, and what brings a deployment back without its KMS key.",
     no_args_is_help=True,
@@ -95,3 +97,47 @@ def make_recovery(
     from cli.keys import make_recovery as command  # noqa: PLC0415
 
     command.run(file, public or file.with_name(file.name + ".pub"))
+
+
+@app.command()
+def export(
+    file: Annotated[Path, typer.Argument(help="Where the key backup is written, once.")],
+) -> None:
+    """Write the key backup: a copy of the keyring that the recovery key alone opens.
+
+    The deployment is named by STRONGROOM_URL, STRONGROOM_CLIENT_ID and STRONGROOM_CLIENT_SECRET.
+    Keep the file apart from the backups of the data. The deployment remembers each export.
+    """
+    from cli.keys import export as command  # noqa: PLC0415
+
+    command.run(file)
+
+
+@app.command()
+def recover(
+    *,
+    recovery_key: Annotated[Path, typer.Option(help="The private half of the recovery key.")],
+    root: Annotated[
+        Path | None, typer.Option(help="The root of a deployment of `strongroom up`.")
+    ] = None,
+    shared_dir: Annotated[
+        Path | None, typer.Option(help="The shared directory of any other deployment.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="A key backup; the newer of it and the keyring is taken.")
+    ] = None,
+    key_provider: Annotated[
+        LocalProvider | None, typer.Option(help="With --root: where the new master key is.")
+    ] = None,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Go on though some files do not open.")
+    ] = False,
+) -> None:
+    """Bring a deployment whose master key is gone for ever back under a new one.
+
+    The deployment has to be stopped. With --shared-dir the new master key is named as it is for a
+    Main Worker: STRONGROOM_KEY_PROVIDER, STRONGROOM_KMS_KEY_ARN, STRONGROOM_MASTER_KEY_FILE.
+    """
+    from cli.keys import recover as command  # noqa: PLC0415
+
+    command.run(command.Options(root, shared_dir, recovery_key, export, key_provider, accept_loss))
