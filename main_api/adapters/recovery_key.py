@@ -1,7 +1,7 @@
 """The offline recovery key: RSA-4096, of which a deployment knows the public half alone.
 
 Whoever has the private half opens every root message that was made for it, without the key
-provider. It is made on an administrator's machine and never sent anywhere (docs/adr/0010).
+provider. It is made on an administrator's machine and never sent anywhere (docs/adr/0012).
 """
 
 import base64

@@ -1,5 +1,6 @@
 """The README's example, entered as a newcomer would, against a deployment that nobody has used."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 
 from main_api.rest.app import app
 from strongroom_pb.v1 import auth_pb2, entity_pb2
-from tests.support.deployment import Deployment, wait_until
+from tests.support.deployment import CHAT, Deployment, wait_until
 
 pytestmark = pytest.mark.xdist_group("deployment")
 
@@ -43,7 +44,7 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 def test_the_example_answers_as_the_readme_shows(fresh: Deployment) -> None:
     """A newcomer's first commands fail, or answer something else than the README says."""
-    steps = _steps((REPOSITORY / "README.md").read_text())
+    steps = _steps(_example())
     assert [step.kind for step in steps] == ["", "http", "http", "http", "text", "text"]
     script = "".join(f"{step.commands}\nprintf '\\n%s\\n' '{MARK}'\n" for step in steps)
     done = subprocess.run(  # noqa: S603 - the commands are the README's
@@ -69,7 +70,7 @@ def test_up_prints_the_commands_of_the_readme(fresh: Deployment) -> None:
     out = fresh.directory / "up.out"
     assert wait_until(lambda: "Ctrl-C stops it" in out.read_text(), 10)
     lines = re.sub("^  ", "", out.read_text(), flags=re.MULTILINE)
-    for step in _steps((REPOSITORY / "README.md").read_text())[:3]:
+    for step in _steps(_example())[:3]:
         assert _at(fresh, step.commands) in lines
 
 
@@ -92,6 +93,58 @@ def test_the_table_has_every_method() -> None:
     ]
     told = set(re.findall(r"`([A-Z][a-z]+[A-Z]\w+)`", _table()))
     assert told == {method.name for service in services for method in service.methods}
+
+
+RECOVERY = "## When the master key is lost\n"
+
+
+def test_the_recovery_is_as_the_readme_shows(tmp_path: Path) -> None:
+    """On the worst day the README's commands do not work."""
+    make, export, recover = _steps(_section(RECOVERY))
+    (tmp_path / "home").mkdir()
+    _enter(tmp_path, make.commands)
+    public = str(tmp_path / "home" / "safe" / "recovery.pem.pub")
+    running = Deployment(tmp_path, ("--recovery-public-key", public)).start()
+    try:
+        with running.http() as http:
+            assert http.put("/entity/chatdb", json={"kept": CHAT}).status_code == 201
+        _enter(tmp_path, _at(running, export.commands))
+    finally:
+        assert running.stop() == 0
+    (running.root / "kms" / "master-key.json").unlink()
+    told = _enter(tmp_path, recover.commands.replace(".local", str(running.root)))
+    assert f"Next: `strongroom up --root {running.root}" in told
+    running.start()
+    try:
+        with running.http() as http:
+            assert http.get("/entity/chatdb", params={"key": "kept"}).json() == {"kept": CHAT}
+    finally:
+        assert running.stop() == 0
+
+
+def _enter(directory: Path, script: str) -> str:
+    """Run commands of the README in a shell with a home of its own; return what they say."""
+    done = subprocess.run(  # noqa: S603 - the commands are the README's
+        ["/bin/bash", "-euo", "pipefail", "-c", script],
+        cwd=REPOSITORY,
+        env=os.environ | {"HOME": str(directory / "home")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _section(heading: str) -> str:
+    return (REPOSITORY / "README.md").read_text().partition(heading)[2].partition("\n## ")[0]
+
+
+def _example() -> str:
+    """Return the README without the recovery, which is entered on another day."""
+    return (REPOSITORY / "README.md").read_text().replace(_section(RECOVERY), "")
 
 
 def _table() -> str:
