@@ -75,9 +75,10 @@ def build(configured: Settings) -> Main:
     recovery = key_providers.recovery_public_key(configured.keys)
     provider = key_providers.provider(configured.keys, recovery)
     keyring = LiveKeyring(KeyringFile(filesystem, layout, clock), provider)
-    keyring.escrow()
     store = ControlFiles(filesystem, layout, keyring, clock)
     require_own(store)
+    # Not before: a keyring that lies in a wrong directory stays as it is.
+    keyring.escrow()
     access = Access(keyring, store, clock)
     dispatcher = Dispatcher(store, clock)
     provisioner = Provisioning(access, store, clock)
