@@ -1,23 +1,30 @@
-"""Background work gives way to clients: while there are any, it takes a fraction of the time."""
+"""Background work gives way to clients: while there are any, it takes a fraction of a processor."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from strongroom.clock import Clock
 
 _QUIET_S: Final = 0.1
 _SHARE: Final = 0.2
-"""Which part of the time background work takes while clients are served."""
+"""Which part of a processor background work takes while clients are served."""
 
 
 class Pacer:
     """Knows whether clients are being served. Safe under threads."""
 
-    def __init__(self, clock: Clock, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        sleep: Callable[[float], object] = time.sleep,
+        worked_s: Callable[[], float] = time.thread_time,
+    ) -> None:
         """Start in a quiet time."""
         self._clock = clock
         self._sleep = sleep
+        self._worked_s = worked_s
         self._requests = 0
         self._seen = 0
         self._busy_until_s = 0.0
@@ -34,7 +41,13 @@ class Pacer:
             self._seen, self._busy_until_s = requests, now_s + _QUIET_S
         return now_s < self._busy_until_s
 
-    def rest(self, worked_s: float) -> None:
-        """Sleep after a piece of work, as long as clients are owed for it."""
+    @contextmanager
+    def paced(self) -> Iterator[None]:
+        """Do a piece of background work; while there are clients, sleep after it for their share.
+
+        What counts is the processor's time of this thread: a wait for the disk holds nobody up.
+        """
+        began_s = self._worked_s()
+        yield
         if self.is_busy():
-            self._sleep(worked_s * (1 - _SHARE) / _SHARE)
+            self._sleep((self._worked_s() - began_s) * (1 - _SHARE) / _SHARE)

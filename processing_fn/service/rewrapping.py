@@ -109,10 +109,13 @@ class Rewrapper:
         size = min(_CHUNK, max(1, int(files_per_second))) if files_per_second else _CHUNK
         for name in (n for n in self._storage.databases() if n >= start and _is_database(n)):
             headers = self._storage.headers(name, shard, after if name == start else b"")
-            while chunk := list(islice(headers, size)):
+            while True:
                 began_s = time.monotonic()
+                with self._pacer.paced():
+                    chunk = list(islice(headers, size))
+                if not chunk:
+                    break
                 todo = self._rewrap_chunk(name, chunk, drained, tally)
-                self._pacer.rest(time.monotonic() - began_s)
                 if files_per_second:
                     _sleep_until(began_s + todo / files_per_second)
                 if self._clock.boot_s() >= ends_at_s:
@@ -153,7 +156,8 @@ class Rewrapper:
 
     def _attempt(self, name: str, file_id: bytes) -> _Fate:
         try:
-            self.rewrap(Place(name, "", file_id), _LOCK_WAIT_S)
+            with self._pacer.paced():
+                self.rewrap(Place(name, "", file_id), _LOCK_WAIT_S)
         except BusyError:
             # Whoever holds the lock is about to write it under the new key, or is stopped.
             return _Fate.LEFT

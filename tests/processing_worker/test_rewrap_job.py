@@ -1,5 +1,6 @@
 """Rewrapping shard by shard: what is counted is what lies there, and clients come first."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,14 +184,19 @@ def test_without_a_lease_nothing_is_rewrapped(rig: Rig, old: str) -> None:
 
 def test_background_work_gives_way_to_clients() -> None:
     """A rewrap takes every reader's time; or waits for clients who are not there."""
-    clock, slept = ManualClock(), list[float]()
-    pacer = Pacer(clock, slept.append)
-    pacer.rest(0.01)
-    assert slept == []
+    clock, slept, worked = ManualClock(), list[float](), itertools.count()
+    pacer = Pacer(clock, slept.append, lambda: next(worked) * 0.01)
+
+    def work() -> list[float]:
+        slept.clear()
+        with pacer.paced():
+            pass
+        return slept
+
+    assert work() == []
     pacer.note()
-    pacer.rest(0.01)
-    assert slept == [pytest.approx(0.04)]
+    assert work() == [pytest.approx(0.04)]
     clock.advance(0.05)
-    assert pacer.is_busy()
+    assert work() == [pytest.approx(0.04)]
     clock.advance(0.06)
-    assert not pacer.is_busy()
+    assert work() == []

@@ -1,0 +1,174 @@
+"""How fast a rewrap is, and what it costs those who read meanwhile: ratios, not times.
+
+    python -m tests.support.rewrap_bench [--entities 3000] [--rounds 5] [--seconds 8]
+
+The floor of the rate is a bare loop in the same process that reads a blob, decrypts it, encrypts it
+under the other key and writes it durably (temporary file, fsync, rename, fsync of the directory):
+nothing is locked, checked or kept beside it. Rounds alternate. The cost to readers is the 99th
+percentile of warm reads of one worker, over gRPC and mutual TLS, with and without a rewrap.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from main_api.adapters.processing_workers import GrpcWorkers
+from main_api.domain.registry import WorkerRecord
+from strongroom import blob, keyring
+from strongroom.clock import SystemClock
+from strongroom.configuration import Database
+from strongroom.keyring import KeySet, Purpose
+from strongroom.rpc.tls import Identity
+from tests.support.deployment import Deployment
+from tests.support.engines import AT, Rig
+
+_DOCUMENT = b'{"n": 1, "text": "%s"}' % (b"x" * 1_080)
+_DATA = frozenset({Purpose.DATA})
+
+
+def main() -> None:
+    """Print both."""
+    parser = argparse.ArgumentParser(description="rate of a rewrap, and its cost to readers")
+    parser.add_argument("--entities", type=int, default=3_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        _rate(Path(scratch), chosen.entities, chosen.rounds)
+    with tempfile.TemporaryDirectory() as scratch:
+        _readers(Path(scratch), chosen.entities, chosen.rounds, chosen.seconds)
+
+
+def _rate(root: Path, entities: int, rounds: int) -> None:
+    rig = Rig(root, clock=SystemClock())
+    writer = rig.worker("writer")
+    for number in range(entities):
+        writer.put(f"k{number}", _DOCUMENT)
+    ratios = []
+    for _ in range(rounds):
+        bare_s = _bare(rig)
+        old = rig.keys.active(Purpose.DATA).key_id
+        rig.keys = keyring.with_active(rig.keys, keyring.new_key(Purpose.DATA, AT))
+        rewrapper = rig.worker().engine.rewrapper
+        began_s = time.perf_counter()
+        rewrapped = 0
+        for shard in range(256):
+            cursor, first = "", True
+            while first or cursor:
+                census = rewrapper.run(shard, cursor, frozenset({old}))
+                rewrapped += census.rewrapped
+                cursor, first = census.cursor, False
+        ours_s = time.perf_counter() - began_s
+        if rewrapped != entities:
+            raise SystemExit(f"{rewrapped} of {entities} were rewrapped")
+        rewrapper.close()
+        ratios.append(bare_s / ours_s)
+        _tell(f"bare {entities / bare_s:8,.0f}/s   rewrap {entities / ours_s:8,.0f}/s")
+    _print("rate of a rewrap, of a bare loop", ratios)
+
+
+def _bare(rig: Rig) -> float:
+    """Put every blob under its own key once more; return how long it took, in seconds."""
+    keys = KeySet(rig.keys.of(_DATA))
+    paths = sorted((rig.root / "files").glob("*/*/*.json.enc"))
+    began_s = time.perf_counter()
+    for path in paths:
+        file_id = bytes.fromhex(path.name[:64])
+        parsed = blob.parse(path.read_bytes())
+        body = blob.decrypt(parsed, file_id, keys)
+        header = msgspec.structs.replace(parsed.header, iv=blob.fresh_iv())
+        raw = blob.encrypt(header, body, file_id, keys.material(header.key_id))
+        temporary = path.with_name(".tmp-bare")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(descriptor, raw)
+        os.fsync(descriptor)
+        os.close(descriptor)
+        temporary.rename(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        os.fsync(directory)
+        os.close(directory)
+    took_s = time.perf_counter() - began_s
+    for path in paths:
+        sidecar = path.with_name(path.name[:64] + ".meta.json")
+        sidecar.write_bytes(blob.sidecar(blob.parse(path.read_bytes())))
+    return took_s
+
+
+def _readers(directory: Path, entities: int, rounds: int, seconds: float) -> None:
+    deployment = Deployment(directory, ("--workers", "1")).start()
+    try:
+        with deployment.http() as http:
+            for start in range(0, entities, 100):
+                batch = {
+                    f"k{n}": {"chat": [], "text": "x" * 1_080} for n in range(start, start + 100)
+                }
+                http.put("/entity/chatdb", json=batch).raise_for_status()
+            with _reader(deployment) as (worker, client, database):
+                ratios = []
+                for _ in range(rounds):
+                    alone = _p99(client, worker, database, seconds)
+                    http.post("/keys/rotate").raise_for_status()
+                    time.sleep(1)
+                    job = http.post("/keys/rewrap").json()["job_id"]
+                    time.sleep(0.5)
+                    beside = _p99(client, worker, database, seconds)
+                    ratios.append(beside / alone)
+                    done = http.get(f"/jobs/{job}").json()
+                    _tell(
+                        f"p99 alone {alone * 1e6:6,.0f} us   beside {beside * 1e6:6,.0f} us"
+                        f"   ({done['state']}, {done['rewrapped'] / seconds:,.0f}/s rewrapped)"
+                    )
+                    while http.get(f"/jobs/{job}").json()["state"] == "running":
+                        time.sleep(0.2)
+                _print("p99 of warm reads beside a rewrap, of the same alone", ratios)
+    finally:
+        deployment.stop()
+
+
+@contextmanager
+def _reader(deployment: Deployment) -> Iterator[tuple[WorkerRecord, GrpcWorkers, Database]]:
+    """Return a worker's record, and what calls it as a Main Worker does."""
+    pki = deployment.root / "pki"
+    client = GrpcWorkers(Identity(pki / "ca.pem", pki / "main.pem", pki / "main.key"))
+    ready = deployment.root / "run" / "worker-1.ready"
+    worker = WorkerRecord(
+        worker_id="worker-1",
+        address=msgspec.json.decode(ready.read_bytes())["address"],
+        subscription_id="",
+        registered_at="",
+        lease_until_ms=0,
+    )
+    stored = msgspec.json.decode((deployment.shared_dir / "databases/chatdb.json").read_bytes())
+    yield worker, client, msgspec.convert(stored["body"], Database)
+    client.close()
+
+
+def _p99(client: GrpcWorkers, worker: WorkerRecord, database: Database, seconds: float) -> float:
+    took_s: list[float] = []
+    ends_at_s = time.perf_counter() + seconds
+    while time.perf_counter() < ends_at_s:
+        began_s = time.perf_counter()
+        client.get(worker, database, f"k{len(took_s) % 50}", 0, 5.0)
+        took_s.append(time.perf_counter() - began_s)
+    return statistics.quantiles(took_s, n=100)[98]
+
+
+def _print(what: str, ratios: list[float]) -> None:
+    _tell(f"{what}: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
