@@ -24,7 +24,7 @@ class _RewrapBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class _DestroyBody(msgspec.Struct, forbid_unknown_fields=True):
     shred: bool = False
-    entities: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    entities: Annotated[int, msgspec.Meta(ge=0, le=limits.ENTITIES_LOST_MAX)] | None = None
 
 
 def add(app: StrongroomApp) -> None:
@@ -78,8 +78,8 @@ def _add_jobs(app: StrongroomApp) -> None:
     def list_jobs() -> Response:
         """Answer the jobs, the newest first."""
         parameters(app.request, frozenset())
-        found = app.main.jobs.all(app.caller)
-        return json_response(jsontext.dump({"jobs": [_job(one) for one in found]}))
+        found, damaged = app.main.jobs.all(app.caller)
+        return _listed("jobs", [_job(one) for one in found], damaged)
 
     @app.route("/jobs/{job_id}", methods=["GET"])
     def get_job(job_id: str) -> Response:
@@ -93,8 +93,8 @@ def _add_backups(app: StrongroomApp) -> None:
     def list_backups() -> Response:
         """Answer the backups on record."""
         parameters(app.request, frozenset())
-        found = app.main.backups.all(app.caller)
-        return json_response(jsontext.dump({"backups": [_backup(one) for one in found]}))
+        found, damaged = app.main.backups.all(app.caller)
+        return _listed("backups", [_backup(one) for one in found], damaged)
 
     @app.route("/backups/{backup_id}", methods=["PUT"])
     def put_backup(backup_id: str) -> Response:
@@ -116,6 +116,11 @@ def _body(app: StrongroomApp, kind: type[B]) -> B:
     if not body_of(app.request):
         return kind()
     return decoded(json_body(app.request), kind)
+
+
+def _listed(what: str, shown: list[dict[str, Any]], damaged: int) -> Response:
+    answer: dict[str, Any] = {what: shown}
+    return json_response(jsontext.dump(answer | ({"damaged": damaged} if damaged else {})))
 
 
 def _accepted(job: JobRecord) -> Response:

@@ -6,7 +6,7 @@ from main_api.service.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
-from strongroom.errors import ConflictError, NotFoundError
+from strongroom.errors import ConflictError, IntegrityError, NotFoundError
 from strongroom.keyring import Purpose, State
 
 
@@ -52,11 +52,12 @@ class Backups:
             self._store.backups.put(name, made)
         return made
 
-    def all(self, caller: Caller) -> tuple[BackupRecord, ...]:
-        """Return what is on record; raises as `record`."""
+    def all(self, caller: Caller) -> tuple[list[BackupRecord], int]:
+        """Return what is on record, and how many records do not verify."""
         self._access.require_everywhere(caller)
-        found = map(self._store.backups.get, self._store.backups.names())
-        return tuple(backup for backup in found if backup is not None)
+        names = self._store.backups.names()
+        found = [backup for backup in map(self._readable, names) if backup is not None]
+        return found, len(names) - len(found)
 
     def remove(self, caller: Caller, backup_id: str) -> None:
         """Take a backup that is gone off the record.
@@ -70,3 +71,9 @@ class Backups:
             if name not in self._store.backups.names():
                 raise NotFoundError("no such backup on record")
             self._store.backups.remove(name)
+
+    def _readable(self, name: str) -> BackupRecord | None:
+        try:
+            return self._store.backups.get(name)
+        except IntegrityError:
+            return None

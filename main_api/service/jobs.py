@@ -7,7 +7,12 @@ from main_api.service.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import ids, keyring, limits
 from strongroom.clock import Clock
-from strongroom.errors import ConflictError, InvalidArgumentError, NotFoundError
+from strongroom.errors import (
+    ConflictError,
+    IntegrityError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 from strongroom.keyring import Purpose, State
 
 
@@ -87,11 +92,12 @@ class Jobs:
             raise NotFoundError("no such job")
         return found
 
-    def all(self, caller: Caller) -> list[JobRecord]:
-        """Return the jobs that are kept, the newest first; raises as `get`."""
+    def all(self, caller: Caller) -> tuple[list[JobRecord], int]:
+        """Return the jobs that are kept, the newest first, and how many records do not verify."""
         self._access.require_everywhere(caller)
-        found = map(self._store.jobs.get, reversed(self._store.jobs.names()))
-        return [job for job in found if job is not None]
+        names = self._store.jobs.names()
+        found = [job for job in map(self._readable, reversed(names)) if job is not None]
+        return found, len(names) - len(found)
 
     def _begin(self, job: JobRecord) -> JobRecord:
         running = len(self._running())
@@ -99,15 +105,22 @@ class Jobs:
             raise ConflictError(f"{running} jobs wait already; let them end first")
         names = self._store.jobs.names()
         for name in names[: max(0, len(names) + 1 - limits.JOBS_KEPT_MAX)]:
-            old = self._store.jobs.get(name)
-            if old is None or not old.is_running:
+            old = self._readable(name)
+            if old is not None and not old.is_running:
                 self._store.jobs.remove(name)
         self._store.jobs.put(job.job_id, job)
         return job
 
     def _running(self) -> list[JobRecord]:
-        found = map(self._store.jobs.get, self._store.jobs.names())
+        found = map(self._readable, self._store.jobs.names())
         return [job for job in found if job is not None and job.is_running]
+
+    def _readable(self, name: str) -> JobRecord | None:
+        """Return a job; None for one that nobody runs, because its record does not verify."""
+        try:
+            return self._store.jobs.get(name)
+        except IntegrityError:
+            return None
 
     def _new_id(self) -> str:
         return f"{self._clock.wall_ms():012x}{ids.new_id(64)}"
