@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from cli.emulation.pki import CertificateAuthority
+from main_api.adapters import recovery_key
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError
 from strongroom.rpc import tls
@@ -30,7 +31,16 @@ pytestmark = pytest.mark.xdist_group("secrets")
 
 SECONDS = 40.0
 KILLS = 3
-ABOUT_ITSELF = ("/healthz", "/readyz", "/metrics", "/keys", "/workers", "/jobs", "/backups")
+ABOUT_ITSELF = (
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/keys",
+    "/workers",
+    "/jobs",
+    "/backups",
+    "/keys/exports",
+)
 
 
 @pytest.fixture
@@ -39,7 +49,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]
     for name in ("HOME", "TMPDIR"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
-    running = Deployment(tmp_path).start()
+    public = tmp_path / "recovery.pem.pub"
+    public.write_bytes(recovery_key.make().public.pem)
+    running = Deployment(tmp_path, ("--recovery-public-key", str(public))).start()
     yield running
     assert running.stop() == 0
 
@@ -59,6 +71,8 @@ def test_nothing_shows_a_secret(own: Deployment, monkeypatch: pytest.MonkeyPatch
         (old,) = (key["key_id"] for key in http.get("/keys").json()["keys"])
         assert http.post("/keys/rotate").status_code == 201
         client.succeed()
+        export = http.post("/keys/export").json()["keyring"]
+        (own.directory / "export").write_text(export)
         die_and_fail_within_writes(own, known)
         kill_workers_under_load(own, http, known)
         for path in ("/keys/rewrap", f"/keys/{old}/destroy"):
