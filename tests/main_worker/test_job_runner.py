@@ -14,6 +14,7 @@ from main_api.adapters.shared_lock import SharedLock
 from main_api.adapters.writer_barrier import WriterBarrier
 from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
+from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Pass, Phase, State, Use
 from main_api.domain.registry import WorkerRecord
 from main_api.service.job_runner import JobRunner
@@ -389,6 +390,21 @@ def test_a_backup_on_record_keeps_its_keys(bench: Bench) -> None:
         bench.runner.step()
     bench.confirm(*BOTH)
     assert bench.finish(job).state is State.DONE
+
+
+def test_the_exports_that_still_open_it_are_told(bench: Bench) -> None:
+    """A key is destroyed, and nobody knows that a copy of it lies in a safe."""
+    for name, keys in (("with", (bench.old, "other")), ("without", ("other",))):
+        record = ExportRecord(
+            export_id=name, exported_at=AT, generation=1, key_ids=keys, recovery="f"
+        )
+        bench.rig.store.exports.put(name, record)
+    job = bench.main.jobs.destroy(bench.caller, bench.old, 300)
+    for _ in range(4):
+        bench.runner.step()
+    bench.confirm(*BOTH)
+    job = bench.finish(job)
+    assert (job.state, job.exports) == (State.DONE, ("with",))
 
 
 @pytest.mark.parametrize(("accepted", "state"), [(299, State.FAILED), (300, State.DONE)])
