@@ -10,7 +10,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from processing_fn.service.scanning import Query
-from strongroom import controlfile, keyring, tokens
+from strongroom import controlfile, keyring, limits, tokens
 from strongroom.clock import SystemClock
 from strongroom.crypto import aead, seal
 from strongroom.keyring import KeySet, Purpose, State
@@ -218,6 +218,22 @@ def test_every_choice_has_its_source() -> None:
     assert rows
     for row in rows:
         assert re.search(r"RFC \d+|NIST|FIPS|draft-|AWS|20\d\d", row[-1]), row
+
+
+@pytest.mark.parametrize(
+    ("phrase", "told_s", "limit_s"),
+    [
+        ("tokens for ten minutes", 600, limits.ACCESS_TOKEN_SECONDS),
+        ("5 s at most after the client was removed", 5, limits.REVOCATION_SECONDS_MAX),
+        ("for five minutes at most", 300, limits.CACHE_TTL_SECONDS),
+    ],
+)
+def test_a_time_of_the_page_is_that_of_the_limits(
+    phrase: str, told_s: float, limit_s: float
+) -> None:
+    """A limit was changed, and the page tells the old one."""
+    assert phrase in " ".join(TEXT.split())
+    assert told_s == limit_s
 
 
 def _tables(first_column: str) -> list[str]:

@@ -90,6 +90,7 @@ def test_nothing_shows_a_secret(own: Deployment, monkeypatch: pytest.MonkeyPatch
     found += [leak for place, content in told.items() for leak in search.look(place, content)]
     # These files hold what they are there for, and each only that (docs/security.md).
     assert {(leak.place, leak.secret) for leak in found} == by_design(own)
+    assert {Path(place).stat().st_mode & 0o777 for place, _ in by_design(own)} == {0o600}
     # Who has sent a key may be told of it, but nobody is told a value, or a secret.
     private = {n: s for n, s in known.by_name.items() if not re.fullmatch(r"(key|name) \d+", n)}
     answers = Search(private)
