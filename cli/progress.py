@@ -53,6 +53,10 @@ class Bar:
         """Begin anew: time left and rate are those of what comes now."""
         self._progress.reset(self._task, total=None)
 
-    def show(self, described: str, done: int, total: int | None) -> None:
+    def count(self, done: int, total: int | None) -> None:
         """Show how many are done of how many; None where nobody knows."""
-        self._progress.update(self._task, description=described, completed=done, total=total)
+        self._progress.update(self._task, completed=done, total=total)
+
+    def tell(self, described: str) -> None:
+        """Show what stands beside it."""
+        self._progress.update(self._task, description=described)

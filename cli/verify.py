@@ -47,7 +47,8 @@ def run(*, repair: bool, json: bool) -> bool:
             if not json:
                 _print(page.findings)
             told = f"{examined:,} entities, {examined / bar.elapsed_s:,.0f}/s"
-            bar.show(f"{told}, {len(findings)} findings", page.progress.done, page.progress.total)
+            bar.count(page.progress.done, page.progress.total)
+            bar.tell(f"{told}, {len(findings)} findings")
     left = [found for found in findings if not found.repaired]
     if json:
         answer = {"examined": examined, "findings": findings, "ok": not left}

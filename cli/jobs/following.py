@@ -8,7 +8,7 @@ import typer
 
 from cli.access import Deployment
 from cli.jobs.answer import Accepted, Job, told, under_way
-from cli.output import as_json, line
+from cli.output import as_json, line, printable
 from cli.progress import Bar
 from strongroom import ids
 from strongroom.errors import ConflictError, UnavailableError
@@ -78,8 +78,9 @@ def _followed(deployment: Deployment, job_id: str) -> Job:
             if job.phase != phase:
                 bar.restart()
                 phase = job.phase
+            bar.count(job.done, job.total or None)
             rate = f", {bar.rate:,.0f}/s" if bar.rate and not job.detail else ""
-            bar.show(under_way(job) + rate, job.done, job.total or None)
+            bar.tell(under_way(job) + rate)
             deployment.pause(_EVERY_S)
 
 
@@ -88,7 +89,7 @@ def _patiently(deployment: Deployment, job_id: str, bar: Bar) -> Job:
         try:
             return get(deployment, job_id)
         except UnavailableError as error:
-            bar.show(f"asking again: {error.detail}", 0, None)
+            bar.tell(printable(f"asking again: {error.detail}"))
             deployment.pause(_LOST_PAUSE_S)
     return get(deployment, job_id)
 

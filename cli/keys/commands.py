@@ -1,5 +1,6 @@
 """The subcommands of `strongroom keys`. What one needs is imported when it runs."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -49,9 +50,9 @@ def rewrap(
     """
     from cli.keys import rewrap as command  # noqa: PLC0415
 
-    # NaN is no more than any bound, and no less.
-    if files_per_second is not None and not files_per_second >= 1:
-        raise typer.BadParameter("it is from 1", param_hint="--files-per-second")
+    # NaN is not within any bounds; JSON has no way to write it, nor infinity.
+    if files_per_second is not None and not 1 <= files_per_second < math.inf:
+        raise typer.BadParameter("it is a number from 1", param_hint="--files-per-second")
     command.run(files_per_second=files_per_second, detach=detach, json=json)
 
 

@@ -20,6 +20,7 @@ class _Key(msgspec.Struct, frozen=True):
 
 class _Keys(msgspec.Struct, frozen=True):
     keys: list[_Key]
+    recovery: str | None = None
 
 
 def run(*, json: bool) -> None:

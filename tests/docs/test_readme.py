@@ -21,6 +21,8 @@ VARYING = {
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z": "TIME",
     r"\b[0-9a-f]{2}/[0-9a-f]{64}\b": "FILE",
     r"\b[0-9a-f]{32}\b": "REQUEST",
+    r"\b[0-9a-f]{28}\b": "JOB",
+    r"\b[0-9a-f]{16}\b": "KEY",
 }
 MARK = "-- end of step --"
 
@@ -95,6 +97,28 @@ def test_the_table_has_every_method() -> None:
     assert told == {method.name for service in services for method in service.methods}
 
 
+KEYS = "## Keys: rotate, rewrap, destroy\n"
+
+
+def test_keys_change_as_the_readme_shows(tmp_path: Path) -> None:
+    """An administrator's commands fail, or answer something else than the README says."""
+    steps = _steps(_section(KEYS))
+    assert [step.kind for step in steps] == ["text", "text", "text"]
+    (tmp_path / "home").mkdir()
+    running = Deployment(tmp_path).start()
+    try:
+        with running.http() as http:
+            chats = {"Chat_id": CHAT, "Chat_grpc": CHAT}
+            assert http.put("/entity/chatdb", json=chats).status_code == 201
+            script = "".join(f"{step.commands}\nprintf '%s\\n' '{MARK}'\n" for step in steps)
+            answers = _enter(tmp_path, _at(running, script)).split(f"{MARK}\n")
+            for step, answer in zip(steps, answers, strict=False):
+                assert _plain(step.answer) == _plain(answer)
+            assert http.get("/entity/chatdb", params={"key": "Chat_id"}).status_code == 200
+    finally:
+        assert running.stop() == 0
+
+
 RECOVERY = "## When the master key is lost\n"
 
 
@@ -143,8 +167,9 @@ def _section(heading: str) -> str:
 
 
 def _example() -> str:
-    """Return the README without the recovery, which is entered on another day."""
-    return (REPOSITORY / "README.md").read_text().replace(_section(RECOVERY), "")
+    """Return the README without what is entered on another day: new keys, and a recovery."""
+    text = (REPOSITORY / "README.md").read_text()
+    return text.replace(_section(KEYS), "").replace(_section(RECOVERY), "")
 
 
 def _table() -> str:

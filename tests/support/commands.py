@@ -1,8 +1,12 @@
-"""`strongroom verify` as it is run from a shell, in this process or in one of its own."""
+"""`strongroom` as it is run from a shell, in this process or in one of its own."""
 
 import os
+import pty
+import re
 import subprocess
 import sys
+import termios
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +17,7 @@ from tests.support.deployment import Deployment
 
 COMMAND = str(Path(sys.executable).parent / "strongroom")
 SECONDS = 60
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -35,19 +40,19 @@ def environment(deployment: Deployment) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Verify:
+class Command:
     """The command, run within this process: what it does not foresee is raised here."""
 
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
 
-    def __call__(self, named: dict[str, str], *options: str) -> Ended:
+    def __call__(self, named: dict[str, str], *arguments: str) -> Ended:
         """Run it in an environment that names a deployment."""
         for name in [one for one in os.environ if one.startswith("STRONGROOM_")]:
             self.monkeypatch.delenv(name)
         for name, value in named.items():
             self.monkeypatch.setenv(name, value)
-        self.monkeypatch.setattr(sys, "argv", ["strongroom", "verify", *options])
+        self.monkeypatch.setattr(sys, "argv", ["strongroom", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
         code = ended.value.code
@@ -55,25 +60,57 @@ class Verify:
         return Ended(code, *self.capsys.readouterr())
 
 
+class Verify(Command):
+    """`strongroom verify`, within this process."""
+
+    def __call__(self, named: dict[str, str], *arguments: str) -> Ended:
+        """Run it in an environment that names a deployment."""
+        return super().__call__(named, "verify", *arguments)
+
+
 def spawned(named: dict[str, str], *options: str) -> Ended:
     """Run `verify` as a process of its own, with its output in pipes."""
     return ran(named, "verify", *options)
 
 
-def ran(named: dict[str, str], *arguments: str) -> Ended:
-    """Run any command as a process of its own, with its output in pipes and nothing to read."""
-    others = {n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")}
+def ran(named: dict[str, str], *arguments: str, typed: str = "") -> Ended:
+    """Run any command as a process of its own, with pipes for its input and output."""
     ended = subprocess.run(  # noqa: S603 - the project's own command
         [COMMAND, *arguments],
-        env=others | named,
+        env=_others() | named,
         capture_output=True,
         text=True,
-        stdin=subprocess.DEVNULL,
+        input=typed,
         timeout=SECONDS,
         check=False,
     )
     assert "\x1b" not in ended.stdout + ended.stderr
     return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+def on_a_terminal(named: dict[str, str], *arguments: str, typed: str = "") -> tuple[int, str]:
+    """Run any command at a terminal of 100 columns; return its exit code and the text it shows."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    environ = _others() | {"TERM": "xterm-256color"} | named
+    with subprocess.Popen(  # noqa: S603 - the project's own command
+        [COMMAND, *arguments], env=environ, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        # Reading fails once nobody has the other end any more.
+        with suppress(OSError):
+            while some := os.read(ours, 65_536):
+                shown += some
+        code = process.wait(SECONDS)
+    os.close(ours)
+    assert b"\x1b[" in shown
+    return code, _CONTROL.sub("", shown.decode())
+
+
+def _others() -> dict[str, str]:
+    return {n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")}
 
 
 def refusal(ended: Ended) -> str:

@@ -1,4 +1,7 @@
-"""A server that answers what a test has written down, in order; the last answer again and again."""
+"""A server that answers what a test has written down, in order; the last answer again and again.
+
+Where the status is 0 it hangs up without an answer.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -16,8 +19,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Answer whatever is asked."""
-        self.asked.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+        self._answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def do_GET(self) -> None:
+        """Answer whatever is asked."""
+        self._answer(b"")
+
+    def _answer(self, asked: bytes) -> None:
+        self.asked.append((self.path, asked))
         status, kind, body = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
+        if not status:
+            return
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

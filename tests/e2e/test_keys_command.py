@@ -1,0 +1,478 @@
+"""`strongroom keys` and `strongroom job` as an operator runs them, on a deployment."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from cli.access import Deployment as Access
+from cli.jobs import following
+from strongroom.errors import UnavailableError
+from tests.support.commands import (
+    COMMAND,
+    SECONDS,
+    Command,
+    Ended,
+    environment,
+    on_a_terminal,
+    ran,
+    refusal,
+)
+from tests.support.deployment import Deployment, wait_until
+from tests.support.scripted_server import Scripted, scripted
+
+pytestmark = pytest.mark.xdist_group("keys-command")
+
+NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
+JOB = "01a20bc764d706a5ff8e11493a3a"
+
+
+class Vault:
+    """A deployment, its commands, and a database under a key of its own."""
+
+    def __init__(self, deployment: Deployment, http: httpx.Client) -> None:
+        """Take them; what was written before lies under other keys."""
+        self.named = environment(deployment)
+        self.shared = deployment.shared_dir
+        self.http = http
+        self.database = f"db-{uuid.uuid4().hex[:12]}"
+        made = http.put(f"/databases/{self.database}", json={"schema_id": "anything"})
+        assert made.status_code == 201
+        self.key = self.rotate()
+
+    def rotate(self) -> str:
+        """Make a new key active and return its id."""
+        return str(json.loads(self.run("keys", "rotate", "--json").stdout)["key_id"])
+
+    def write(self, *keys: str) -> None:
+        """Put entities under the active key, which a worker may take a second to take."""
+        entities = dict.fromkeys(keys, 1)
+
+        def put() -> bool:
+            assert self.http.put(f"/entity/{self.database}", json=entities).is_success
+            files = (self.shared / "files" / self.database).glob("*/*.meta.json")
+            return {json.loads(file.read_text())["key_id"] for file in files} == {self.key}
+
+        assert wait_until(put, SECONDS)
+
+    def run(self, *arguments: str, typed: str = "") -> Ended:
+        """Run a command with pipes."""
+        return ran(self.named, *arguments, typed=typed)
+
+    def states(self) -> dict[str, str]:
+        """Return the state of every data key."""
+        return {key["key_id"]: key["state"] for key in self.http.get("/keys").json()["keys"]}
+
+    def status(self, key: str) -> int:
+        """Return the status that a read of an entity gets."""
+        return self.http.get(f"/entity/{self.database}", params={"key": key}).status_code
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A deployment whose keys the tests may destroy."""
+    running = Deployment(tmp_path_factory.mktemp("keys")).start()
+    with running.http() as http:
+        assert http.put("/schemas/anything", content=b"true").status_code == 201
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def vault(own: Deployment) -> Iterator[Vault]:
+    """A database under a key of its own."""
+    with own.http() as http:
+        yield Vault(own, http)
+
+
+@pytest.fixture
+def strongroom(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command."""
+    return Command(monkeypatch, capsys)
+
+
+# -- lists and rotations ---------------------------------------------------------------------------
+
+
+def test_keys_are_listed_as_who_reads_it_needs_them(vault: Vault) -> None:
+    """A script cannot tell the columns, or a person cannot tell what they mean."""
+    rotated = vault.run("keys", "rotate")
+    (new,) = re.findall(r"^the key ([0-9a-f]{16}) is active; `strongroom keys ", rotated.stdout)
+    assert (rotated.returncode, rotated.stderr, rotated.stdout.count("\n")) == (0, "", 1)
+    listed = vault.run("keys", "list")
+    assert (listed.returncode, listed.stderr) == (0, "")
+    rows = [line.split("\t") for line in listed.stdout.splitlines()]
+    assert [row[:2] for row in rows[-2:]] == [[vault.key, "decrypt-only"], [new, "active"]]
+    assert {len(row) for row in rows} == {4}
+    answer = vault.http.get("/keys").json()
+    assert json.loads(vault.run("keys", "list", "--json").stdout) == answer
+    code, shown = on_a_terminal(vault.named, "keys", "list")
+    assert code == 0
+    assert re.search(r"KEY ID +STATE +CREATED AT +WRITTEN BYTES", shown)
+    for key in answer["keys"]:
+        assert re.search(f"{key['key_id']} +{key['state']} +{key['created_at']}", shown)
+
+
+# -- rewraps ---------------------------------------------------------------------------------------
+
+
+def test_a_rewrap_is_followed_to_its_end(vault: Vault) -> None:
+    """A rewrap is told to be done when it is not, or a pipe gets a bar."""
+    vault.write(*"abcde")
+    vault.rotate()
+    ended = vault.run("keys", "rewrap")
+    told = re.fullmatch(
+        r"job (\w+): ([\d,]+) files read, ([\d,]+) rewrapped, 0 left under older keys\n",
+        ended.stdout,
+    )
+    assert told is not None, ended
+    assert (ended.returncode, ended.stderr) == (0, "")
+    job = vault.http.get(f"/jobs/{told[1]}").json()
+    assert (job["state"], job["left"]) == ("done", {"files": 0, "entities": 0})
+    assert (told[2], told[3]) == (f"{job['total']:,}", f"{job['rewrapped']:,}")
+    assert job["rewrapped"] >= 5
+    assert vault.key in job["key_ids"]
+    again = json.loads(vault.run("keys", "rewrap", "--json").stdout)
+    assert (again["state"], again["rewrapped"], again["total"]) == ("done", 0, job["total"])
+    assert again == vault.http.get(f"/jobs/{again['job_id']}").json()
+
+
+def test_a_detached_rewrap_is_found_again(vault: Vault) -> None:
+    """Who does not wait for a job never learns what became of it."""
+    vault.write("a")
+    vault.rotate()
+    detached = vault.run("keys", "rewrap", "--detach")
+    assert (detached.returncode, detached.stderr, detached.stdout.count("\n")) == (0, "", 1)
+    job_id = re.findall(r"`strongroom job show (\w+)`", detached.stdout)[0]
+    shown = vault.run("job", "show", job_id)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert re.match(f"job {job_id}: .* 0 left under older keys\n", shown.stdout)
+    assert vault.run("job", "show", job_id, "--no-follow") == shown
+    job = vault.http.get(f"/jobs/{job_id}").json()
+    assert json.loads(vault.run("job", "show", job_id, "--json").stdout) == job
+    answer = vault.http.get("/jobs").json()
+    assert json.loads(vault.run("job", "list", "--json").stdout) == answer
+    listed = vault.run("job", "list").stdout.splitlines()
+    assert [line.split("\t")[0] for line in listed] == [one["job_id"] for one in answer["jobs"]]
+    assert listed[0].split("\t")[1:3] == ["rewrap", "done"]
+    other = json.loads(vault.run("keys", "rewrap", "--detach", "--json").stdout)
+    assert set(other) == {"job_id"}
+    assert vault.run("job", "show", other["job_id"]).returncode == 0
+
+
+# -- destroying ------------------------------------------------------------------------------------
+
+
+def test_a_key_is_destroyed_once_nothing_needs_it(vault: Vault) -> None:
+    """A key is destroyed that files or backups need, or nobody says which they are."""
+    vault.write("a", "b")
+    assert vault.http.put(f"/backups/{vault.database}").status_code == 201
+    old, active = vault.key, vault.rotate()
+    line = refusal(vault.run("keys", "destroy", old))
+    assert f"the key {old} was not destroyed: 2 files need it, 2 of them entities" in line
+    assert f"the backups {vault.database} could not be read any more" in line
+    assert vault.status("a") == 200
+    assert vault.run("keys", "rewrap").returncode == 0
+    refused = vault.run("keys", "destroy", old, "--json")
+    job = json.loads(refused.stdout)
+    assert (refused.returncode, job["state"], job["left"]["files"]) == (1, "failed", 0)
+    assert job["backups"] == [vault.database]
+    assert vault.http.delete(f"/backups/{vault.database}").status_code == 204
+    # Nothing is lost by it, so nothing is asked either.
+    done = vault.run("keys", "destroy", old, "--shred")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(rf"job \w+: the key {old} is destroyed\n", done.stdout)
+    assert vault.states()[old] == "destroyed"
+    assert vault.status("a") == vault.status("b") == 200
+    gone = refusal(vault.run("keys", "destroy", old))
+    assert gone == f"strongroom: the key {old} was destroyed already"
+    assert "the active key cannot be destroyed" in refusal(vault.run("keys", "destroy", active))
+
+
+def test_shredding_asks_how_many_are_lost(vault: Vault) -> None:
+    """Entities are lost that nobody has counted, or a typed number is passed over."""
+    vault.write("a", "b", "c")
+    deleted = vault.http.delete(f"/entity/{vault.database}", params={"key": "c"})
+    assert deleted.status_code == 204
+    assert vault.http.put(f"/backups/{vault.database}").status_code == 201
+    vault.rotate()
+    shred = ("keys", "destroy", vault.key, "--shred")
+    for typed in ("", "\n", "3\n", "1\n", "y\n", "yes\n", "2 or so\n"):
+        refused = vault.run(*shred, typed=typed)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        *asked, last = refused.stderr.splitlines()
+        assert asked == [
+            f"Without the key {vault.key}, 2 entities (3 files) are lost for ever.",
+            f"Backups that this makes unreadable: {vault.database}.",
+            "Key exports that hold the key and still open them: none.",
+        ]
+        assert last.startswith("Type the number of entities that are lost, 2, to destroy it: ")
+        assert last.endswith("(--yes-lose 2 does it without asking); nothing was destroyed")
+    line = refusal(vault.run(*shred, "--yes-lose", "1"))
+    assert "2 entities lie under the key" in line
+    assert "more than --yes-lose 1; nothing was destroyed" in line
+    assert (vault.states()[vault.key], vault.status("a")) == ("decrypt-only", 200)
+    done = vault.run(*shred, typed="2\n")
+    assert done.returncode == 0
+    assert f"the key {vault.key} is destroyed, 2 entities are lost" in done.stdout
+    assert vault.states()[vault.key] == "destroyed"
+    assert {vault.status("a"), vault.status("b")} == {410}
+    assert vault.http.delete(f"/backups/{vault.database}").status_code == 204
+
+
+def test_a_script_says_beforehand_how_many_may_be_lost(vault: Vault) -> None:
+    """A script cannot shred, or shreds more than it was told."""
+    vault.write("a", "b")
+    vault.rotate()
+    shred = ("keys", "destroy", vault.key, "--shred", "--json")
+    ended = vault.run(*shred, "--yes-lose", "5")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    job = json.loads(ended.stdout)
+    assert (job["state"], job["left"]) == ("done", {"files": 2, "entities": 2})
+    assert vault.status("a") == 410
+
+
+# -- what cannot be done ---------------------------------------------------------------------------
+
+WRONG_USAGE = [
+    ("keys", "rewrap", "--files-per-second", "0"),
+    ("keys", "rewrap", "--files-per-second", "-5"),
+    ("keys", "rewrap", "--files-per-second", "nan"),
+    ("keys", "rewrap", "--files-per-second", "inf"),
+    ("keys", "rewrap", "--files-per-second", "many"),
+    ("keys", "destroy"),
+    ("keys", "destroy", "0" * 16, "--yes-lose", "3"),
+    ("keys", "destroy", "0" * 16, "--shred", "--yes-lose", "-1"),
+    ("keys", "destroy", "0" * 16, "--shred", "--yes-lose", "nan"),
+    ("job", "show"),
+    ("keys",),
+    ("job",),
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG_USAGE, ids=" ".join)
+def test_wrong_usage_asks_nothing_of_the_deployment(
+    strongroom: Command, arguments: tuple[str, ...]
+) -> None:
+    """A mistyped command does something else than was meant."""
+    with scripted((200, "application/json", b"{}")) as (url, asked):
+        ended = strongroom(NAMED | {"STRONGROOM_URL": url}, *arguments)
+    assert (ended.returncode, asked) == (2, [])
+
+
+UNKNOWN = {
+    ("keys", "destroy", "0" * 16): "strongroom: there is no data key 0000000000000000",
+    ("keys", "destroy", "0" * 16, "--shred"): "strongroom: there is no data key 0000000000000000",
+    ("job", "show", JOB): "strongroom: no such job",
+    ("job", "show", "../keys"): "strongroom: a name is 1 to 64 of ",
+    ("job", "show", ""): "strongroom: a name is 1 to 64 of ",
+    ("job", "show", os.fsdecode(b"\xff")): "strongroom: a name is 1 to 64 of ",
+    ("keys", "destroy", "..", "--shred"): "strongroom: a name is 1 to 64 of ",
+    ("keys", "destroy", "a\nb"): "strongroom: a name is 1 to 64 of ",
+    ("keys", "rewrap", "--files-per-second", "1e9"): "strongroom: ",
+}
+
+
+@pytest.mark.parametrize("arguments", UNKNOWN, ids=repr)
+def test_what_is_not_there_is_told_in_one_line(
+    own: Deployment, strongroom: Command, arguments: tuple[str, ...]
+) -> None:
+    """Whoever mistypes an id gets a stack trace, or waits for ever."""
+    line = refusal(strongroom(environment(own), *arguments))
+    assert line.startswith(UNKNOWN[arguments])
+
+
+ALL = [
+    ("keys", "list"),
+    ("keys", "rotate"),
+    ("keys", "rewrap"),
+    ("keys", "rewrap", "--detach", "--json"),
+    ("keys", "destroy", "0" * 16),
+    ("keys", "destroy", "0" * 16, "--shred", "--yes-lose", "5"),
+    ("job", "list"),
+    ("job", "show", JOB),
+]
+
+
+def test_whoever_may_not_is_told_so(own: Deployment, vault: Vault, strongroom: Command) -> None:
+    """A client without the right changes keys, or does not learn why it cannot."""
+    grants = [{"database": "*", "actions": ["read", "write", "delete"]}]
+    made = vault.http.put("/clients/reader", json={"grants": grants}).json()
+    theirs = environment(own) | {
+        "STRONGROOM_CLIENT_ID": made["client_id"],
+        "STRONGROOM_CLIENT_SECRET": made["client_secret"],
+    }
+    before = vault.states(), vault.http.get("/jobs").json()
+    for arguments in ALL:
+        line = refusal(strongroom(theirs, *arguments))
+        assert line == "strongroom: this takes the action admin on every database"
+    assert (vault.states(), vault.http.get("/jobs").json()) == before
+
+
+@pytest.mark.parametrize("arguments", ALL, ids=" ".join)
+def test_another_server_is_told_from_a_deployment(
+    strongroom: Command, arguments: tuple[str, ...]
+) -> None:
+    """Whoever has the wrong address gets a stack trace, or is told that it is done."""
+    for answer in (
+        (200, "text/html", b"<html>"),
+        (200, "application/json", b"[]"),
+        (200, "application/json", b'{"keys": [1], "jobs": {}, "key_id": 5, "job_id": null}'),
+        (202, "application/json", b'{"job_id": "../../etc"}'),
+        (404, "text/html", b"<html>"),
+        (409, "application/problem+json", b"[]"),
+    ):
+        with scripted(answer) as (url, _):
+            refusal(strongroom(NAMED | {"STRONGROOM_URL": url}, *arguments))
+    refusal(strongroom(NAMED | {"STRONGROOM_URL": "http://127.0.0.1:1"}, *arguments))
+
+
+# -- following -------------------------------------------------------------------------------------
+
+TOKEN: list[Scripted] = [
+    (401, "application/problem+json", b"{}"),
+    (200, "application/json", b'{"access_token": "t"}'),
+]
+HUNG_UP: Scripted = (0, "", b"")
+BUSY: Scripted = (503, "application/problem+json", b'{"detail": "the storage is busy"}')
+ACCEPTED: Scripted = (202, "application/json", json.dumps({"job_id": JOB}).encode())
+
+
+def a_job(**members: Any) -> Scripted:  # noqa: ANN401 - members of the answer
+    """Return what is answered of a job that rewraps."""
+    job = {
+        "job_id": JOB,
+        "kind": "rewrap",
+        "state": "running",
+        "phase": "rewrapping",
+        "done": 40,
+        "total": 100,
+    }
+    return 200, "application/json", json.dumps(job | members).encode()
+
+
+WAITING = a_job(phase="settling", done=100, detail="waiting for worker-2 to confirm the new key")
+DONE = a_job(state="done", phase="verifying", done=100, rewrapped=60)
+
+
+def test_a_job_is_followed_through_trouble(strongroom: Command) -> None:
+    """A restart of the Main Worker, or a token's end, ends the command and not the job."""
+    moved = a_job(phase="counting", done=0, total=0)
+    page = (502, "text/html", b"<html>")
+    trouble = [*TOKEN, ACCEPTED, moved, HUNG_UP, page, BUSY, *TOKEN, a_job(), WAITING, DONE]
+    with scripted(*trouble) as (url, asked):
+        named = NAMED | {"STRONGROOM_URL": url}
+        ended = strongroom(named, "keys", "rewrap", "--files-per-second", "7.5")
+    assert ended == Ended(
+        0, f"job {JOB}: 100 files read, 60 rewrapped, 0 left under older keys\n", ""
+    )
+    orders = [json.loads(body) for path, body in asked if path == "/keys/rewrap"]
+    assert orders == [{"files_per_second": 7.5}] * 2
+    assert {path for path, _ in asked} == {"/keys/rewrap", "/oauth/token", f"/jobs/{JOB}"}
+
+
+def test_who_cannot_follow_any_more_learns_that_the_job_may_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A command waits for ever for a deployment that is gone, or gives up at once."""
+    pauses: list[float] = []
+    for name, value in (NAMED | {"STRONGROOM_URL": "http://127.0.0.1:1"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UnavailableError) as lost:
+        following.to_its_end(Access(pauses.append), JOB)
+    assert "does not answer" in lost.value.detail
+    assert f"the job may go on: `strongroom job show {JOB}`" in lost.value.detail
+    assert 20 <= sum(pauses) <= 120
+
+
+@pytest.mark.parametrize("status", [403, 404])
+def test_what_is_refused_meanwhile_is_not_asked_again(strongroom: Command, status: int) -> None:
+    """Who has lost the right to look, or whose job was forgotten, waits for nothing."""
+    refused = (status, "application/problem+json", b'{"detail": "no longer"}')
+    with scripted(ACCEPTED, a_job(), refused) as (url, asked):
+        line = refusal(strongroom(NAMED | {"STRONGROOM_URL": url}, "keys", "rewrap"))
+    assert (line, len(asked)) == ("strongroom: no longer", 3)
+
+
+def test_a_failed_job_is_told_as_one(strongroom: Command) -> None:
+    """A script takes a rewrap that has failed for one that is done."""
+    failed = a_job(state="failed", detail="5 files under the old keys do not open\x1b[2J\nX")
+    for arguments in (("keys", "rewrap"), ("job", "show", JOB)):
+        answers = [ACCEPTED, failed] if arguments[0] == "keys" else [failed]
+        with scripted(*answers) as (url, _):
+            line = refusal(strongroom(NAMED | {"STRONGROOM_URL": url}, *arguments))
+        # What it says cannot play with the terminal either.
+        told = "rewrap failed: 5 files under the old keys do not open?[2J?X"
+        assert line == f"strongroom: job {JOB}: {told}"
+        with scripted(*answers) as (url, _):
+            ended = strongroom(NAMED | {"STRONGROOM_URL": url}, *arguments, "--json")
+        assert (ended.returncode, ended.stderr) == (1, "")
+        assert json.loads(ended.stdout)["state"] == "failed"
+
+
+def test_a_running_job_can_be_looked_at_once(strongroom: Command) -> None:
+    """Who asks how far a job has come has to wait for its end."""
+    with scripted(a_job()) as (url, asked):
+        named = NAMED | {"STRONGROOM_URL": url}
+        ended = strongroom(named, "job", "show", JOB, "--no-follow")
+    assert len(asked) == 1
+    assert ended == Ended(0, f"job {JOB}: rewrap under way, rewrapping, 40 of 100 files\n", "")
+
+
+def test_a_terminal_shows_how_far_it_is_and_what_it_waits_for() -> None:
+    """Who looks at a long job cannot tell whether it goes on, or what is in its way."""
+    odd = a_job(phase="settling", detail="[/red] [bold]worker-1[/bold]: slow")
+    with scripted(ACCEPTED, a_job(), a_job(done=70), odd, WAITING, DONE) as (url, _):
+        code, shown = on_a_terminal(NAMED | {"STRONGROOM_URL": url}, "keys", "rewrap")
+    assert code == 0
+    assert "rewrapping, 40 of 100 files" in shown
+    assert re.search(r"rewrapping, 70 of 100 files, [\d,]+/s", shown)
+    assert "70%" in shown
+    assert "settling: [/red] [bold]worker-1[/bold]: slow" in shown
+    assert "settling: waiting for worker-2 to confirm the new key" in shown
+    assert shown.endswith("60 rewrapped, 0 left under older keys\r\n")
+
+
+def test_the_number_is_typed_at_a_terminal() -> None:
+    """The question does not show, or a bar covers it."""
+    path = f"/keys/{'0' * 16}/destroy"
+    members: dict[str, Any] = {"kind": "destroy", "key_ids": ["0" * 16], "done": 100}
+    exports = [f"export-{number}" for number in range(30)]
+    refused = a_job(**members, state="failed", left={"files": 15, "entities": 12}, exports=exports)
+    with scripted(ACCEPTED, refused, ACCEPTED, a_job(**members, state="done")) as (url, asked):
+        code, shown = on_a_terminal(
+            NAMED | {"STRONGROOM_URL": url}, "keys", "destroy", "0" * 16, "--shred", typed="12\n"
+        )
+    assert code == 0
+    assert "12 entities (15 files) are lost for ever" in shown
+    assert "export-0, export-1, " in shown
+    assert "export-19 and 10 more." in shown
+    assert "Type the number of entities that are lost, 12, to destroy it: " in shown
+    orders = [json.loads(body) for asked_path, body in asked if asked_path == path]
+    assert orders == [{}, {"shred": True, "entities": 12}]
+
+
+def test_ctrl_c_leaves_the_job_running() -> None:
+    """Who stops looking stops the job, or cannot find it again."""
+    with scripted(ACCEPTED, a_job()) as (url, asked):
+        others = {n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")}
+        with subprocess.Popen(  # noqa: S603 - the project's own command
+            [COMMAND, "keys", "rewrap"],
+            env=others | NAMED | {"STRONGROOM_URL": url},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert wait_until(lambda: len(asked) > 2, SECONDS)
+            process.send_signal(signal.SIGINT)
+            out, told = process.communicate(timeout=SECONDS)
+        assert (process.returncode, out) == (1, "")
+        assert told == f"the job goes on; `strongroom job show {JOB}` follows it again\n"
+        assert {path for path, _ in asked} == {"/keys/rewrap", f"/jobs/{JOB}"}
