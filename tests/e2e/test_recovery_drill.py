@@ -4,10 +4,15 @@ Real processes all the way: `strongroom up`, its REST face, and `strongroom keys
 """
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -15,6 +20,7 @@ import pytest
 
 from tests.support.commands import Ended, environment, ran, refusal
 from tests.support.deployment import Deployment, wait_until
+from tests.support.os_keyring import FILE_VARIABLE
 
 pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(240)]
 PASSPHRASE = {"STRONGROOM_RECOVERY_PASSPHRASE": "correct horse battery"}
@@ -317,6 +323,56 @@ def test_nothing_is_recovered_below_a_running_deployment(
         assert "choose another place" in refusal(inside)
     finally:
         assert running.stop() == 0
+
+
+def test_a_deployment_moves_to_a_machine_without_aws(
+    lost: Deployment, safe: Safe, tmp_path: Path
+) -> None:
+    """Outside of `strongroom up` nothing can be recovered, or no Main Worker starts under it.
+
+    The new master key is in the operating system's keyring, over the backend of the tests.
+    """
+    named = {
+        "STRONGROOM_KEY_PROVIDER": "keyring",
+        "PYTHON_KEYRING_BACKEND": "tests.support.os_keyring.FileKeyring",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        FILE_VARIABLE: str(tmp_path / "os-keyring.json"),
+    }
+    shared = ("--shared-dir", lost.root / "shared", "--recovery-key", safe.private)
+    ended = ran(PASSPHRASE | named, "keys", "recover", *map(str, shared))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "the master key strongroom/master-key in the keyring of this system" in ended.stdout
+    assert "Next: start every Main Worker with the settings" in ended.stdout
+    pki, ready = lost.root / "pki", tmp_path / "rest.ready"
+    served = {
+        "STRONGROOM_SHARED_DIR": str(lost.root / "shared"),
+        "STRONGROOM_CA_FILE": str(pki / "ca.pem"),
+        "STRONGROOM_CERTIFICATE_FILE": str(pki / "main.pem"),
+        "STRONGROOM_KEY_FILE": str(pki / "main.key"),
+        "STRONGROOM_HTTP_LISTEN": "127.0.0.1:0",
+        "STRONGROOM_READY_FILE": str(ready),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "main_api.rest"], env=os.environ | named | served
+    )
+    try:
+        assert wait_until(lambda: ready.exists() or process.poll() is not None, 40)
+        url = f"http://127.0.0.1:{json.loads(ready.read_text())['port']}"
+        known = json.loads((lost.root / "admin.json").read_text())
+        lost.facts = known | {"http_url": url}
+        assert wait_until(partial(answers, url), 20)
+        with lost.http() as http:
+            assert http.get("/keys").json()["recovery"].startswith("SHA256:")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def answers(url: str) -> bool:
+    """Tell whether it is served."""
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/healthz").status_code == httpx.codes.OK
+    return False
 
 
 def test_an_export_shows_no_key_and_is_of_the_keyrings_format(
