@@ -1,4 +1,6 @@
-"""Many clients, few keys, workers that die: what each client saw, and whether it can be right.
+"""Many clients, few entities, processes that die: whether what clients saw can be right.
+
+Meanwhile data keys are rotated, everything is rewrapped, and old keys are destroyed.
 
     python -m tests.support.torture --seconds 600 --seed 1
 
@@ -39,6 +41,7 @@ class Report:
     operations: int = 0
     unknown: int = 0
     refused: int = 0
+    keys_destroyed: int = 0
     faults: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     violations: list[str] = field(default_factory=list)
 
@@ -47,7 +50,8 @@ class Report:
         faults = ", ".join(f"{count} {name}" for name, count in sorted(self.faults.items()))
         return (
             f"{self.operations} operations ({self.unknown} of unknown outcome, {self.refused}"
-            f" refused), faults: {faults or 'none'}, violations: {len(self.violations)}"
+            f" refused), {self.keys_destroyed} data keys destroyed, faults: {faults or 'none'},"
+            f" violations: {len(self.violations)}"
         )
 
 
@@ -68,7 +72,7 @@ class Torture:
         stopping = threading.Event()
         seeds = [self._random.random() for _ in range(self._clients)]
         threads = [
-            threading.Thread(target=_client, args=(self._deployment, seed, histories, stopping))
+            threading.Thread(target=self._client, args=(seed, histories, stopping))
             for seed in seeds
         ]
         for thread in threads:
@@ -84,6 +88,41 @@ class Torture:
         for key, history in histories.items():
             self._judge(key, history)
 
+    def turn_keys(self, stopping: threading.Event) -> None:
+        """Rotate, rewrap and destroy over and over; what must not fail is a violation."""
+        with self._deployment.http() as http:
+            while not stopping.is_set():
+                try:
+                    self._turn_key(http, stopping)
+                except httpx.TransportError:
+                    stopping.wait(1)
+
+    def _turn_key(self, http: httpx.Client, stopping: threading.Event) -> None:
+        orders = ["/keys/rotate", "/keys/rewrap"]
+        old = [k["key_id"] for k in http.get("/keys").json()["keys"] if k["state"] == "active"]
+        for path in [*orders, *(f"/keys/{key_id}/destroy" for key_id in old)]:
+            answer = http.post(path)
+            if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+                return
+            assert answer.is_success, answer.text
+            job_id = answer.json().get("job_id")
+            while job_id is not None and not stopping.wait(0.1):
+                seen = http.get(f"/jobs/{job_id}")
+                job = seen.json() if seen.is_success else {"state": "running"}
+                if job["state"] == "failed":
+                    self.report.violations.append(f"a job failed: {job}")
+                if job["state"] != "running":
+                    self.report.keys_destroyed += job["kind"] == "destroy"
+                    job_id = None
+
+    def _client(
+        self, seed: float, histories: dict[str, list[Operation]], stopping: threading.Event
+    ) -> None:
+        try:
+            _work(self._deployment, seed, histories, stopping)
+        except AssertionError as error:
+            self.report.violations.append(f"an answer that must not be: {error}")
+
     def _judge(self, key: str, history: list[Operation]) -> None:
         report = self.report
         report.operations += len(history)
@@ -96,12 +135,16 @@ class Torture:
     def _fault(self) -> None:
         workers: dict[str, int] = self._deployment.reload()["pids"]["workers"]
         alive = [pid for pid in workers.values() if is_alive(pid)]
-        fault = self._random.choice(["kill", "stop", "none"])
+        fault = self._random.choice(["kill", "stop", "none", "kill", "stop", "none", "kill main"])
         if fault == "none" or len(alive) < len(workers):
             return
         self.report.faults[fault] += 1
         pid = self._random.choice(alive)
-        if fault == "kill":
+        main = self._deployment.facts["pids"]["grpc"]
+        if fault == "kill main":
+            if is_alive(main):
+                kill(main)
+        elif fault == "kill":
             kill(pid)
             wait_until(lambda: len(self._alive()) == len(workers), WAIT_S)
         else:
@@ -115,7 +158,7 @@ class Torture:
         return [pid for pid in pids if is_alive(pid)]
 
 
-def _client(
+def _work(
     deployment: Deployment,
     seed: float,
     histories: dict[str, list[Operation]],
@@ -145,8 +188,9 @@ def _read(http: httpx.Client, key: str, _: Random) -> Operation | None:
     answered = time.monotonic()
     if answer.status_code == httpx.codes.NOT_FOUND:
         return Operation("read", called, answered)
-    if answer.status_code != httpx.codes.OK:
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
         return None
+    assert answer.status_code == httpx.codes.OK, answer.text
     version = int(answer.headers["ETag"].strip('"'))
     return Operation("read", called, answered, answer.json()[key]["v"], version)
 
@@ -244,9 +288,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         running = Deployment(Path(directory), ("--workers", "3")).start()
         torture = Torture(running, given.seed)
+        stopping = threading.Event()
+        turning = threading.Thread(target=torture.turn_keys, args=(stopping,))
+        turning.start()
         try:
             _run(torture, given.seconds)
         finally:
+            stopping.set()
+            turning.join(WAIT_S)
             running.stop()
     sys.stdout.write(f"seed {given.seed}: {torture.report.line()}\n")
     sys.stdout.write("\n".join(torture.report.violations))
