@@ -7,6 +7,7 @@ a client may be told the keys that it has named itself.
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import grpc
@@ -150,8 +151,12 @@ def work_over_grpc(deployment: Deployment, known: KnownSecrets) -> list[bytes]:
 def keep_writing(http: httpx.Client, known: KnownSecrets, is_over: Callable[[], bool]) -> int:
     """Put entities until it is over, whatever the answers are; return how many were accepted."""
     accepted = 0
-    while not is_over():
-        body = {known.word("key"): {"chat": [{"type": "user", "text": known.word("text") * 500}]}}
+    # Few words: each one is looked for in every file, in forty forms.
+    key, text = known.word("key"), known.word("text")
+    for number in count():
+        if is_over():
+            break
+        body = {f"{key}-{number}": {"chat": [{"type": "user", "text": text * 500}]}}
         with suppress(httpx.HTTPError):
             accepted += http.put(DATABASE, json=body).is_success
     return accepted
