@@ -12,11 +12,13 @@ from typing import Final
 import msgspec
 
 from main_api.domain import jobs
+from main_api.domain.backups import BackupRecord
+from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Kind, Pass, Phase
 from main_api.domain.registry import WorkerRecord
 from main_api.service.dispatch import Dispatcher
 from main_api.service.live_keyring import LiveKeyring
-from main_api.service.ports import Barrier, ControlStore, Rewrapping
+from main_api.service.ports import Barrier, ControlStore, Records, Rewrapping
 from main_api.service.shard_pass import ShardPass
 from strongroom import keyring, limits, logs
 from strongroom.clock import Clock
@@ -170,12 +172,10 @@ class JobRunner:
     def _with_copies(self, job: JobRecord) -> JobRecord:
         """Return the job with the copies that its key opens."""
         (key_id,) = job.drained
-        backups = map(self._store.backups.get, self._store.backups.names())
-        exports = map(self._store.exports.get, self._store.exports.names())
         return msgspec.structs.replace(
             job,
-            backups=tuple(b.backup_id for b in backups if b is not None and key_id in b.key_ids),
-            exports=tuple(e.export_id for e in exports if e is not None and key_id in e.key_ids),
+            backups=_needing(key_id, self._store.backups),
+            exports=_needing(key_id, self._store.exports),
         )
 
     def _save_detail(self, job: JobRecord, detail: str) -> None:
@@ -187,3 +187,16 @@ class JobRunner:
         if not job.is_running:
             self._ended.add(job.job_id)
             _log.info("job-ended", job_id=job.job_id, code=job.state.value, reason=job.detail)
+
+
+def _needing(key_id: str, copies: Records[BackupRecord] | Records[ExportRecord]) -> tuple[str, ...]:
+    """Return which copies hold a key; one whose record does not verify may."""
+
+    def needs(name: str) -> bool:
+        try:
+            found = copies.get(name)
+        except IntegrityError:
+            return True
+        return found is not None and key_id in found.key_ids
+
+    return tuple(name for name in copies.names() if needs(name))

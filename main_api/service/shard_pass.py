@@ -42,6 +42,9 @@ class ShardPass:
         self._todo = deque(seen.todo())
         self._trouble = ""
         self._ended = threading.Event()
+        if not self._todo:
+            # Its runner was killed after the last shard, and before it went on.
+            self._ended.set()
         self._stopped = False
 
     def run(self, progress: Callable[[Pass, str], None], is_stopping: Callable[[], bool]) -> bool:
