@@ -197,7 +197,8 @@ def test_keys_go_when_the_stream_is_refused(
     """A revoked worker keeps its keys until its next renewal, or its end if nobody answers it."""
     main = ScriptedMain(lease_s=3_600)
     running = start(main)
-    assert wait_until(lambda: bool(main.watches), PATIENCE_S)
+    assert main.renewing.wait(PATIENCE_S), "the keys are confirmed; the next renewal is far away"
+    main.renewing.clear()
     main.refusal = error
     main.watches[0].end(error)
     assert wait_until(running.has_forgotten, PATIENCE_S)
