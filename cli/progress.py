@@ -59,4 +59,4 @@ class Bar:
 
     def tell(self, described: str) -> None:
         """Show what stands beside it."""
-        self._progress.update(self._task, description=described)
+        self._progress.update(self._task, description=described, refresh=True)

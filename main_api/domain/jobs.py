@@ -16,6 +16,7 @@ from strongroom.clock import rfc3339
 
 SHARDS: Final = 256
 ROUNDS_MAX: Final = 20
+_NAMES_MAX: Final = 20
 
 
 class Kind(StrEnum):
@@ -266,13 +267,19 @@ def verdict(job: JobRecord, now_ms: int) -> JobRecord:
         )
     if job.backups:
         reasons.append(
-            f"the backups {', '.join(job.backups)} could not be read any more: take new ones and"
+            f"the backups {_listed(job.backups)} could not be read any more: take new ones and"
             " remove them from the record"
         )
     if not reasons:
         return entering(counted, Phase.DESTROYING, now_ms)
     detail = f"the key {key_id} was not destroyed: {'; '.join(reasons)}, or shred it"
     return ended(counted, State.FAILED, now_ms, detail)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    """Return names for people: no more than somebody reads."""
+    more = len(names) - _NAMES_MAX
+    return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
 
 
 def _keyless(job: JobRecord) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from main_api.adapters.control_store import ControlFiles
@@ -169,6 +170,16 @@ def test_of_those_that_have_ended_the_oldest_go(rig: Rig) -> None:
     assert limits.JOBS_KEPT_MAX <= len(kept) <= limits.JOBS_KEPT_MAX + 1
     with pytest.raises(NotFoundError):
         rig.jobs.get(rig.root, ended[0])
+
+
+def test_a_refusal_names_as_many_backups_as_somebody_reads() -> None:
+    """A refusal is as long as the record of backups, in every log and on every terminal."""
+    job = jobs.destroy("job", "k", None, 0)
+    for count, end in ((20, "b18, b19 could not"), (23, "b18, b19 and 3 more could not")):
+        names = tuple(f"b{number}" for number in range(count))
+        refused = jobs.verdict(msgspec.structs.replace(job, backups=names), 0)
+        assert end in refused.detail
+        assert refused.backups == names
 
 
 # -- who sees what ---------------------------------------------------------------------------------
