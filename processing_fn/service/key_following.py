@@ -41,6 +41,7 @@ class KeyFollower:
         self._token = token
         self._has_settled = has_settled
         self._stopping = threading.Event()
+        self._fetching = threading.Lock()
         self._watch: KeyringWatch | None = None
         self._thread = threading.Thread(target=self._run, name="keyring", daemon=True)
         self.confirmed: tuple[str, int] = ("", 0)
@@ -53,9 +54,12 @@ class KeyFollower:
 
     def fetch(self) -> str:
         """Take the keys as they are now; return the active one's id. Raises as `MainWorker`."""
-        keys = self._main.fetch_keys(self._token())
-        data = tuple(key for key in keys if key.purpose == Purpose.DATA)
-        key_id = self._session.data_keys.replace(data)
+        # One at a time: an answer that was overtaken would bring a former key back, after it was
+        # confirmed that nothing is written under it any more.
+        with self._fetching:
+            keys = self._main.fetch_keys(self._token())
+            data = tuple(key for key in keys if key.purpose == Purpose.DATA)
+            key_id = self._session.data_keys.replace(data)
         _log.info("keys-fetched", worker_id=self._session.worker_id, key_id=key_id)
         return key_id
 
@@ -86,8 +90,11 @@ class KeyFollower:
             self._stopping.wait(_RETRY_S)
 
     def _follow(self, generation: int) -> None:
-        key_id = self.fetch()
-        # A write lasts no longer than its lock may be held.
-        if self._session.data_keys.settle(key_id, limits.LOCK_HELD_SECONDS_MAX):
-            self.confirmed = (key_id, generation)
-            self._has_settled()
+        key_id, data_keys = self.fetch(), self._session.data_keys
+        # A write lasts no longer than its lock may be held, unless its disk does not answer.
+        while not data_keys.settle(key_id, limits.LOCK_HELD_SECONDS_MAX):
+            if self._stopping.is_set() or data_keys.active()[0] != key_id:
+                # Of a newer key the stream tells next.
+                return
+        self.confirmed = (key_id, generation)
+        self._has_settled()
