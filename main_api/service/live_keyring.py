@@ -80,14 +80,15 @@ class LiveKeyring:
         Raises:
             IntegrityError: It was changed by somebody without the root, is missing, or is older
                 than what is in use; what is in use stays.
-            UnavailableError: Disk or key provider refuse; the same.
+            UnavailableError: The disk refuses; the same.
         """
-        raw = self._store.read()
-        if raw is None:
-            raise IntegrityError("the keyring's file is missing: restore it from a backup")
-        if raw == self._opened.raw:
-            return False
         with self._changing:
+            # Read under the lock: what was read before another thread's look would be older.
+            raw = self._store.read()
+            if raw is None:
+                raise IntegrityError("the keyring's file is missing: restore it from a backup")
+            if raw == self._opened.raw:
+                return False
             self._take(raw)
         return True
 
@@ -171,26 +172,11 @@ class LiveKeyring:
 
     def _take(self, raw: bytes) -> None:
         before = self._opened
-        opened = _Opened(raw, *self._decoded(raw))
+        # Under the root at hand the MAC holds, however the root was wrapped anew. So whoever writes
+        # other files there has nobody call the key provider, four times a second.
+        opened = _Opened(raw, *keyring.decode(raw, lambda *_: before.root))
         if opened.keyring.deployment != before.keyring.deployment:
             raise IntegrityError("the keyring is another deployment's")
         if opened.keyring.generation < before.keyring.generation:
             raise IntegrityError("the keyring is an older one than the one in use")
         self._opened = opened
-
-    def _decoded(self, raw: bytes) -> tuple[Keyring, bytes, bytes]:
-        """Open a file with the root at hand: under it the MAC holds, however it was wrapped anew.
-
-        Only another root is the provider's business.
-        """
-        held = self._opened.root
-        try:
-            return keyring.decode(raw, lambda *_: held)
-        except IntegrityError:
-            return keyring.decode(raw, self._open_root)
-
-    def _open_root(self, message: bytes, deployment: str) -> bytes:
-        opened = self._opened
-        if (message, deployment) == (opened.message, opened.keyring.deployment):
-            return opened.root
-        return self._provider.unwrap(message, deployment)

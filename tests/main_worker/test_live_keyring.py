@@ -129,3 +129,39 @@ def test_an_outage_of_the_provider_stops_who_starts_and_nobody_who_runs(
     for use in (ring.check, lambda: LiveKeyring(store, provider)):
         with pytest.raises(UnavailableError):
             use()
+
+
+def test_two_looks_at_once_are_in_order(provider: FakeKeyProvider, store: KeyringStore) -> None:
+    """A look that was overtaken by another thread's is told that the keyring is an older one."""
+    here, there = LiveKeyring(store, provider), LiveKeyring(store, provider)
+    here.change(_rotated)
+    is_reading, may_go_on = threading.Event(), threading.Event()
+    read = store.read
+
+    def slow_read() -> bytes | None:
+        raw = read()
+        is_reading.set()
+        may_go_on.wait(30)
+        return raw
+
+    told: list[bool | IntegrityError] = []
+
+    def look() -> None:
+        try:
+            told.append(there.follow())
+        except IntegrityError as error:
+            told.append(error)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    store.read = slow_read  # type: ignore[method-assign]
+    threads[0].start()
+    assert is_reading.wait(30)
+    store.read = read  # type: ignore[method-assign]
+    here.change(_rotated)
+    threads[1].start()
+    threads[1].join(0.2)
+    may_go_on.set()
+    for thread in threads:
+        thread.join(30)
+    assert told == [True, True]
+    assert there.current == here.current

@@ -19,7 +19,7 @@ from strongroom.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from strongroom.keyring import WORKER_PURPOSES, Key
+from strongroom.keyring import WORKER_PURPOSES, Key, Purpose
 from tests.support.deployment import wait_until
 from tests.support.engines import AT, Rig
 
@@ -226,3 +226,27 @@ def test_a_worker_that_stops_forgets(start: Callable[[ScriptedMain], Running]) -
     assert not running.has_forgotten()
     running.stop()
     assert running.has_forgotten()
+
+
+def test_a_worker_serves_with_the_keys_of_the_moment_it_was_listed(
+    start: Callable[[ScriptedMain], Running],
+) -> None:
+    """A rotation between subscription and registration leaves a worker under the old key.
+
+    Whoever waits for all workers has not seen it, and destroys the key that it writes under.
+    """
+    main = ScriptedMain(lease_s=3_600)
+    made = keyring.new_key(Purpose.DATA, AT)
+    register = main.register
+
+    def register_and_rotate(token: str, address: str) -> Renewal:
+        main.keys = keyring.with_active(main.keys, made)
+        return register(token, address)
+
+    def refuse_to_watch(token: str) -> ScriptedWatch:
+        raise UnavailableError(f"no stream for {token}")
+
+    main.register = register_and_rotate  # type: ignore[method-assign]
+    main.watch = refuse_to_watch  # type: ignore[method-assign]
+    running = start(main)
+    assert running.sessions[0].data_keys.active()[0] == made.key_id

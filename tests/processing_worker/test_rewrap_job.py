@@ -182,6 +182,16 @@ def test_without_a_lease_nothing_is_rewrapped(rig: Rig, old: str) -> None:
     assert _headers(rig.root) == {old: MANY + 1}
 
 
+def test_what_was_looked_at_without_a_lease_does_not_count(rig: Rig, old: str) -> None:
+    """A worker that was cut off in the middle tells what it cannot know any more."""
+    worker = rig.worker(pacer=Pacer(rig.clock, lambda _: worker.lease.end()))
+    worker.engine.rewrapper._pacer.note()  # noqa: SLF001 - as a client's request would
+    shard = next(number for number in range(256) if list(rig.root.glob(f"files/*/{number:02x}/*")))
+    with pytest.raises(UnavailableError):
+        worker.engine.rewrapper.run(shard, "", frozenset())
+    assert old
+
+
 def test_background_work_gives_way_to_clients() -> None:
     """A rewrap takes every reader's time; or waits for clients who are not there."""
     clock, slept, worked = ManualClock(), list[float](), itertools.count()
