@@ -23,12 +23,20 @@ from main_api.service.shard_pass import ShardPass
 from strongroom import keyring, limits, logs
 from strongroom.clock import Clock
 from strongroom.errors import BusyError, IntegrityError, StrongroomError
-from strongroom.keyring import Purpose, State
+from strongroom.keyring import Keyring, Purpose, State
 
 _TROUBLE_S: Final = 2.0
 _BARRIER_S: Final = 2.0
 _SAVED_EVERY_S: Final = 0.25
 _log = logs.logger()
+
+
+class _NeededError(Exception):
+    """A key is needed after all; `job` says by what."""
+
+    def __init__(self, job: JobRecord) -> None:
+        super().__init__()
+        self.job = job
 
 
 class JobRunner:
@@ -155,7 +163,11 @@ class JobRunner:
         (key_id,) = job.drained
         self._live.follow()
         if self._live.find(key_id, Purpose.DATA).state != State.DESTROYED:
-            self._live.change(lambda current: keyring.without(current, key_id))
+            try:
+                self._live.change(lambda current: self._without(job, current))
+            except _NeededError as error:
+                self._save(jobs.verdict(error.job, self._clock.wall_ms()))
+                return
             _log.warning("key-destroyed", key_id=key_id, job_id=job.job_id)
         generation = self._live.generation
         behind = [one.worker_id for one in self._live_workers() if one.generation < generation]
@@ -163,6 +175,18 @@ class JobRunner:
             self._save_detail(job, f"waiting for {', '.join(behind)} to drop the key")
             return
         self._save(jobs.ended(job, jobs.State.DONE, self._clock.wall_ms()))
+
+    def _without(self, job: JobRecord, current: Keyring) -> Keyring:
+        """Return the keyring without the key; called under the lock of whoever records backups.
+
+        Raises:
+            _NeededError: A backup that needs it was put on record since they were looked at.
+        """
+        (key_id,) = job.drained
+        again = self._with_copies(job)
+        if again.backups and not job.shred:
+            raise _NeededError(again)
+        return keyring.without(current, key_id)
 
     def _live_workers(self) -> list[WorkerRecord]:
         """Return every worker that may still serve by its own clock."""

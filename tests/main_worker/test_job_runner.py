@@ -392,6 +392,18 @@ def test_a_backup_on_record_keeps_its_keys(bench: Bench) -> None:
     assert bench.finish(job).state is State.DONE
 
 
+def test_a_backup_recorded_at_the_last_moment_keeps_its_keys(bench: Bench) -> None:
+    """A backup is put on record, and the key that it needs is destroyed a moment later."""
+    bench.finish(bench.main.jobs.rewrap(bench.caller))
+    job = bench.main.jobs.destroy(bench.caller, bench.old, None)
+    while bench.job(job).phase is not Phase.DESTROYING:
+        bench.runner.step()
+    bench.main.backups.record(bench.caller, "monday")
+    ended = bench.finish(job)
+    assert (ended.state, ended.backups) == (State.FAILED, ("monday",))
+    assert bench.rig.live.find(bench.old, Purpose.DATA).material
+
+
 def test_the_exports_that_still_open_it_are_told(bench: Bench) -> None:
     """A key is destroyed, and nobody knows that a copy of it lies in a safe."""
     for name, keys in (("with", (bench.old, "other")), ("without", ("other",))):
