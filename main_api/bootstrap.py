@@ -4,28 +4,28 @@ import threading
 from dataclasses import dataclass
 
 from main_api import settings
-from main_api.adapters import key_providers
 from main_api.adapters.control_store import ControlFiles, KeyringFile
-from main_api.adapters.escrow import EscrowWrapper
+from main_api.adapters.keys import providers
+from main_api.adapters.keys.escrow import EscrowWrapper
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.adapters.shared_lock import SharedLock
 from main_api.adapters.writer_barrier import WriterBarrier
 from main_api.service import provisioning
 from main_api.service.access import Access
 from main_api.service.administration import Administration
-from main_api.service.backups import Backups
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
-from main_api.service.exports import Exports
 from main_api.service.inspection import Inspection
-from main_api.service.job_runner import JobRunner
-from main_api.service.jobs import Jobs
-from main_api.service.key_health import KeyHealth
-from main_api.service.keys import Keys
-from main_api.service.live_keyring import LiveKeyring
-from main_api.service.own_keyring import require_own
+from main_api.service.jobs.backups import Backups
+from main_api.service.jobs.orders import Jobs
+from main_api.service.jobs.runner import JobRunner
+from main_api.service.keys.data_keys import Keys
+from main_api.service.keys.exports import Exports
+from main_api.service.keys.health import KeyHealth
+from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.keys.own_keyring import require_own
+from main_api.service.keys.rotation import Rotation
 from main_api.service.provisioning import Provisioning
-from main_api.service.rotation import Rotation
 from main_api.service.subscriptions import Subscriptions
 from main_api.settings import Settings
 from strongroom import limits, logs
@@ -72,8 +72,8 @@ def build(configured: Settings) -> Main:
     """
     clock, filesystem = SystemClock(), LocalFilesystem()
     layout = Layout(configured.shared_dir)
-    recovery = key_providers.recovery_public_key(configured.keys)
-    provider = key_providers.provider(configured.keys, recovery)
+    recovery = providers.recovery_public_key(configured.keys)
+    provider = providers.provider(configured.keys, recovery)
     keyring = LiveKeyring(KeyringFile(filesystem, layout, clock), provider)
     store = ControlFiles(filesystem, layout, keyring, clock)
     require_own(store)
@@ -136,11 +136,11 @@ def create_deployment(configured: Settings) -> None:
             f"{layout.keyring()} is missing, but there is data under {left[0]}: restore the keyring"
             " from a backup, a new one could open nothing"
         )
-    recovery = key_providers.recovery_public_key(configured.keys)
-    key_providers.ensure_master_key(configured.keys)
+    recovery = providers.recovery_public_key(configured.keys)
+    providers.ensure_master_key(configured.keys)
     clock = SystemClock()
     store = KeyringFile(LocalFilesystem(), layout, clock)
-    provisioning.create_keyring(store, key_providers.provider(configured.keys, recovery), clock)
+    provisioning.create_keyring(store, providers.provider(configured.keys, recovery), clock)
 
 
 class Current:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.keys import passphrase
-from main_api.adapters import recovery_key
+from main_api.adapters.keys import recovery_key
 from strongroom import privatefile
 from strongroom.errors import ConflictError, InvalidArgumentError
 

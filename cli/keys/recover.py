@@ -10,13 +10,13 @@ from cli.emulation.claim import claim
 from cli.emulation.master_key import LocalMasterKey, LocalProvider
 from cli.keys import passphrase
 from main_api import settings
-from main_api.adapters import key_providers, recovery_key
 from main_api.adapters.control_store import KeyringFile
-from main_api.adapters.escrow import EscrowOpener
-from main_api.adapters.key_providers import NamedKeyProvider
-from main_api.adapters.recovery_key import RecoveryPublicKey
-from main_api.adapters.stored_files import StoredFilesOnDisk
-from main_api.service import recovery
+from main_api.adapters.keys import providers, recovery_key
+from main_api.adapters.keys.escrow import EscrowOpener
+from main_api.adapters.keys.providers import NamedKeyProvider
+from main_api.adapters.keys.recovery_key import RecoveryPublicKey
+from main_api.adapters.keys.stored_files import StoredFilesOnDisk
+from main_api.service.keys import recovery
 from main_api.settings import KeySettings
 from strongroom import limits
 from strongroom.clock import SystemClock
@@ -93,8 +93,8 @@ class _Target:
 
     def provider(self) -> NamedKeyProvider:
         configured = self._configured()
-        key_providers.ensure_master_key(configured)
-        found = key_providers.provider(configured, self._recovery)
+        providers.ensure_master_key(configured)
+        found = providers.provider(configured, self._recovery)
         self.name = found.name
         return found
 

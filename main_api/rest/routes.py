@@ -18,7 +18,7 @@ from main_api.rest.requests import (
     basic_credentials,
     form,
 )
-from main_api.service.key_health import KeyProviderState
+from main_api.service.keys.health import KeyProviderState
 from strongroom import jsontext
 from strongroom.errors import (
     InvalidArgumentError,

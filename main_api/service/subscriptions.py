@@ -12,7 +12,7 @@ import msgspec
 
 from main_api.domain import registry
 from main_api.domain.registry import WorkerRecord
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits, logs, tokens
 from strongroom.clock import Clock, rfc3339

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from cli.emulation.pki import CertificateAuthority
-from main_api.adapters import recovery_key
+from main_api.adapters.keys import recovery_key
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError
 from strongroom.rpc import tls

@@ -11,8 +11,8 @@ import structlog
 from main_api.domain import rotation
 from main_api.domain.rotation import NEVER, ActiveKeyUse, Reason, RotationPolicy
 from main_api.rest import routes
-from main_api.service.live_keyring import LiveKeyring
-from main_api.service.rotation import Rotation
+from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.keys.rotation import Rotation
 from strongroom import keyring, limits
 from strongroom.clock import rfc3339
 from strongroom.crypto import seal

@@ -14,7 +14,7 @@ from main_api.domain.exports import ExportRecord
 from main_api.domain.registry import Revocation
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import limits
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import UnavailableError

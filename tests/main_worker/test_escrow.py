@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from main_api.adapters.control_store import KeyringFile
-from main_api.adapters.escrow import EscrowOpener, EscrowWrapper
-from main_api.adapters.local_key import KeyFile, LocalKeyProvider
-from main_api.adapters.recovery_key import RecoveryPublicKey
+from main_api.adapters.keys.escrow import EscrowOpener, EscrowWrapper
+from main_api.adapters.keys.local_key import KeyFile, LocalKeyProvider
+from main_api.adapters.keys.recovery_key import RecoveryPublicKey
 from main_api.domain.exports import ExportRecord
 from main_api.domain.grants import Action
 from main_api.service import provisioning
-from main_api.service.exports import Exports
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.exports import Exports
+from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring, limits
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import ConflictError, ForbiddenError, IntegrityError, NotFoundError

@@ -17,9 +17,9 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Pass, Phase, State, Use
 from main_api.domain.registry import WorkerRecord
-from main_api.service.job_runner import JobRunner
+from main_api.service.jobs.runner import JobRunner
+from main_api.service.jobs.shard_pass import ShardPass
 from main_api.service.ports import Piece
-from main_api.service.shard_pass import ShardPass
 from strongroom import keyring, limits
 from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem

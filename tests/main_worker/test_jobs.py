@@ -11,9 +11,9 @@ from main_api.domain import jobs
 from main_api.domain.grants import Action
 from main_api.domain.jobs import JobRecord, Kind, Phase
 from main_api.service.access import Caller
-from main_api.service.jobs import Jobs
-from main_api.service.keys import Keys
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.jobs.orders import Jobs
+from main_api.service.keys.data_keys import Keys
+from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring, limits
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import ConflictError, ForbiddenError, IntegrityError, NotFoundError

@@ -15,13 +15,13 @@ import keyring as os_keyring
 import pytest
 
 from cli.emulation.kms import EmulatedKms
-from main_api.adapters import key_providers
-from main_api.adapters.escrow import EscrowOpener, EscrowWrapper
-from main_api.adapters.kms import KmsKeyProvider
-from main_api.adapters.local_key import KeyFile, LocalKeyProvider, OsKeyring
-from main_api.adapters.recovery_key import RecoveryPublicKey
+from main_api.adapters.keys import providers
+from main_api.adapters.keys.escrow import EscrowOpener, EscrowWrapper
+from main_api.adapters.keys.kms import KmsKeyProvider
+from main_api.adapters.keys.local_key import KeyFile, LocalKeyProvider, OsKeyring
+from main_api.adapters.keys.recovery_key import RecoveryPublicKey
 from main_api.service import provisioning
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import KeyProvider
 from main_api.settings import KeySettings, ProviderKind
 from strongroom.crypto import aead
@@ -201,7 +201,7 @@ def test_a_key_that_is_there_is_kept(file: Path) -> None:
     before = file.read_bytes()
     with pytest.raises(ConflictError):
         KeyFile(file).make()
-    key_providers.ensure_master_key(KeySettings(ProviderKind.FILE, master_key_file=file))
+    providers.ensure_master_key(KeySettings(ProviderKind.FILE, master_key_file=file))
     assert file.read_bytes() == before
 
 
@@ -256,10 +256,10 @@ def test_another_master_key_is_told_from_a_damaged_message(file: Path) -> None:
 def test_an_entry_is_made_once(entry: OsKeyring, tmp_path: Path) -> None:
     """A second start makes a new master key, and nothing opens any more."""
     configured = KeySettings(ProviderKind.KEYRING)
-    key_providers.ensure_master_key(configured)
+    providers.ensure_master_key(configured)
     kept = (tmp_path / "os-keyring.json").read_bytes()
     assert base64.b64encode(entry.read()) in kept
-    key_providers.ensure_master_key(configured)
+    providers.ensure_master_key(configured)
     with pytest.raises(ConflictError):
         entry.make()
     assert (tmp_path / "os-keyring.json").read_bytes() == kept
@@ -293,11 +293,11 @@ def test_a_backend_that_keeps_nothing_is_noticed(entry: OsKeyring) -> None:
 
 WRAP = """
 import sys
-from main_api.adapters import key_providers
+from main_api.adapters.keys import providers
 from main_api.settings import KeySettings, ProviderKind
 configured = KeySettings(ProviderKind.KEYRING)
-key_providers.ensure_master_key(configured)
-wrapped = key_providers.provider(configured, None).wrap(bytes.fromhex(sys.argv[1]), "deployment")
+providers.ensure_master_key(configured)
+wrapped = providers.provider(configured, None).wrap(bytes.fromhex(sys.argv[1]), "deployment")
 sys.stdout.write(wrapped.hex())
 """
 
@@ -320,9 +320,9 @@ def test_another_process_finds_the_entry(entry: OsKeyring) -> None:
 LOADED = """
 import sys
 import app
-from main_api.adapters import key_providers
+from main_api.adapters.keys import providers
 from main_api.settings import KeySettings, ProviderKind
-key_providers.provider(KeySettings(ProviderKind.KMS, kms_key_arn="arn"), None)
+providers.provider(KeySettings(ProviderKind.KMS, kms_key_arn="arn"), None)
 sys.stdout.write(" ".join(sorted(sys.modules)))
 """
 
@@ -338,5 +338,5 @@ def test_a_lambda_does_not_load_the_library() -> None:
         check=True,
     )
     loaded = set(ended.stdout.split())
-    assert "main_api.adapters.local_key" in loaded
+    assert "main_api.adapters.keys.local_key" in loaded
     assert not loaded & {"keyring", "secretstorage", "jeepney"}

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from cli.emulation.kms import EmulatedKms
-from main_api.adapters.kms import KmsKeyProvider
+from main_api.adapters.keys.kms import KmsKeyProvider
 from main_api.service import provisioning
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom.crypto import aead
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError
 from tests.support.clocks import ManualClock
@@ -201,7 +201,7 @@ def test_a_refusal_of_kms_is_told_from_a_damaged_keyring(
 
 UNWRAP = """
 import sys
-from main_api.adapters.kms import KmsKeyProvider
+from main_api.adapters.keys.kms import KmsKeyProvider
 from strongroom import logs
 from strongroom.errors import StrongroomError
 logs.configure("tester")
@@ -235,7 +235,7 @@ FORMER_LIFE = """
 import os, sys
 from pathlib import Path
 from cli.emulation.kms import EmulatedKms
-from main_api.adapters.kms import KmsKeyProvider
+from main_api.adapters.keys.kms import KmsKeyProvider
 kms = EmulatedKms(Path(sys.argv[1]))
 kms.start()
 os.environ.update(kms.environment())

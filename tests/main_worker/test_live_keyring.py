@@ -7,7 +7,7 @@ import pytest
 
 from main_api.adapters.control_store import KeyringFile
 from main_api.service import provisioning
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import KeyringStore
 from strongroom import keyring
 from strongroom.durable import LocalFilesystem

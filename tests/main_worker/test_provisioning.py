@@ -7,7 +7,7 @@ import pytest
 
 from main_api.domain.grants import Action
 from main_api.service import provisioning
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import limits
 from strongroom.errors import (
     ConflictError,

@@ -6,7 +6,7 @@ import pytest
 
 from main_api.domain import recovery as rules
 from main_api.domain.recovery import Trial
-from main_api.service.recovery import Recovered, recover
+from main_api.service.keys.recovery import Recovered, recover
 from strongroom import keyring
 from strongroom.crypto import aead
 from strongroom.errors import (

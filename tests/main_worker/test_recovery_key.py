@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from main_api.adapters import recovery_key
+from main_api.adapters.keys import recovery_key
 from strongroom.errors import InvalidArgumentError
 from tests.support import recovery_keys
 from tests.support.commands import Ended, ran, refusal

@@ -7,7 +7,7 @@ from functools import partial
 import grpc
 import pytest
 
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.service.ports import Subscription
 from strongroom import keyring, limits, tokens

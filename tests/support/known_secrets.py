@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from cli.emulation.kms import EmulatedKms
-from main_api.adapters.kms import KmsKeyProvider
+from main_api.adapters.keys.kms import KmsKeyProvider
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from strongroom import base64text, blob, keyring
 from strongroom.crypto import aead

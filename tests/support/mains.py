@@ -10,19 +10,19 @@ from main_api.bootstrap import Current, Main
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from main_api.service.access import Access, Caller
 from main_api.service.administration import Administration
-from main_api.service.backups import Backups
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
-from main_api.service.exports import Exports
 from main_api.service.inspection import Inspection
-from main_api.service.job_runner import JobRunner
-from main_api.service.jobs import Jobs
-from main_api.service.key_health import KeyHealth
-from main_api.service.keys import Keys
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.jobs.backups import Backups
+from main_api.service.jobs.orders import Jobs
+from main_api.service.jobs.runner import JobRunner
+from main_api.service.keys.data_keys import Keys
+from main_api.service.keys.exports import Exports
+from main_api.service.keys.health import KeyHealth
+from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.keys.rotation import Rotation
 from main_api.service.ports import Barrier, ControlStore, Rewrapping, RootWrapper
 from main_api.service.provisioning import Provisioning
-from main_api.service.rotation import Rotation
 from main_api.service.subscriptions import Subscriptions
 from strongroom import keyring
 from strongroom.crypto import aead

@@ -2,8 +2,8 @@
 
 from functools import cache
 
-from main_api.adapters import recovery_key
-from main_api.adapters.recovery_key import RecoveryPrivateKey
+from main_api.adapters.keys import recovery_key
+from main_api.adapters.keys.recovery_key import RecoveryPrivateKey
 
 
 @cache

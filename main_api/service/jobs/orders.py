@@ -3,7 +3,7 @@
 from main_api.domain import jobs
 from main_api.domain.jobs import JobRecord
 from main_api.service.access import Access, Caller
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import ids, keyring, limits
 from strongroom.clock import Clock

@@ -11,8 +11,8 @@ from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from main_api.adapters import kms_refusals, root_message
-from main_api.adapters.recovery_key import RecoveryPublicKey
+from main_api.adapters.keys import kms_refusals, root_message
+from main_api.adapters.keys.recovery_key import RecoveryPublicKey
 from main_api.service.ports import KeyProviderUnavailableError
 from strongroom.errors import IntegrityError, UnavailableError
 

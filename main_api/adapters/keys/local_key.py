@@ -11,8 +11,8 @@ from typing import Final, Protocol
 
 from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
 
-from main_api.adapters import root_message
-from main_api.adapters.recovery_key import RecoveryPublicKey
+from main_api.adapters.keys import root_message
+from main_api.adapters.keys.recovery_key import RecoveryPublicKey
 from main_api.service.ports import KeyProviderUnavailableError
 from strongroom import privatefile
 from strongroom.crypto import aead

@@ -1,7 +1,7 @@
 """What administrators do with keys (design.md section 4)."""
 
 from main_api.service.access import Access, Caller
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring
 from strongroom.clock import Clock, rfc3339
 from strongroom.keyring import Key, Purpose

@@ -2,8 +2,8 @@
 
 from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
 
-from main_api.adapters import root_message
-from main_api.adapters.recovery_key import RecoveryPrivateKey, RecoveryPublicKey
+from main_api.adapters.keys import root_message
+from main_api.adapters.keys.recovery_key import RecoveryPrivateKey, RecoveryPublicKey
 from strongroom.errors import IntegrityError, UnavailableError
 
 

@@ -2,7 +2,7 @@
 
 from main_api.domain import registry, rotation
 from main_api.domain.rotation import ActiveKeyUse, Reason, RotationPolicy
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import keyring, limits, logs
 from strongroom.clock import Clock, from_rfc3339, rfc3339

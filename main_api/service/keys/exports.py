@@ -2,7 +2,7 @@
 
 from main_api.domain.exports import ExportRecord
 from main_api.service.access import Access, Caller
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore, RootWrapper
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339

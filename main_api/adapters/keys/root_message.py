@@ -17,7 +17,7 @@ from aws_encryption_sdk.internal.crypto.wrapping_keys import WrappingKey
 from aws_encryption_sdk.key_providers.base import MasterKeyProvider
 from aws_encryption_sdk.key_providers.raw import RawMasterKey, RawMasterKeyProvider
 
-from main_api.adapters.recovery_key import RecoveryPrivateKey, RecoveryPublicKey
+from main_api.adapters.keys.recovery_key import RecoveryPrivateKey, RecoveryPublicKey
 from strongroom.errors import IntegrityError
 
 _PURPOSE: Final = "strongroom-keyring-root"

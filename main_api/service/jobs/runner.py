@@ -17,9 +17,9 @@ from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Kind, Pass, Phase
 from main_api.domain.registry import WorkerRecord
 from main_api.service.dispatch import Dispatcher
-from main_api.service.live_keyring import LiveKeyring
+from main_api.service.jobs.shard_pass import ShardPass
+from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import Barrier, ControlStore, Records, Rewrapping
-from main_api.service.shard_pass import ShardPass
 from strongroom import keyring, limits, logs
 from strongroom.clock import Clock
 from strongroom.errors import BusyError, IntegrityError, StrongroomError
