@@ -20,7 +20,7 @@ run: setup ## start a local deployment in the foreground (ARGS="--workers 3")
 	@exec $(BIN)/strongroom up $(ARGS)
 
 test: setup ## run the tests (ARGS="-k lease")
-	$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 torture: setup ## kill and stop workers under load and judge every answer (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.torture --seconds $(SECONDS) --seed $(SEED)

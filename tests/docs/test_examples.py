@@ -6,11 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.support.deployment import Deployment
-
-pytestmark = pytest.mark.xdist_group("deployment")
 
 CLIENT = Path(__file__).parents[2] / "docs" / "examples" / "grpc_client.py"
 SAYS = re.compile(

@@ -13,8 +13,6 @@ from main_api.rest.app import app
 from strongroom_pb.v1 import auth_pb2, entity_pb2
 from tests.support.deployment import CHAT, Deployment, wait_until
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 REPOSITORY = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 VARYING = {

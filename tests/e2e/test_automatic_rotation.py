@@ -11,8 +11,6 @@ import pytest
 
 from tests.support.deployment import CHAT, Deployment, wait_until
 
-pytestmark = pytest.mark.xdist_group("automatic-rotation")
-
 SECONDS = 60.0
 AMOUNT_BYTES = 20 * 1024
 

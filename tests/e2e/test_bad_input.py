@@ -13,8 +13,6 @@ import pytest
 from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import CHAT, Deployment, is_alive
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 GOOD = json.dumps({"x": CHAT}).encode()
 JSON = {"Content-Type": "application/json"}
 

@@ -12,8 +12,6 @@ from strongroom import limits
 from strongroom_pb.v1 import entity_pb2, entity_pb2_grpc
 from tests.support.deployment import CHAT, Deployment
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 JSON = {"Content-Type": "application/json"}
 
 

@@ -10,8 +10,6 @@ import pytest
 from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import CHAT, Deployment
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 

@@ -13,8 +13,6 @@ import pytest
 
 from tests.support.deployment import wait_until
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 COMMAND = [str(Path(sys.executable).parent / "strongroom"), "demo"]
 RUN_S = 60.0
 STARTED_S = 30.0

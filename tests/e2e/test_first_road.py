@@ -1,11 +1,7 @@
 """The main job, end to end, on real processes: what a newcomer tries first."""
 
-import pytest
-
 from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import CHAT, Deployment
-
-pytestmark = pytest.mark.xdist_group("deployment")
 
 
 def test_put_then_get_over_rest(deployment: Deployment) -> None:

@@ -19,7 +19,6 @@ from strongroom.rpc.tls import Identity
 from tests.support.deployment import CHAT, Deployment, wait_until
 from tests.support.direct_calls import DirectCalls
 
-pytestmark = pytest.mark.xdist_group("forgetting")
 WORKER = "worker-1"
 PATIENCE_S = 30
 

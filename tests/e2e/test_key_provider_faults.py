@@ -11,8 +11,6 @@ from tests.support.deployment import CHAT, wait_until
 from tests.support.faulty_kms import FAULTS, Fault, FaultyDeployment
 from tests.support.starting import Starting
 
-pytestmark = pytest.mark.xdist_group("key-provider")
-
 SECONDS = 60.0
 ATTEMPTS = {
     "down": 0,

@@ -14,8 +14,6 @@ from strongroom.layout import Layout
 from tests.support.faulty_kms import FaultyDeployment
 from tests.support.starting import Starting
 
-pytestmark = pytest.mark.xdist_group("key-provider")
-
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyDeployment]:

@@ -23,8 +23,6 @@ from tests.support.commands import (
 from tests.support.deployment import Deployment, kill, wait_until
 from tests.support.scripted_server import scripted
 
-pytestmark = pytest.mark.xdist_group("keys-command")
-
 NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
 JOB = "01a20bc764d706a5ff8e11493a3a"
 

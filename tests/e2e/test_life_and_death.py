@@ -15,8 +15,6 @@ import pytest
 
 from tests.support.deployment import CHAT, Deployment, is_alive, kill, wait_until
 
-pytestmark = pytest.mark.xdist_group("life")
-
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[Deployment]:

@@ -74,7 +74,6 @@ def three_workers(tmp_path: Path) -> Iterator[Deployment]:
     running.stop()
 
 
-@pytest.mark.xdist_group("life")
 def test_a_history_under_kills_and_stops_is_that_of_one_register(
     three_workers: Deployment,
 ) -> None:

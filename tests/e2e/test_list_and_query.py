@@ -10,8 +10,6 @@ import pytest
 from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 
 @pytest.fixture
 def http(deployment: Deployment) -> Iterator[httpx.Client]:

@@ -7,8 +7,6 @@ import pytest
 
 from tests.support.deployment import CHAT, Deployment
 
-pytestmark = pytest.mark.xdist_group("life")
-
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Deployment:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import pytest
-
 from tests.support.deployment import CHAT, Deployment
 from tests.support.flood import Flood, bound_bytes
 
@@ -12,7 +10,6 @@ CONNECTIONS = 60
 SERVED_OR_REFUSED = {"200", "201", "429", "503", "OK", "RESOURCE_EXHAUSTED", "UNAVAILABLE"}
 
 
-@pytest.mark.xdist_group("overload")
 def test_memory_stays_within_its_bounds_under_large_bodies(tmp_path: Path) -> None:
     """A few hundred clients with large bodies end the processes, or the machine."""
     running = Deployment(tmp_path).start()

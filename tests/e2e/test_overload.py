@@ -28,8 +28,6 @@ from strongroom_pb.v1 import processing_pb2, processing_pb2_grpc
 from tests.support.deployment import CHAT, Deployment, wait_until
 from tests.support.rpc_mains import SECONDS, Pki
 
-pytestmark = pytest.mark.xdist_group("overload")
-
 LARGE_BODIES = limits.LARGE_BYTES_IN_FLIGHT_MAX // limits.MESSAGE_BYTES_MAX
 FILES_OF_A_SHELL = 1_024
 FILES_SPARE = 200

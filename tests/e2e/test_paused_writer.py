@@ -14,8 +14,6 @@ from strongroom.errors import StrongroomError, UnavailableError
 from tests.support.deployment import CHAT, Deployment, wait_until
 from tests.support.faulty_worker import Fault, FaultyWorker
 
-pytestmark = pytest.mark.xdist_group("faults")
-
 LONG_S = 60.0
 MANY = 3
 OTHERS = 5

@@ -11,8 +11,6 @@ import pytest
 
 from tests.support.deployment import CHAT, Deployment
 
-pytestmark = pytest.mark.xdist_group("deployment")
-
 STALLED = 64
 
 

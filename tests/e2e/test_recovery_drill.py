@@ -22,7 +22,7 @@ from tests.support.commands import Ended, environment, ran, refusal
 from tests.support.deployment import Deployment, wait_until
 from tests.support.os_keyring import FILE_VARIABLE
 
-pytestmark = [pytest.mark.xdist_group("recovery"), pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.timeout(240)]
 PASSPHRASE = {"STRONGROOM_RECOVERY_PASSPHRASE": "correct horse battery"}
 
 

@@ -6,11 +6,8 @@ import uuid
 from collections import Counter
 
 import httpx
-import pytest
 
 from tests.support.deployment import Deployment, wait_until
-
-pytestmark = pytest.mark.xdist_group("deployment")
 
 
 def test_nobody_notices_a_rotation(deployment: Deployment) -> None:

@@ -27,8 +27,6 @@ from tests.support.hard_work import DATABASE, RestClient, keep_writing, work_ove
 from tests.support.known_secrets import KnownSecrets
 from tests.support.leaks import Search, files_below, shown_of_processes
 
-pytestmark = pytest.mark.xdist_group("secrets")
-
 SECONDS = 40.0
 KILLS = 3
 ABOUT_ITSELF = (

@@ -29,8 +29,6 @@ from strongroom.rpc import tls
 from tests.support.commands import environment
 from tests.support.deployment import Deployment
 
-pytestmark = pytest.mark.xdist_group("secrets")
-
 SECONDS = 40.0
 DATABASE = "/entity/chatdb"
 NAME = "stolen"

@@ -12,8 +12,6 @@ import pytest
 from tests.support.deployment import CHAT, wait_until
 from tests.support.faulty_kms import FaultyDeployment
 
-pytestmark = pytest.mark.xdist_group("two-main-workers")
-
 SECONDS = 60.0
 ROTATIONS = 6
 

@@ -15,9 +15,6 @@ from tests.support.crowds import Crowd
 from tests.support.deployment import CHAT, Deployment, kill, wait_until
 from tests.support.scripted_server import scripted
 
-pytestmark = pytest.mark.xdist_group("verify")
-
-
 NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
 
 

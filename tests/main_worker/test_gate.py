@@ -25,8 +25,6 @@ from tests.support.mains import MainRig
 from tests.support.rpc_mains import SECONDS, Pki, ServedMain
 
 # Hundreds of megabytes pass through here; two such tests at once would wait for each other.
-pytestmark = pytest.mark.xdist_group("overload")
-
 PUT = "/strongroom_pb.v1.EntityService/PutEntity"
 GET = "/strongroom_pb.v1.EntityService/GetEntity"
 ISSUE = "/strongroom_pb.v1.AuthService/IssueToken"
