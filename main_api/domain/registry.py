@@ -4,6 +4,8 @@ from collections.abc import Container, Iterable
 
 import msgspec
 
+from strongroom import limits
+
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A Processing Worker as the registry knows it.
@@ -14,6 +16,8 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         subscription_id: Which subscription registered it; a later one supersedes it.
         registered_at: RFC 3339.
         lease_until_ms: Wall time, milliseconds since 1970; it is gone from then on.
+        has_left: It takes no more requests, and finishes within its lease what it has begun.
+        superseded_until_ms: Until when earlier subscriptions of this worker may still write.
         key_id: The data key that it has confirmed: it writes under no other one.
         generation: The keyring's generation whose keys it has confirmed to have, and no others.
         written_key_id: The data key that `written_bytes` is about.
@@ -26,14 +30,16 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     subscription_id: str
     registered_at: str
     lease_until_ms: int
+    has_left: bool = False
+    superseded_until_ms: int = 0
     key_id: str = ""
     generation: int = 0
     written_key_id: str = ""
     written_bytes: int = 0
 
     def is_live(self, now_ms: int) -> bool:
-        """Tell whether the lease still runs."""
-        return now_ms < self.lease_until_ms
+        """Tell whether the lease still runs, and the worker has not left."""
+        return not self.has_left and now_ms < self.lease_until_ms
 
 
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +60,21 @@ def live(
     """Return the workers whose lease runs and that are not revoked, in a stable order."""
     found = (r for r in records if r.is_live(now_ms) and r.worker_id not in revoked)
     return tuple(sorted(found, key=lambda record: record.worker_id))
+
+
+def superseded_until_ms(known: WorkerRecord | None, subscription_id: str, now_ms: int) -> int:
+    """Return until when earlier subscriptions of a worker may still write; 0 where none may.
+
+    Args:
+        known: The worker's record as it is.
+        subscription_id: The subscription that it is for from now on.
+        now_ms: Wall time.
+    """
+    if known is None:
+        return 0
+    own_ms = 0 if known.subscription_id == subscription_id else known.lease_until_ms
+    until_ms = max(known.superseded_until_ms, own_ms)
+    return until_ms if now_ms < until_ms + limits.CLOCK_SKEW_MS_MAX else 0
 
 
 def written_under(key_id: str, records: Iterable[WorkerRecord]) -> int:

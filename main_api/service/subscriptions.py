@@ -130,6 +130,9 @@ class Subscriptions:
                 subscription_id=subscription_id,
                 registered_at=rfc3339(self._clock.wall_ms()),
                 lease_until_ms=0,
+                superseded_until_ms=registry.superseded_until_ms(
+                    known, subscription_id, self._clock.wall_ms()
+                ),
                 written_key_id=active,
                 written_bytes=registry.written_under(active, before),
             )
@@ -195,6 +198,9 @@ class Subscriptions:
                 record,
                 key_id=key_id or record.key_id,
                 generation=max(generation, record.generation),
+                superseded_until_ms=registry.superseded_until_ms(
+                    record, record.subscription_id, self._clock.wall_ms()
+                ),
             )
         )
 
@@ -202,7 +208,7 @@ class Subscriptions:
         """List the worker no longer; raises as `renew`."""
         record = self._own_record(proven_id, worker_id, token)
         # The record stays for a while, so that this subscription cannot register again.
-        self._store.put_worker(msgspec.structs.replace(record, lease_until_ms=0))
+        self._store.put_worker(msgspec.structs.replace(record, has_left=True))
 
     def _own_record(self, proven_id: str, worker_id: str, token: str) -> WorkerRecord:
         subscription_id = self._verify(proven_id, worker_id, token)

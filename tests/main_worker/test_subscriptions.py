@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 import grpc
+import msgspec
 import pytest
 
 from main_api.service.keys.live_keyring import LiveKeyring
@@ -433,4 +434,27 @@ def test_a_damaged_keyring_stops_no_worker(served: Served) -> None:
     worker = served.worker("worker-1")
     served.rig.keyring_store.write(b"damaged")
     assert worker.subscribe().keys
+    worker.close()
+
+
+def test_a_former_lease_stays_on_record_until_it_is_over(served: Served) -> None:
+    """A process that has left, or was replaced, may still write; who destroys keys has to know."""
+    worker = served.worker("worker-1")
+    token = worker.register(worker.subscribe().token, "127.0.0.1:1234").token
+    (first,) = served.rig.store.workers()
+    worker.leave(token)
+    (left,) = served.rig.store.workers()
+    assert left == msgspec.structs.replace(first, has_left=True)
+    assert served.live() == []
+    served.rig.clock.advance(1)
+    token = worker.register(worker.subscribe().token, "127.0.0.1:1235").token
+    (second,) = served.rig.store.workers()
+    assert second.superseded_until_ms == first.lease_until_ms
+    worker.renew(token, "", 0)
+    (renewed,) = served.rig.store.workers()
+    assert renewed.superseded_until_ms == first.lease_until_ms
+    served.rig.clock.advance(limits.LEASE_SECONDS - 0.1)
+    worker.renew(token, "", 0)
+    (later,) = served.rig.store.workers()
+    assert later.superseded_until_ms == 0
     worker.close()

@@ -15,12 +15,12 @@ from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Kind, Pass, Phase
-from main_api.domain.registry import WorkerRecord
 from main_api.service.dispatch import Dispatcher
+from main_api.service.jobs.leases import Leases
 from main_api.service.jobs.shard_pass import ShardPass
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import Barrier, ControlStore, Records, Rewrapping
-from strongroom import keyring, limits, logs
+from strongroom import keyring, logs
 from strongroom.clock import Clock
 from strongroom.errors import BusyError, IntegrityError, StrongroomError
 from strongroom.keyring import Keyring, Purpose, State
@@ -61,6 +61,7 @@ class JobRunner:
         self._barrier = barrier
         self._claim = claim
         self._clock = clock
+        self._leases = Leases(clock)
         self._stopping = threading.Event()
         self._ended: set[str] = set()
 
@@ -146,8 +147,7 @@ class JobRunner:
         stopped, and hold a lock. Both are looked at anew after a kill.
         """
         self._live.follow()
-        generation, live = self._live.generation, self._live_workers()
-        unsettled = [one.worker_id for one in live if one.generation < generation]
+        unsettled = self._unsettled()
         if unsettled:
             self._save_detail(job, f"waiting for {', '.join(unsettled)} to confirm the new key")
             return
@@ -169,8 +169,7 @@ class JobRunner:
                 self._save(jobs.verdict(error.job, self._clock.wall_ms()))
                 return
             _log.warning("key-destroyed", key_id=key_id, job_id=job.job_id)
-        generation = self._live.generation
-        behind = [one.worker_id for one in self._live_workers() if one.generation < generation]
+        behind = self._unsettled()
         if behind:
             self._save_detail(job, f"waiting for {', '.join(behind)} to drop the key")
             return
@@ -188,10 +187,9 @@ class JobRunner:
             raise _NeededError(again)
         return keyring.without(current, key_id)
 
-    def _live_workers(self) -> list[WorkerRecord]:
-        """Return every worker that may still serve by its own clock."""
-        now_ms = self._clock.wall_ms() - limits.CLOCK_SKEW_MS_MAX
-        return [one for one in self._store.every_worker() if one.is_live(now_ms)]
+    def _unsettled(self) -> list[str]:
+        """Return which workers may still use keys of an older keyring than the one in use."""
+        return self._leases.unsettled(self._store.every_worker(), self._live.generation)
 
     def _with_copies(self, job: JobRecord) -> JobRecord:
         """Return the job with the copies that its key opens."""
