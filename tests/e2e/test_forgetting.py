@@ -1,10 +1,7 @@
 """Workers that have to forget: revoked under load, cut off from the Main Worker, and crashed."""
 
 import os
-import resource
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,51 +164,3 @@ def test_a_deployment_with_the_hybrid(tmp_path: Path, monkeypatch: pytest.Monkey
         hybrid.close()
     finally:
         assert running.stop() == 0
-
-
-# -- core dumps ------------------------------------------------------------------------------------
-
-
-def test_no_process_of_a_deployment_may_dump_its_memory(deployment: Deployment) -> None:
-    """A crash writes the keys to the disk."""
-    pids = set(deployment.all_pids())
-    for pid in list(pids):
-        pids |= _descendants(pid)
-    assert len(pids) > len(deployment.all_pids()), "REST is served by a process of its own"
-    for pid in pids:
-        limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
-        (line,) = [one for one in limits if one.startswith("Max core file size")]
-        assert line.split()[4:6] == ["0", "0"], pid
-
-
-def _descendants(pid: int) -> set[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    children = {int(child) for child in listed}
-    return children | {d for child in children for d in _descendants(child)}
-
-
-@pytest.mark.parametrize("crash", [signal.SIGSEGV, signal.SIGABRT])
-def test_a_crash_leaves_no_core(own: Deployment, crash: signal.Signals) -> None:
-    """The same, seen on a worker and a Main Worker that crash with keys in their memory."""
-    for pid in (own.facts["pids"]["workers"][WORKER], own.facts["pids"]["grpc"]):
-        where = Path(f"/proc/{pid}/cwd").readlink()
-        before = set(where.glob("*core*"))
-        os.kill(pid, crash)
-        assert wait_until(lambda pid=pid: not Path(f"/proc/{pid}/fd").exists(), PATIENCE_S)  # type: ignore[misc]
-        assert set(where.glob("*core*")) == before
-
-
-@pytest.mark.parametrize("is_private", [True, False])
-def test_a_process_that_allows_it_would_leave_one(tmp_path: Path, *, is_private: bool) -> None:
-    """The test above sees nothing because this machine dumps nothing anyway."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    if hard == 0:
-        pytest.skip("nothing may dump its memory here")
-    script = "import os; from strongroom import process\n"
-    script += "process.keep_memory_private()\n" if is_private else ""
-    shell = f"ulimit -c unlimited; exec {sys.executable} -c '{script}os.abort()'"
-    ended = subprocess.Popen(["/bin/bash", "-c", shell], cwd=tmp_path)  # noqa: S603 - our own
-    _, status = os.waitpid(ended.pid, 0)
-    ended.returncode = status
-    assert os.WIFSIGNALED(status)
-    assert os.WCOREDUMP(status) is not is_private
