@@ -135,7 +135,7 @@ class Torture:
     def _fault(self) -> None:
         workers: dict[str, int] = self._deployment.reload()["pids"]["workers"]
         alive = [pid for pid in workers.values() if is_alive(pid)]
-        fault = self._random.choice(["kill", "stop", "none", "kill", "stop", "none", "kill main"])
+        fault = self._random.choice(["kill", "stop", "none", "end", "stop", "none", "kill main"])
         if fault == "none" or len(alive) < len(workers):
             return
         self.report.faults[fault] += 1
@@ -144,8 +144,9 @@ class Torture:
         if fault == "kill main":
             if is_alive(main):
                 kill(main)
-        elif fault == "kill":
-            kill(pid)
+        elif fault in {"kill", "end"}:
+            os.kill(pid, signal.SIGKILL if fault == "kill" else signal.SIGTERM)
+            wait_until(lambda: not is_alive(pid), WAIT_S)
             wait_until(lambda: len(self._alive()) == len(workers), WAIT_S)
         else:
             os.kill(pid, signal.SIGSTOP)
