@@ -22,7 +22,8 @@ from strongroom.errors import BusyError, IntegrityError, InvalidArgumentError, U
 
 _SHARDS: Final = 256
 _FILE_ID_BYTES: Final = 32
-_CHUNK: Final = 16
+_CHUNK: Final = 64
+_CHUNK_BESIDE_CLIENTS: Final = 16
 _LOCK_WAIT_S: Final = 0.1
 
 
@@ -106,13 +107,14 @@ class Rewrapper:
         tally = _Tally(self._session)
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
         # A rate is kept in pieces of no more than a second.
-        size = min(_CHUNK, max(1, int(files_per_second))) if files_per_second else _CHUNK
+        size_max = max(1, int(files_per_second)) if files_per_second else _CHUNK
         for name in (n for n in self._storage.databases() if n >= start and _is_database(n)):
             headers = self._storage.headers(name, shard, after if name == start else b"")
             while True:
                 began_s = time.monotonic()
                 with self._pacer.paced():
-                    chunk = list(islice(headers, size))
+                    size = _CHUNK_BESIDE_CLIENTS if self._pacer.is_busy() else _CHUNK
+                    chunk = list(islice(headers, min(size, size_max)))
                 if not chunk:
                     break
                 todo = self._rewrap_chunk(name, chunk, drained, tally)
