@@ -1,6 +1,6 @@
 """How fast a rewrap is, and what it costs those who read meanwhile: ratios, not times.
 
-    python -m tests.support.rewrap_bench [--entities 3000] [--rounds 5] [--seconds 8]
+    python -m tests.support.rewrap_bench [--entities 6000] [--rounds 5] [--seconds 8]
 
 The floor of the rate is a bare loop in the same process that reads a blob, decrypts it, encrypts it
 under the other key and writes it durably (temporary file, fsync, rename, fsync of the directory):
@@ -37,7 +37,7 @@ _DATA = frozenset({Purpose.DATA})
 def main() -> None:
     """Print both."""
     parser = argparse.ArgumentParser(description="rate of a rewrap, and its cost to readers")
-    parser.add_argument("--entities", type=int, default=3_000)
+    parser.add_argument("--entities", type=int, default=6_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0)
     chosen = parser.parse_args()

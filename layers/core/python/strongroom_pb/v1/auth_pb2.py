@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'strongroom_pb/v1/auth.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -37,4 +37,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ISSUETOKENRESPONSE']._serialized_end=224
   _globals['_AUTHSERVICE']._serialized_start=226
   _globals['_AUTHSERVICE']._serialized_end=328
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)

@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'strongroom_pb/v1/common.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -35,4 +35,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTITYMETADATA']._serialized_end=188
   _globals['_CONDITION']._serialized_start=190
   _globals['_CONDITION']._serialized_end=274
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)

@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'strongroom_pb/v1/entity.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -71,4 +71,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BATCHPUTENTITIESRESPONSE']._serialized_end=1954
   _globals['_ENTITYSERVICE']._serialized_start=1957
   _globals['_ENTITYSERVICE']._serialized_end=2926
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)

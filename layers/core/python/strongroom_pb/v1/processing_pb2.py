@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'strongroom_pb/v1/processing.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -85,4 +85,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATISTICSRESPONSE_COUNTERSENTRY']._serialized_end=2510
   _globals['_PROCESSINGSERVICE']._serialized_start=2749
   _globals['_PROCESSINGSERVICE']._serialized_end=3354
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)

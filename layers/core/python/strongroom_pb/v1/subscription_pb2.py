@@ -17,7 +17,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
     '',
     'strongroom_pb/v1/subscription.proto'
 )
-# protoc_insertion_point(imports)
+# @@protoc_insertion_point(imports)
 
 _sym_db = _symbol_database.Default()
 
@@ -57,4 +57,4 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LEASE']._serialized_end=870
   _globals['_SUBSCRIPTIONSERVICE']._serialized_start=873
   _globals['_SUBSCRIPTIONSERVICE']._serialized_end=1355
-# protoc_insertion_point(module_scope)
+# @@protoc_insertion_point(module_scope)
