@@ -29,7 +29,17 @@ def show(
     ] = True,
     json: _Json = False,
 ) -> None:
-    """Show a job. Exit code 1: it has failed."""
+    """Show a job. Exit code 1: it has failed, or was cancelled."""
     from cli.jobs import show as command  # noqa: PLC0415
 
     command.run(job_id, follow=follow, json=json)
+
+
+@app.command()
+def cancel(
+    job_id: Annotated[str, typer.Argument(help="As `keys rewrap` and `job list` name it.")],
+) -> None:
+    """Have a job end, and wait for that. What was rewrapped stays so."""
+    from cli.jobs import cancel as command  # noqa: PLC0415
+
+    command.run(job_id)

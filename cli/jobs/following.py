@@ -55,14 +55,14 @@ def report(job: Job, *, json: bool) -> None:
     """Print a job.
 
     Raises:
-        Exit: It has failed, and was printed as JSON.
-        ConflictError: It has failed, and why.
+        Exit: It has failed or was cancelled, and was printed as JSON.
+        ConflictError: It has failed or was cancelled, and why.
     """
     if json:
         as_json(msgspec.to_builtins(job))
-        if job.state == "failed":
+        if not (job.is_running or job.is_done):
             raise typer.Exit(1)
-    elif job.state == "failed":
+    elif not (job.is_running or job.is_done):
         raise ConflictError(told(job))
     else:
         line(told(job))

@@ -196,10 +196,18 @@ class ControlFiles:
         found = map(self._readable_worker, self._workers.names())
         return [record for record in found if record is not None]
 
-    def every_worker(self) -> list[WorkerRecord]:
-        """Return every record, or fail."""
-        found = map(self.worker, self._workers.names())
-        return [record for record in found if record is not None]
+    def every_worker(self) -> tuple[list[WorkerRecord], list[str]]:
+        """Return every record, and the names of those that do not verify."""
+        found, damaged = [], []
+        for worker_id in self._workers.names():
+            try:
+                record = self.worker(worker_id)
+            except IntegrityError as error:
+                _log.error("registry-record-unreadable", worker_id=worker_id, reason=error.detail)
+                damaged.append(worker_id)
+            else:
+                found += [record] if record is not None else []
+        return found, damaged
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
         """Return a worker's record."""

@@ -32,6 +32,7 @@ class State(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 class Phase(StrEnum):
@@ -112,7 +113,9 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
         state: Whether it has ended.
         phase: What it is at, or was at when it ended.
         drained: The data keys that nothing may lie under any more.
-        files_per_second: How many to rewrap at the most, on all workers together; 0 for any.
+        files_per_second: How many to rewrap at the most, on all workers together; 0 for any. An
+            administrator may change it while the job runs.
+        cancel: Whether an administrator wants it to end.
         shred: Destroy the key even if files or backups need it.
         entities_accepted: How many entities may be lost by that, as was confirmed.
         created_at: RFC 3339.
@@ -133,6 +136,7 @@ class JobRecord(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase
     drained: tuple[str, ...]
     files_per_second: float = 0
+    cancel: bool = False
     shred: bool = False
     entities_accepted: int = 0
     created_at: str
@@ -206,6 +210,20 @@ def destroy(job_id: str, key_id: str, entities_accepted: int | None, now_ms: int
 def ended(job: JobRecord, state: State, now_ms: int, detail: str = "") -> JobRecord:
     """Return a job that has ended."""
     return msgspec.structs.replace(job, state=state, detail=detail, updated_at=rfc3339(now_ms))
+
+
+def as_ordered(job: JobRecord, on_record: JobRecord | None, now_ms: int) -> JobRecord:
+    """Return a job, as its runner has taken it further, with what was ordered meanwhile.
+
+    `on_record` is the job as it is stored. One that was cancelled ends here; there is no way back
+    from the last phase of a destruction, so there an order to cancel is not taken.
+    """
+    if on_record is None:
+        return job
+    job = msgspec.structs.replace(job, files_per_second=on_record.files_per_second)
+    if not on_record.cancel:
+        return job
+    return ended(job, State.CANCELLED, now_ms, "cancelled; files that were rewrapped stay so")
 
 
 def entering(job: JobRecord, phase: Phase, now_ms: int) -> JobRecord:

@@ -87,6 +87,12 @@ def _add_jobs(app: StrongroomApp) -> None:
         parameters(app.request, frozenset())
         return json_response(jsontext.dump(_job(app.main.jobs.get(app.caller, job_id))))
 
+    @app.route("/jobs/{job_id}/cancel", methods=["POST"])
+    def cancel_job(job_id: str) -> Response:
+        """Have a job end."""
+        parameters(app.request, frozenset())
+        return _accepted(app.main.jobs.cancel(app.caller, job_id))
+
 
 def _add_backups(app: StrongroomApp) -> None:
     @app.route("/backups", methods=["GET"])

@@ -224,8 +224,8 @@ class ControlStore(Protocol):
         """Return every record of the registry; one that cannot be read is left out and logged."""
         ...
 
-    def every_worker(self) -> list[WorkerRecord]:
-        """Return every record of the registry; raises where one cannot be read."""
+    def every_worker(self) -> tuple[list[WorkerRecord], list[str]]:
+        """Return every record of the registry, and the names of those that do not verify."""
         ...
 
     def worker(self, worker_id: str) -> WorkerRecord | None:

@@ -113,7 +113,7 @@ class Subscriptions:
         subscription_id = self._verify(proven_id, worker_id, token)
         if _ADDRESS.fullmatch(address) is None or not 0 < int(address.rpartition(":")[2]) < _PORTS:
             raise InvalidArgumentError("the address is host:port")
-        known = self._store.worker(worker_id)
+        known, superseded_until_ms = self._before(worker_id, subscription_id)
         if known is not None and known.subscription_id >= subscription_id:
             is_same = known.subscription_id == subscription_id
             if not (is_same and known.is_live(self._clock.wall_ms())):
@@ -130,9 +130,7 @@ class Subscriptions:
                 subscription_id=subscription_id,
                 registered_at=rfc3339(self._clock.wall_ms()),
                 lease_until_ms=0,
-                superseded_until_ms=registry.superseded_until_ms(
-                    known, subscription_id, self._clock.wall_ms()
-                ),
+                superseded_until_ms=superseded_until_ms,
                 written_key_id=active,
                 written_bytes=registry.written_under(active, before),
             )
@@ -209,6 +207,20 @@ class Subscriptions:
         record = self._own_record(proven_id, worker_id, token)
         # The record stays for a while, so that this subscription cannot register again.
         self._store.put_worker(msgspec.structs.replace(record, has_left=True))
+
+    def _before(self, worker_id: str, subscription_id: str) -> tuple[WorkerRecord | None, int]:
+        """Return a worker's record, and until when earlier subscriptions of it may still write.
+
+        A record that does not verify must not keep its worker out of service. A lease that was
+        given just before is waited for.
+        """
+        now_ms = self._clock.wall_ms()
+        try:
+            known = self._store.worker(worker_id)
+        except IntegrityError as error:
+            _log.error("registry-record-unreadable", worker_id=worker_id, reason=error.detail)
+            return None, now_ms + limits.LEASE_SECONDS * 1000
+        return known, registry.superseded_until_ms(known, subscription_id, now_ms)
 
     def _own_record(self, proven_id: str, worker_id: str, token: str) -> WorkerRecord:
         subscription_id = self._verify(proven_id, worker_id, token)

@@ -111,7 +111,8 @@ def test_a_process_that_allows_it_would_leave_one(tmp_path: Path, *, is_private:
     script = "import os; from strongroom import process\n"
     script += "process.keep_memory_private()\n" if is_private else ""
     started = subprocess.Popen(  # noqa: S603 - our own script
-        ["/bin/bash", "-c", f"{ALLOWED}{sys.executable} -c '{script}os.abort()'"], cwd=tmp_path
+        ["/bin/bash", "-c", f'{ALLOWED}"$@"', "bash", sys.executable, "-c", f"{script}os.abort()"],
+        cwd=tmp_path,
     )
     assert os.WCOREDUMP(wait_status(started)) is not is_private
 

@@ -109,7 +109,9 @@ def test_who_runs_goes_on_and_says_so(deployment: FaultyDeployment, name: str) -
         assert http.post("/keys/rotate").status_code == 201
         _works(http, "rotated")
         deployment.restart("worker-1")
-        assert wait_until(lambda: http.get("/readyz").status_code == 200, SECONDS)
+        # Until the Main Worker sees where it is now, the only worker there is has been lost.
+        again = {"subscribed anew": CHAT}
+        assert wait_until(lambda: http.put("/entity/chatdb", json=again).is_success, SECONDS)
         _works(http, "subscribed anew")
         metrics = http.get("/metrics").text.splitlines()
         assert "strongroom_key_provider_up 0.0" in metrics

@@ -188,6 +188,23 @@ def test_a_rewrap_is_followed_beyond_the_death_of_the_main_worker(
     assert job["rewrapped"] >= 40
 
 
+def test_a_slow_job_is_made_faster_and_cancelled(vault: Vault) -> None:
+    """A rewrap that was ordered too slow takes a year, and everything else waits behind it."""
+    vault.write(*(f"k{number}" for number in range(100)))
+    vault.rotate()
+    slow = ("keys", "rewrap", "--files-per-second", "1", "--detach", "--json")
+    job = json.loads(vault.run(*slow).stdout)["job_id"]
+    ended = vault.run("job", "cancel", job)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"job {job}: rewrap cancelled: ")
+    assert vault.http.get(f"/jobs/{job}").json()["state"] == "cancelled"
+    assert "has ended: cancelled" in refusal(vault.run("job", "cancel", job))
+    again = json.loads(vault.run(*slow).stdout)["job_id"]
+    assert again != job
+    faster = json.loads(vault.run("keys", "rewrap", "--json").stdout)
+    assert (faster["job_id"], faster["state"]) == (again, "done")
+
+
 # -- destroying ------------------------------------------------------------------------------------
 
 

@@ -196,7 +196,7 @@ def test_a_registry_that_cannot_be_read_settles_nothing(bench: Bench) -> None:
         bench.runner.step()
     assert bench.job(job).phase is Phase.SETTLING
 
-    def unreadable() -> list[WorkerRecord]:
+    def unreadable() -> tuple[list[WorkerRecord], list[str]]:
         raise UnavailableError("the storage does not answer")
 
     reading = bench.rig.memory.every_worker
@@ -204,6 +204,7 @@ def test_a_registry_that_cannot_be_read_settles_nothing(bench: Bench) -> None:
     bench.runner.stop()
     bench.runner.step()
     assert bench.job(job).phase is Phase.SETTLING
+    assert bench.job(job).detail == "to be tried again: the storage does not answer"
     bench.rig.memory.every_worker = reading  # type: ignore[method-assign]
     bench.runner = bench.rig.job_runner(bench.barrier, bench.files)
     assert bench.finish(job).state is State.DONE
@@ -464,3 +465,89 @@ def test_the_barrier_is_passed_when_every_lock_was_given_back(tmp_path: Path) ->
     assert barrier.wait(5)
     assert disk.try_lock(writer, 2**61), "the barrier gives back what it has had"
     disk.close(writer)
+
+
+def test_a_damaged_record_of_a_worker_holds_no_job_up_for_ever(bench: Bench) -> None:
+    """The registry has a file that nobody can read, and no key is ever destroyed again."""
+    bench.rig.memory.damaged_workers.add("worker-2")
+    job = bench.main.jobs.rewrap(bench.caller)
+    for _ in range(4):
+        bench.runner.step()
+    assert bench.job(job).detail == "waiting for worker-2 to confirm the new key"
+    bench.rig.clock.advance(limits.LEASE_SECONDS + limits.CLOCK_SKEW_MS_MAX / 1000)
+    bench.confirm("worker-1", "worker-3")
+    assert bench.finish(job).state is State.DONE
+
+
+def test_a_rewrap_goes_on_at_the_rate_that_was_asked_for_last(bench: Bench) -> None:
+    """A job that was ordered too slow, or too fast, stays so until its end."""
+    job = bench.main.jobs.rewrap(bench.caller, 2)
+    rates: set[float] = set()
+
+    def faster(_worker: WorkerRecord, piece: Piece) -> None:
+        if not rates and piece.drained:
+            assert bench.main.jobs.rewrap(bench.caller, 100).job_id == job.job_id
+        rates.update({piece.files_per_second} if piece.drained else ())
+        bench.rig.clock.advance(0.1)
+        time.sleep(0.01)
+
+    bench.files.fails = faster
+    assert bench.finish(job).state is State.DONE
+    assert rates == {1, 50}, "what each of two workers was told"
+
+
+@pytest.mark.parametrize("phase", [Phase.COUNTING, Phase.REWRAPPING, Phase.SETTLING])
+def test_a_cancelled_job_ends(bench: Bench, phase: Phase) -> None:
+    """A job goes on for days that nobody wants any more; the next one waits for it."""
+    job = bench.main.jobs.rewrap(bench.caller)
+    while bench.job(job).phase is not phase:
+        bench.runner.step()
+    bench.main.jobs.cancel(bench.caller, job.job_id)
+    bench.runner.step()
+    ended = bench.job(job)
+    assert ended.state is State.CANCELLED
+    assert ended.detail
+    assert bench.finish(bench.main.jobs.rewrap(bench.caller)).state is State.DONE
+
+
+def test_a_job_is_cancelled_under_way(bench: Bench) -> None:
+    """Only who begins a pass looks whether it is still wanted."""
+    job = bench.main.jobs.rewrap(bench.caller)
+    bench.runner.step()
+    assert bench.job(job).phase is Phase.REWRAPPING
+
+    def cancelled(_worker: WorkerRecord, _piece: Piece) -> None:
+        if bench.job(job).is_running and not bench.job(job).cancel:
+            bench.main.jobs.cancel(bench.caller, job.job_id)
+            bench.rig.clock.advance(1)
+        time.sleep(0.02)
+
+    bench.files.fails = cancelled
+    bench.runner.step()
+    assert bench.job(job).state is State.CANCELLED
+    assert bench.files.under(bench.old) > 0
+
+
+def test_a_job_that_waits_for_a_writer_is_cancelled(bench: Bench) -> None:
+    """A stopped writer holds the job up, and nobody can end it."""
+    bench.barrier.held = 1_000_000
+    job = bench.main.jobs.rewrap(bench.caller)
+    for _ in range(2):
+        bench.runner.step()
+    asked = threading.Timer(0.2, bench.main.jobs.cancel, (bench.caller, job.job_id))
+    asked.start()
+    bench.runner.step()
+    asked.join()
+    assert bench.job(job).state is State.CANCELLED
+
+
+def test_a_key_whose_destruction_was_cancelled_stays(bench: Bench) -> None:
+    """The order to cancel comes between the verdict and the deed, is accepted, and is ignored."""
+    bench.files.shards = {}
+    job = bench.main.jobs.destroy(bench.caller, bench.old, None)
+    bench.runner.step()
+    assert bench.job(job).phase is Phase.VERIFYING
+    bench.main.jobs.cancel(bench.caller, job.job_id)
+    bench.runner.step()
+    assert bench.job(job).state is State.CANCELLED
+    assert bench.rig.live.find(bench.old, Purpose.DATA).state is keyring.State.DECRYPT_ONLY

@@ -189,6 +189,7 @@ USES: dict[str, Callable[[Rig, Caller, str, str], object]] = {
     "destroy": lambda rig, who, key_id, _: rig.jobs.destroy(who, key_id, None),
     "shred": lambda rig, who, key_id, _: rig.jobs.destroy(who, key_id, 3),
     "get": lambda rig, who, _, job_id: rig.jobs.get(who, job_id),
+    "cancel": lambda rig, who, _, job_id: rig.jobs.cancel(who, job_id),
     "all": lambda rig, who, *_: rig.jobs.all(who),
 }
 
@@ -251,3 +252,19 @@ def test_a_damaged_record_stops_no_other_job(tmp_path: Path) -> None:
         rig.end(rig.order())
     assert path.exists()
     assert rig.jobs.all(rig.root)[1] == 1
+
+
+def test_what_cannot_be_cancelled_is_refused(rig: Rig) -> None:
+    """A job that has ended is changed; or a key that is going is said to stay."""
+    rig.rotate()
+    ended, going = rig.order(), rig.order()
+    rig.end(ended)
+    with pytest.raises(ConflictError, match="has ended: done"):
+        rig.jobs.cancel(rig.root, ended.job_id)
+    rig.main.store.jobs.put(
+        going.job_id, jobs.entering(going, Phase.DESTROYING, rig.main.clock.wall_ms())
+    )
+    with pytest.raises(ConflictError, match="too late"):
+        rig.jobs.cancel(rig.root, going.job_id)
+    with pytest.raises(NotFoundError):
+        rig.jobs.cancel(rig.root, "none")

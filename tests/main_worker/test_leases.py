@@ -98,3 +98,13 @@ def test_until_when_earlier_subscriptions_may_write(clock: ManualClock) -> None:
         assert registry.superseded_until_ms(second, subscription, now_ms) == until_ms
     over_ms = until_ms + limits.CLOCK_SKEW_MS_MAX
     assert registry.superseded_until_ms(second, "2", over_ms) == 0
+
+
+def test_a_damaged_record_is_waited_for_as_long_as_a_lease(clock: ManualClock) -> None:
+    """A record that nobody can read holds every job up for ever, or none at all."""
+    leases = Leases(clock)
+    assert leases.unsettled([], 2, ["worker-1"]) == ["worker-1"]
+    clock.advance(PATIENCE_S - 1)
+    assert leases.unsettled([], 2, ["worker-1"]) == ["worker-1"]
+    clock.advance(1)
+    assert leases.unsettled([], 2, ["worker-1"]) == []

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import grpc
 import msgspec
@@ -21,6 +22,7 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.keyring import WORKER_PURPOSES, Key, Purpose
+from strongroom.layout import Layout
 from strongroom_pb.v1 import subscription_pb2 as pb
 from tests.support.mains import AT
 from tests.support.rpc_mains import SECONDS, ServedMain
@@ -60,6 +62,22 @@ def test_a_worker_that_falls_silent_is_not_listed(served: Served) -> None:
     assert served.live() == ["worker-1"]
     served.rig.clock.advance(0.001)
     assert served.live() == []
+    worker.close()
+
+
+def test_a_damaged_record_keeps_no_worker_out(served: Served, tmp_path: Path) -> None:
+    """One bad file and a worker can never serve again; or a lease that still runs is forgotten."""
+    worker = served.worker("worker-1")
+    renewal = worker.register(worker.subscribe().token, "127.0.0.1:1234")
+    path = Layout(tmp_path).record("workers", "worker-1")
+    path.write_bytes(b"damaged")
+    assert served.rig.store.every_worker() == ([], ["worker-1"])
+    with pytest.raises(IntegrityError):
+        worker.renew(renewal.token, "", 0)
+    worker.register(worker.subscribe().token, "127.0.0.1:1235")
+    assert served.live() == ["worker-1"]
+    (record,) = served.rig.store.workers()
+    assert record.superseded_until_ms == served.rig.clock.wall_ms() + limits.LEASE_SECONDS * 1000
     worker.close()
 
 

@@ -35,6 +35,7 @@ from strongroom.crypto import aead
 from strongroom.entity import Metadata
 from strongroom.errors import (
     IdempotencyMismatchError,
+    IntegrityError,
     NotFoundError,
     SchemaViolationError,
     StrongroomError,
@@ -153,6 +154,7 @@ class MemoryControlStore:
         self.templates: dict[str, Template] = {}
         self.clients: dict[str, ClientRecord] = {}
         self.registry: dict[str, WorkerRecord] = {}
+        self.damaged_workers: set[str] = set()
         self.jobs: MemoryRecords[JobRecord] = MemoryRecords()
         self.backups: MemoryRecords[BackupRecord] = MemoryRecords()
         self.revocations: MemoryRecords[Revocation] = MemoryRecords()
@@ -228,17 +230,21 @@ class MemoryControlStore:
         self._read("workers")
         return list(self.registry.values())
 
-    def every_worker(self) -> list[WorkerRecord]:
-        """Return the registry."""
-        return self.workers()
+    def every_worker(self) -> tuple[list[WorkerRecord], list[str]]:
+        """Return the registry, and which of its records are said to be damaged."""
+        damaged = [one for one in self.registry if one in self.damaged_workers]
+        return [one for one in self.workers() if one.worker_id not in damaged], damaged
 
     def worker(self, worker_id: str) -> WorkerRecord | None:
         """Return a worker's record."""
         self._read("worker")
+        if worker_id in self.damaged_workers:
+            raise IntegrityError(f"the record of {worker_id} does not verify")
         return self.registry.get(worker_id)
 
     def put_worker(self, worker: WorkerRecord) -> None:
         """Keep a worker's record."""
+        self.damaged_workers.discard(worker.worker_id)
         self.registry[worker.worker_id] = worker
 
     def remove_worker(self, worker_id: str) -> None:

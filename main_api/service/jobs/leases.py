@@ -22,15 +22,20 @@ class Leases:
         self._clock = clock
         self._seen_s: dict[tuple[str, int], float] = {}
 
-    def unsettled(self, records: Iterable[WorkerRecord], generation: int) -> list[str]:
+    def unsettled(
+        self, records: Iterable[WorkerRecord], generation: int, damaged: Iterable[str] = ()
+    ) -> list[str]:
         """Return the ids of workers that may serve with the keys of an older keyring.
 
         Args:
-            records: The whole registry.
+            records: The whole registry, as far as it verifies.
             generation: The keyring's that they have to have confirmed.
+            damaged: Workers whose records do not verify. Nobody can renew such a lease, so it is
+                over when the record was seen so for the whole length of one.
         """
-        # In each record there are two: the worker's own lease, which may have been left before its
-        # end while what was begun is finished, and that of a subscription which it has superseded.
+        # Of a damaged record only the clock that does not jump can tell. In each other one there
+        # are two: the worker's own lease, which may have been left before its end while what was
+        # begun is finished, and that of a subscription which it has superseded.
         leases = {
             (one.worker_id, until_ms)
             for one in records
@@ -39,7 +44,7 @@ class Leases:
                 one.lease_until_ms if one.generation < generation else 0,
             )
             if until_ms
-        }
+        } | {(worker_id, 0) for worker_id in damaged}
         now_s, now_ms = self._clock.boot_s(), self._clock.wall_ms()
         self._seen_s = {lease: self._seen_s.get(lease, now_s) for lease in leases}
         return sorted(

@@ -1,5 +1,7 @@
 """What administrators do with jobs: rewrap everything, destroy a key, look how far it has come."""
 
+import msgspec
+
 from main_api.domain import jobs
 from main_api.domain.jobs import JobRecord
 from main_api.service.access import Access, Caller
@@ -33,7 +35,9 @@ class Jobs:
         self._clock = clock
 
     def rewrap(self, caller: Caller, files_per_second: float = 0) -> JobRecord:
-        """Begin to put every file under the active key; or return the job that does that already.
+        """Begin to put every file under the active key.
+
+        Where a job does that already, it goes on at the rate that is asked for now.
 
         Args:
             caller: Who asks.
@@ -50,7 +54,7 @@ class Jobs:
             drained = tuple(key.key_id for key in data if key.state == State.DECRYPT_ONLY)
             for job in self._running():
                 if job.kind is jobs.Kind.REWRAP and job.drained == drained:
-                    return job
+                    return self._changed(job, files_per_second=files_per_second)
             return self._begin(
                 jobs.rewrap(self._new_id(), drained, files_per_second, self._clock.wall_ms())
             )
@@ -76,6 +80,23 @@ class Jobs:
             now_ms = self._clock.wall_ms()
             return self._begin(jobs.destroy(self._new_id(), key_id, entities_accepted, now_ms))
 
+    def cancel(self, caller: Caller, job_id: str) -> JobRecord:
+        """Have a job end; who runs it sees to that.
+
+        Raises:
+            NotFoundError: There is none.
+            ConflictError: It has ended, or its key is being destroyed already.
+            BusyError, IntegrityError, UnavailableError: The disk, or what lies there.
+        """
+        self._access.require_everywhere(caller)
+        with self._store.exclusive():
+            job = self.get(caller, job_id)
+            if not job.is_running:
+                raise ConflictError(f"the job has ended: {job.state.value}")
+            if job.phase is jobs.Phase.DESTROYING:
+                raise ConflictError("the key is being destroyed: it is too late to cancel that")
+            return self._changed(job, cancel=True)
+
     def get(self, caller: Caller, job_id: str) -> JobRecord:
         """Return a job.
 
@@ -98,6 +119,13 @@ class Jobs:
         names = self._store.jobs.names()
         found = [job for job in map(self._readable, reversed(names)) if job is not None]
         return found, len(names) - len(found)
+
+    def _changed(self, job: JobRecord, **members: float) -> JobRecord:
+        """Put on record what is asked of a running job; called under the lock."""
+        changed = msgspec.structs.replace(job, **members)
+        if changed != job:
+            self._store.jobs.put(job.job_id, changed)
+        return changed
 
     def _begin(self, job: JobRecord) -> JobRecord:
         running = len(self._running())

@@ -6,7 +6,7 @@ Main Worker goes on. Only complete shards count, and every step may be done twic
 
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from typing import Final
 
 import msgspec
@@ -72,7 +72,7 @@ class JobRunner:
     def step(self) -> None:
         """Take the oldest running job as far as it goes now.
 
-        What fails is logged, and tried again with the next call.
+        What fails is logged and told in the job's `detail`, and tried again with the next call.
         """
         try:
             if self._oldest() is None:
@@ -81,12 +81,26 @@ class JobRunner:
                 # Another one may have ended it before the claim was had.
                 job = self._oldest()
                 if job is not None:
-                    self._advance(job)
+                    self._try(job)
         except BusyError:
             self._stopping.wait(_TROUBLE_S)
         except StrongroomError as error:
-            _log.warning("job-interrupted", code=error.code, reason=error.detail)
-            self._stopping.wait(_TROUBLE_S)
+            self._interrupted(error)
+
+    def _try(self, job: JobRecord) -> None:
+        try:
+            self._advance(job)
+        except StrongroomError as error:
+            # The record that it had come to, not the one that it began with.
+            come_to = self._readable(job.job_id)
+            if come_to is not None:
+                with suppress(StrongroomError):
+                    self._save_detail(come_to, f"to be tried again: {error.detail}")
+            self._interrupted(error)
+
+    def _interrupted(self, error: StrongroomError) -> None:
+        _log.warning("job-interrupted", code=error.code, reason=error.detail)
+        self._stopping.wait(_TROUBLE_S)
 
     def _oldest(self) -> JobRecord | None:
         for name in self._store.jobs.names():
@@ -105,7 +119,9 @@ class JobRunner:
             return None
 
     def _advance(self, job: JobRecord) -> None:
-        if job.phase is Phase.SETTLING:
+        if job.cancel:
+            self._save(job)
+        elif job.phase is Phase.SETTLING:
             self._settle(job)
         elif job.phase is Phase.DESTROYING:
             self._destroy(job)
@@ -121,7 +137,7 @@ class JobRunner:
             nonlocal job, saved_at_s
             job = msgspec.structs.replace(job, seen=seen, detail=trouble)
             if self._clock.boot_s() >= saved_at_s + _SAVED_EVERY_S:
-                self._save(job, is_durable=False)
+                job = self._save(job, is_durable=False)
                 saved_at_s = self._clock.boot_s()
 
         looked = ShardPass(
@@ -129,8 +145,10 @@ class JobRunner:
             drained,
             self._workers,
             self._dispatcher.live_workers,
-            files_per_second=job.files_per_second,
-        ).run(progress, self._stopping.is_set)
+            files_per_second=lambda: job.files_per_second,
+        ).run(progress, lambda: self._stopping.is_set() or not job.is_running)
+        if not job.is_running:
+            return
         if not looked:
             self._save(job, is_durable=False)
         elif job.kind is Kind.REWRAP:
@@ -153,8 +171,13 @@ class JobRunner:
             return
         self._barrier.restart()
         while not self._barrier.wait(_BARRIER_S):
-            self._save_detail(job, "a writer holds an entity's lock; if it was stopped, end it")
-            if self._stopping.is_set():
+            job = self._save(
+                msgspec.structs.replace(
+                    job, detail="a writer holds an entity's lock; if it was stopped, end it"
+                ),
+                is_durable=False,
+            )
+            if self._stopping.is_set() or not job.is_running:
                 return
         self._save(jobs.entering(job, Phase.VERIFYING, self._clock.wall_ms()))
 
@@ -189,7 +212,8 @@ class JobRunner:
 
     def _unsettled(self) -> list[str]:
         """Return which workers may still use keys of an older keyring than the one in use."""
-        return self._leases.unsettled(self._store.every_worker(), self._live.generation)
+        records, damaged = self._store.every_worker()
+        return self._leases.unsettled(records, self._live.generation, damaged)
 
     def _with_copies(self, job: JobRecord) -> JobRecord:
         """Return the job with the copies that its key opens."""
@@ -204,11 +228,16 @@ class JobRunner:
         if detail != job.detail:
             self._save(msgspec.structs.replace(job, detail=detail), is_durable=False)
 
-    def _save(self, job: JobRecord, *, is_durable: bool = True) -> None:
-        self._store.jobs.put(job.job_id, job, is_durable=is_durable)
+    def _save(self, job: JobRecord, *, is_durable: bool = True) -> JobRecord:
+        """Put a job on record, and return it with what was ordered since it was read."""
+        with self._store.exclusive():
+            on_record = self._store.jobs.get(job.job_id)
+            job = jobs.as_ordered(job, on_record, self._clock.wall_ms())
+            self._store.jobs.put(job.job_id, job, is_durable=is_durable or not job.is_running)
         if not job.is_running:
             self._ended.add(job.job_id)
             _log.info("job-ended", job_id=job.job_id, code=job.state.value, reason=job.detail)
+        return job
 
 
 def _needing(key_id: str, copies: Records[BackupRecord] | Records[ExportRecord]) -> tuple[str, ...]:

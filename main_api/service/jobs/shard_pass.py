@@ -30,13 +30,17 @@ class ShardPass:
         workers: Rewrapping,
         live: Callable[[], Sequence[WorkerRecord]],
         *,
-        files_per_second: float = 0,
+        files_per_second: Callable[[], float] = lambda: 0,
     ) -> None:
-        """Take how far it has come, what to drain (nothing: count only), and the workers."""
+        """Take how far it has come, what to drain (nothing: count only), and the workers.
+
+        `files_per_second` may change under way.
+        """
         self._drained = drained
         self._workers = workers
         self._live = live
         self._rate = files_per_second
+        self._workers_at_it = 1
         self._mutex = threading.Lock()
         self._seen = seen
         self._todo = deque(seen.todo())
@@ -59,10 +63,11 @@ class ShardPass:
         try:
             while not self._ended.is_set() and not is_stopping():
                 live = self._live()
+                self._workers_at_it = max(1, len(live))
                 for worker in live:
                     thread = threads.get(worker.worker_id)
                     if thread is None or not thread.is_alive():
-                        threads[worker.worker_id] = self._start(worker, len(live))
+                        threads[worker.worker_id] = self._start(worker)
                 self._ended.wait(_LOOK_S)
                 with self._mutex:
                     trouble = self._trouble if live else "no worker can serve now"
@@ -74,17 +79,15 @@ class ShardPass:
                 thread.join(limits.WRITE_ATTEMPT_SECONDS)
         return self._ended.is_set()
 
-    def _start(self, worker: WorkerRecord, live: int) -> threading.Thread:
-        thread = threading.Thread(
-            target=self._work, args=(worker, self._rate / live), name="rewrap", daemon=True
-        )
+    def _start(self, worker: WorkerRecord) -> threading.Thread:
+        thread = threading.Thread(target=self._work, args=(worker,), name="rewrap", daemon=True)
         thread.start()
         return thread
 
-    def _work(self, worker: WorkerRecord, rate: float) -> None:
+    def _work(self, worker: WorkerRecord) -> None:
         while not self._stopped and (shard := self._next()) is not None:
             try:
-                seen = self._whole_shard(worker, shard, rate)
+                seen = self._whole_shard(worker, shard)
             except StrongroomError as error:
                 _log.warning("rewrap-failed", worker_id=worker.worker_id, reason=error.detail)
                 self._give_back(shard, f"{worker.worker_id}: {error.detail}")
@@ -96,9 +99,10 @@ class ShardPass:
             else:
                 self._take(shard, seen)
 
-    def _whole_shard(self, worker: WorkerRecord, shard: int, rate: float) -> Pass | None:
+    def _whole_shard(self, worker: WorkerRecord, shard: int) -> Pass | None:
         seen, cursor = Pass(), ""
         while not self._stopped:
+            rate = self._rate() / self._workers_at_it
             piece = Piece(shard, self._drained, cursor, rate)
             part, cursor = self._workers.rewrap(worker, piece, limits.WRITE_ATTEMPT_SECONDS)
             seen = seen.plus(part)
