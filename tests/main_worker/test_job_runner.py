@@ -481,7 +481,7 @@ def test_a_damaged_record_of_a_worker_holds_no_job_up_for_ever(bench: Bench) -> 
 
 def test_a_rewrap_goes_on_at_the_rate_that_was_asked_for_last(bench: Bench) -> None:
     """A job that was ordered too slow, or too fast, stays so until its end."""
-    job = bench.main.jobs.rewrap(bench.caller, 2)
+    job = bench.main.jobs.rewrap(bench.caller, 3)
     rates: set[float] = set()
 
     def faster(_worker: WorkerRecord, piece: Piece) -> None:
@@ -493,7 +493,17 @@ def test_a_rewrap_goes_on_at_the_rate_that_was_asked_for_last(bench: Bench) -> N
 
     bench.files.fails = faster
     assert bench.finish(job).state is State.DONE
-    assert rates == {1, 50}, "what each of two workers was told"
+    assert rates == {1.5, 50}, "what each of two workers was told"
+
+
+def test_fewer_workers_keep_a_low_rate(bench: Bench) -> None:
+    """A rate of one file a second becomes one on each of many workers."""
+    bench.files.shards = {0: [bench.old] * 5, 1: [bench.old] * 5}
+    job = bench.main.jobs.rewrap(bench.caller, 1)
+    assert bench.finish(job).state is State.DONE
+    done = {(worker_id, p.files_per_second) for worker_id, p in bench.files.calls if p.drained}
+    assert len({worker_id for worker_id, _ in done}) == 1
+    assert {rate for _, rate in done} == {1}
 
 
 @pytest.mark.parametrize("phase", [Phase.COUNTING, Phase.REWRAPPING, Phase.SETTLING])

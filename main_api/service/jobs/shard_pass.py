@@ -40,7 +40,7 @@ class ShardPass:
         self._workers = workers
         self._live = live
         self._rate = files_per_second
-        self._workers_at_it = 1
+        self._at_it: frozenset[str] = frozenset()
         self._mutex = threading.Lock()
         self._seen = seen
         self._todo = deque(seen.todo())
@@ -63,8 +63,10 @@ class ShardPass:
         try:
             while not self._ended.is_set() and not is_stopping():
                 live = self._live()
-                self._workers_at_it = max(1, len(live))
-                for worker in live:
+                # A worker keeps no rate below one file a second: then fewer do it.
+                at_it = live[: int(self._rate()) or len(live)]
+                self._at_it = frozenset(worker.worker_id for worker in at_it)
+                for worker in at_it:
                     thread = threads.get(worker.worker_id)
                     if thread is None or not thread.is_alive():
                         threads[worker.worker_id] = self._start(worker)
@@ -85,7 +87,7 @@ class ShardPass:
         return thread
 
     def _work(self, worker: WorkerRecord) -> None:
-        while not self._stopped and (shard := self._next()) is not None:
+        while self._is_wanted(worker) and (shard := self._next()) is not None:
             try:
                 seen = self._whole_shard(worker, shard)
             except StrongroomError as error:
@@ -101,14 +103,17 @@ class ShardPass:
 
     def _whole_shard(self, worker: WorkerRecord, shard: int) -> Pass | None:
         seen, cursor = Pass(), ""
-        while not self._stopped:
-            rate = self._rate() / self._workers_at_it
+        while self._is_wanted(worker):
+            rate = self._rate() / max(1, len(self._at_it))
             piece = Piece(shard, self._drained, cursor, rate)
             part, cursor = self._workers.rewrap(worker, piece, limits.WRITE_ATTEMPT_SECONDS)
             seen = seen.plus(part)
             if not cursor:
                 return seen
         return None
+
+    def _is_wanted(self, worker: WorkerRecord) -> bool:
+        return not self._stopped and worker.worker_id in self._at_it
 
     def _next(self) -> int | None:
         with self._mutex:
