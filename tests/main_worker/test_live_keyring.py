@@ -165,3 +165,44 @@ def test_two_looks_at_once_are_in_order(provider: FakeKeyProvider, store: Keyrin
         thread.join(30)
     assert told == [True, True]
     assert there.current == here.current
+
+
+def test_a_change_while_the_file_is_checked_is_no_damage(
+    store: KeyringStore, provider: FakeKeyProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A verification beside a rotation calls a sound keyring damaged."""
+    here, there = LiveKeyring(store, provider), LiveKeyring(store, provider)
+    unwrap, read = provider.unwrap, store.read
+
+    def rotated_before_it_is_opened(message: bytes, deployment: str) -> bytes:
+        there.change(_rotated)
+        return unwrap(message, deployment)
+
+    monkeypatch.setattr(provider, "unwrap", rotated_before_it_is_opened)
+    here.check()
+
+    def rotated_before_it_is_read() -> bytes | None:
+        monkeypatch.setattr(store, "read", read)
+        there.change(_rotated)
+        return read()
+
+    def rotated_twice() -> bytes | None:
+        monkeypatch.setattr(store, "read", rotated_before_it_is_read)
+        return read()
+
+    for reads in (rotated_before_it_is_read, rotated_twice):
+        monkeypatch.setattr(store, "read", reads)
+        here.check()
+
+
+def test_another_keyring_is_not_taken_for_a_change(
+    store: KeyringStore, provider: FakeKeyProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a start would open is not what is in use, and nobody hears of it."""
+    here = LiveKeyring(store, provider)
+    here.change(_rotated)
+    other = here.change(_rotated)
+    forged = Keyring(other.deployment, other.generation, other.keys[:-1], other.recovery)
+    monkeypatch.setattr(keyring, "decode", lambda *_: (forged, b"r" * 32, b"m"))
+    with pytest.raises(IntegrityError, match="not the keyring that is in use"):
+        here.check()

@@ -99,7 +99,12 @@ class LiveKeyring:
             IntegrityError, UnavailableError: As for a new one; or it is not the one in use.
         """
         self.follow()
-        if LiveKeyring(self._store, self._provider).current != self.current:
+        before = self.current
+        opened = LiveKeyring(self._store, self._provider).current
+        self.follow()
+        # Somebody may have changed it meanwhile: then it is one of those that were in use.
+        is_between = before.generation < opened.generation < self.generation
+        if not is_between and opened not in {before, self.current}:
             raise IntegrityError("it is not the keyring that is in use")
 
     def probe(self) -> None:
