@@ -162,11 +162,11 @@ class EntityFiles:
         path = self._layout.shard(database, bytes([shard]))
         todo = sorted(found for found in _file_ids(self._names(path), shard) if found > after)
         for file_id in todo:
-            with self._parts.disk():
-                head = self._head(f"{path}/{blob_name(file_id)}")
-            if head is None:
-                continue
             try:
+                with self._parts.disk():
+                    head = self._head(f"{path}/{blob_name(file_id)}")
+                if head is None:
+                    continue
                 header, _ = blob.parse_header(head)
             except IntegrityError:
                 yield file_id, None

@@ -103,6 +103,22 @@ def test_a_damaged_file_is_left_and_told(rig: Rig, old: str) -> None:
     assert (files, unreadable) == (MANY + 1, 1)
 
 
+@pytest.mark.parametrize("kind", ["directory", "symlink", "loop"])
+def test_what_is_no_file_holds_no_job_up(rig: Rig, old: str, kind: str) -> None:
+    """One odd name in the place of a blob and no key can ever be destroyed again."""
+    victim, target = sorted(rig.root.glob("files/*/*/*.json.enc"))[:2]
+    victim.unlink()
+    if kind == "directory":
+        victim.mkdir()
+    else:
+        victim.symlink_to(target if kind == "symlink" else victim)
+    shard = int(victim.parent.name, 16)
+    worker = rig.worker()
+    assert sum(census.keyless for census in _calls(worker, shard, frozenset({old}))) == 1
+    by_key, files, _ = _all(worker, frozenset({old}))
+    assert (by_key, files) == ({rig.keys.active(Purpose.DATA).key_id: MANY}, MANY + 1)
+
+
 def test_a_key_that_never_was_is_not_counted(rig: Rig, old: str) -> None:
     """Whoever can write files fills a report, or a memory, with names of keys."""
     victim = next(rig.root.glob("files/*/*/*.json.enc"))
