@@ -11,6 +11,7 @@ from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.rest import problems
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
+    body_of,
     check_dry_run,
     decoded,
     json_body,
@@ -40,6 +41,12 @@ class _VerifyBody(msgspec.Struct, forbid_unknown_fields=True):
 
 class _ClientBody(msgspec.Struct, forbid_unknown_fields=True):
     grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=limits.GRANTS_MAX)]
+
+
+class _RotateSecretBody(msgspec.Struct, forbid_unknown_fields=True):
+    overlap_seconds: Annotated[int, msgspec.Meta(ge=0, le=limits.SECRET_OVERLAP_SECONDS_MAX)] = (
+        limits.SECRET_OVERLAP_SECONDS
+    )
 
 
 def add(app: StrongroomApp) -> None:
@@ -139,6 +146,18 @@ def _add_clients(app: StrongroomApp) -> None:
         _check_bare(app.request)
         client = app.main.administration.client(app.caller, client_id)
         return json_response(jsontext.dump(_client(client)))
+
+    @app.route("/clients/{client_id}/rotate-secret", methods=["POST"])
+    def rotate_secret(client_id: str) -> Response:
+        """Give a client a new secret, shown this once."""
+        _check_bare(app.request)
+        given = json_body(app.request) if body_of(app.request) else b"{}"
+        body = decoded(given, _RotateSecretBody)
+        client, secret = app.main.administration.rotate_secret(
+            app.caller, client_id, body.overlap_seconds
+        )
+        answer = _client(client) | {"client_secret": secret}
+        return json_response(jsontext.dump(answer), 201)
 
     @app.route("/clients/{client_id}", methods=["DELETE"])
     def delete_client(client_id: str) -> Response:
@@ -282,4 +301,5 @@ def _client(client: ClientRecord) -> dict[str, Any]:
         "client_id": client.client_id,
         "grants": client.grants,
         "created_at": client.created_at,
+        **({"old_secret_until": client.retiring.valid_until} if client.retiring else {}),
     }

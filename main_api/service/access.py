@@ -1,6 +1,5 @@
 """Who is calling, and may they: authentication and authorization of both faces."""
 
-import base64
 import threading
 from dataclasses import dataclass
 
@@ -8,19 +7,17 @@ from cachetools import LRUCache, TTLCache
 
 from main_api.domain import grants
 from main_api.domain.grants import Action, Grant
+from main_api.service.client_secrets import ClientSecrets
 from main_api.service.ports import ClientRecord, ControlStore
-from strongroom import ids, limits, tokens
+from strongroom import limits, tokens
 from strongroom.clock import Clock
-from strongroom.crypto import mac
 from strongroom.errors import (
     ForbiddenError,
-    IntegrityError,
     InvalidArgumentError,
     UnauthenticatedError,
 )
-from strongroom.keyring import Keys, Purpose
+from strongroom.keyring import Keys
 
-_SECRET_LABEL = b"strongroom/client-secret/v1"
 _SCHEME = "bearer "
 
 
@@ -70,6 +67,7 @@ class Access:
         self._keyring = keyring
         self._store = store
         self._clock = clock
+        self.secrets = ClientSecrets(keyring, store, clock)
         self._lock = threading.Lock()
         self._verified: LRUCache[str, tokens.Claims] = LRUCache(limits.VERIFIED_TOKENS_CACHED)
         self._clients: TTLCache[str, ClientRecord | None] = TTLCache(
@@ -88,7 +86,7 @@ class Access:
             UnauthenticatedError: Unknown client or wrong secret, indistinguishably.
             InvalidArgumentError: A scope that no grant of the client has.
         """
-        client = self._authenticate_client(client_id, client_secret)
+        client = self.secrets.authenticate(client_id, client_secret)
         offered = frozenset(map(str, grants.actions_of(client.grants)))
         wanted = frozenset(scope.split()) or offered
         if not wanted <= offered:
@@ -173,30 +171,6 @@ class Access:
             return ()
         return grants.key_prefixes(caller.grants, database, action)
 
-    def secret_mac(self, client_id: str, client_secret: str) -> tuple[str, str]:
-        """Return (MAC, key id) under which a client's secret is stored."""
-        key = self._keyring.active(Purpose.CLIENT_SECRET)
-        tag = mac.tag(key.material, _SECRET_LABEL, client_id.encode(), client_secret.encode())
-        return base64.b64encode(tag).decode(), key.key_id
-
-    def _authenticate_client(self, client_id: str, client_secret: str) -> ClientRecord:
-        client = self._store.client(client_id) if _is_client_id(client_id) else None
-        # An unknown client costs the same computation as a known one with a wrong secret.
-        key = (
-            self._keyring.find(client.secret_key_id, Purpose.CLIENT_SECRET)
-            if client
-            else self._keyring.active(Purpose.CLIENT_SECRET)
-        )
-        expected = base64.b64decode(client.secret_mac) if client else bytes(mac.TAG_BYTES)
-        parts = (_SECRET_LABEL, client_id.encode(), client_secret.encode())
-        try:
-            mac.verify(key.material, expected, *parts)
-        except IntegrityError as error:
-            raise UnauthenticatedError("unknown client or wrong secret") from error
-        if client is None:
-            raise UnauthenticatedError("unknown client or wrong secret")
-        return client
-
     def _verify(self, token: str) -> tokens.Claims:
         """Verify a signature once per token; its time each time (108 us against 1)."""
         with self._lock:
@@ -220,11 +194,3 @@ class Access:
         with self._lock:
             self._clients[client_id] = client
         return client
-
-
-def _is_client_id(text: str) -> bool:
-    try:
-        ids.client_id(text)
-    except InvalidArgumentError:
-        return False
-    return True

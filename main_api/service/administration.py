@@ -172,6 +172,18 @@ class Administration:
         self._access.require_everywhere(caller)
         return self._list(Kind.CLIENT, self._store.client, limit, cursor)
 
+    def rotate_secret(
+        self, caller: Caller, client_id: str, overlap_s: int
+    ) -> tuple[ClientRecord, str]:
+        """Give a client a new secret, shown this once; the one so far is valid for a while more.
+
+        Raises:
+            NotFoundError: There is no such client.
+            InvalidArgumentError: `overlap_s` is out of its bounds.
+        """
+        self._access.require_everywhere(caller)
+        return self._provisioning.rotate_secret(ids.client_id(client_id), overlap_s)
+
     def delete_client(self, caller: Caller, client_id: str) -> None:
         """Remove a client; its tokens are refused within `limits.REVOCATION_SECONDS_MAX`.
 

@@ -21,6 +21,20 @@ from strongroom.finding import Finding
 R = TypeVar("R")
 
 
+class RetiringSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """The secret that a client had before, while it is still valid.
+
+    Attributes:
+        secret_mac: As in `ClientRecord`.
+        secret_key_id: As in `ClientRecord`.
+        valid_until: RFC 3339; from then on it is not.
+    """
+
+    secret_mac: str
+    secret_key_id: str
+    valid_until: str
+
+
 class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A client.
 
@@ -32,6 +46,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
         created_at: RFC 3339.
         incarnation: Random, new each time that a client of this id is made: a token, a cursor and
             an idempotency key of an earlier one are not this one's.
+        retiring: The secret of before a rotation.
     """
 
     client_id: str
@@ -40,6 +55,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     grants: tuple[Grant, ...]
     created_at: str
     incarnation: str
+    retiring: RetiringSecret | None = None
 
 
 class KeyProviderUnavailableError(UnavailableError):

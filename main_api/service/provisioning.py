@@ -1,7 +1,5 @@
 """Bringing a deployment to life: its keyring, templates, databases, clients."""
 
-import secrets
-
 import msgspec
 
 from main_api.domain.grants import ALL_ACTIONS, Grant
@@ -12,8 +10,6 @@ from strongroom.clock import Clock, from_rfc3339, rfc3339
 from strongroom.configuration import Database, Retired, Template
 from strongroom.crypto import aead
 from strongroom.errors import ConflictError, NotFoundError
-
-_SECRET_BYTES = 32
 
 
 def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> None:
@@ -176,6 +172,21 @@ class Provisioning:
             self._store.put_client(changed)
             return changed, None
 
+    def rotate_secret(self, client_id: str, overlap_s: int) -> tuple[ClientRecord, str]:
+        """Give a client a new secret, shown this once, beside the one so far.
+
+        Raises:
+            NotFoundError: There is no such client.
+            InvalidArgumentError: `overlap_s` is out of its bounds.
+        """
+        with self._store.exclusive():
+            client = self._store.client(ids.client_id(client_id))
+            if client is None:
+                raise NotFoundError(f"no such client: {client_id}")
+            changed, secret = self._access.secrets.rotated(client, overlap_s)
+            self._store.put_client(changed)
+        return changed, secret
+
     def delete_client(self, client_id: str) -> None:
         """Remove a client.
 
@@ -201,8 +212,7 @@ class Provisioning:
     def _new_client(
         self, client_id: str, grants: tuple[Grant, ...], incarnation: str
     ) -> tuple[ClientRecord, str]:
-        secret = secrets.token_urlsafe(_SECRET_BYTES)
-        secret_mac, key_id = self._access.secret_mac(client_id, secret)
+        secret, secret_mac, key_id = self._access.secrets.new(client_id)
         client = ClientRecord(
             client_id=client_id,
             secret_mac=secret_mac,

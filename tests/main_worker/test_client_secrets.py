@@ -1,0 +1,220 @@
+"""Secrets of clients: two at the most, for as long as was said, and nothing shows who exists."""
+
+from collections import Counter
+
+import pytest
+
+from main_api.domain.grants import Action
+from main_api.rest import routes
+from main_api.service.ports import ClientRecord
+from strongroom import keyring, limits
+from strongroom.crypto import mac
+from strongroom.errors import NotFoundError, StrongroomError, UnauthenticatedError
+from strongroom.keyring import Purpose
+from tests.support.mains import AT, Built, MainRig, grant
+from tests.support.wsgi import Answer, WsgiClient
+
+DAY = 24 * 3600
+
+
+class Rig:
+    """A Main Worker with a client `ada` and an administrator."""
+
+    def __init__(self) -> None:
+        """Make both."""
+        self.main = MainRig()
+        self.app = routes.build(Built(self.main.main()))
+        self.first = self.main.add_client("ada", grant("*", Action.READ)).secret
+        self.root = self.main.add_client("root")
+
+    def rotate(self, body: bytes = b"", client_id: str = "ada") -> Answer:
+        """Rotate a secret as the administrator."""
+        http = WsgiClient(self.app, authorization=self.main.bearer(self.root))
+        return http("POST", f"/clients/{client_id}/rotate-secret", body)
+
+    def rotated(self, body: bytes = b"") -> str:
+        """Return the new secret."""
+        answer = self.rotate(body)
+        assert answer.status == 201
+        return str(answer.json()["client_secret"])
+
+    def gets_in(self, secret: str, client_id: str = "ada") -> bool:
+        """Tell whether a secret is one of the client's."""
+        try:
+            self.main.access.issue_token(client_id, secret, "")
+        except UnauthenticatedError:
+            return False
+        return True
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Return a Main Worker with a client."""
+    return Rig()
+
+
+def test_both_secrets_are_valid_for_the_overlap_and_no_longer(rig: Rig) -> None:
+    """Whoever rotates a secret locks out what still runs with the old one, or never ends it."""
+    answer = rig.rotate(b'{"overlap_seconds": 60}')
+    assert answer.status == 201
+    assert answer.headers["cache-control"] == "no-store"
+    second = answer.json()["client_secret"]
+    assert set(answer.json()) == {
+        "client_id",
+        "client_secret",
+        "grants",
+        "created_at",
+        "old_secret_until",
+    }
+    rig.main.clock.advance(59.999)
+    assert rig.gets_in(rig.first)
+    assert rig.gets_in(second)
+    rig.main.clock.advance(0.001)
+    assert not rig.gets_in(rig.first)
+    assert rig.gets_in(second)
+
+
+def test_without_a_body_the_old_one_is_valid_for_a_day(rig: Rig) -> None:
+    """The simplest call ends the old secret at once, or leaves it for ever."""
+    rig.rotated()
+    rig.main.clock.advance(DAY - 1)
+    assert rig.gets_in(rig.first)
+    rig.main.clock.advance(1)
+    assert not rig.gets_in(rig.first)
+
+
+def test_a_secret_that_has_leaked_can_be_ended_at_once(rig: Rig) -> None:
+    """Whoever has a leaked secret goes on."""
+    second = rig.rotated(b'{"overlap_seconds": 0}')
+    assert not rig.gets_in(rig.first)
+    assert rig.gets_in(second)
+    assert "old_secret_until" not in rig.rotate(b'{"overlap_seconds": 0}').json()
+
+
+def test_there_are_two_secrets_at_the_most(rig: Rig) -> None:
+    """With each rotation one more secret is valid."""
+    second, third = rig.rotated(), rig.rotated()
+    assert [rig.gets_in(one) for one in (rig.first, second, third)] == [False, True, True]
+
+
+def test_a_client_with_two_secrets_is_one_client(rig: Rig) -> None:
+    """A rotation logs a client out, or takes its grants, its cursors and idempotency keys away."""
+    before = rig.main.access.authenticate(
+        f"Bearer {rig.main.access.issue_token('ada', rig.first, '').access_token}"
+    )
+    second = rig.rotated()
+    after = rig.main.access.authenticate(
+        f"Bearer {rig.main.access.issue_token('ada', second, '').access_token}"
+    )
+    assert before == after
+    rig.main.provisioning.put_client("ada", (grant("one", Action.READ),))
+    assert rig.gets_in(rig.first)
+    assert rig.gets_in(second)
+
+
+def test_secrets_are_random_and_none_is_stored_or_shown_again(rig: Rig) -> None:
+    """Whoever opens a record, or lists the clients, can log in as one."""
+    secrets = {rig.rotated() for _ in range(10)}
+    assert len(secrets) == 10
+    assert all(len(one) >= 43 for one in secrets)
+    shown = WsgiClient(rig.app, authorization=rig.main.bearer(rig.root))("GET", "/clients").body
+    kept = repr(rig.main.memory.clients) + shown.decode()
+    assert not any(one in kept for one in {*secrets, rig.first})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"overlap_seconds": -1}',
+        b'{"overlap_seconds": %d}' % (limits.SECRET_OVERLAP_SECONDS_MAX + 1),
+        b'{"overlap_seconds": 1.5}',
+        b'{"overlap_seconds": "1"}',
+        b'{"overlap_seconds": null}',
+        b'{"overlap": 1}',
+        b"[]",
+        b"{",
+    ],
+)
+def test_an_overlap_has_bounds(rig: Rig, body: bytes) -> None:
+    """A mistyped overlap keeps a secret for ever, or ends one that is in use."""
+    assert rig.rotate(body).status == 400
+    assert rig.rotate(b'{"overlap_seconds": %d}' % limits.SECRET_OVERLAP_SECONDS_MAX).status == 201
+
+
+def test_only_an_administrator_of_everything_rotates(rig: Rig) -> None:
+    """A client gives another one a secret that it knows, or learns which clients exist."""
+    assert rig.rotate(client_id="nobody").status == 404
+    narrow = rig.main.bearer(rig.main.add_client("narrow", grant("chatdb", *Action)))
+    http = WsgiClient(rig.app, authorization=narrow)
+    for client_id in ("ada", "narrow", "nobody"):
+        assert http("POST", f"/clients/{client_id}/rotate-secret").status == 403
+    assert rig.gets_in(rig.first)
+
+
+def test_a_removed_clients_secrets_end_with_it(rig: Rig) -> None:
+    """Somebody who was removed gets in with an old secret when the id is given anew."""
+    second = rig.rotated()
+    rig.main.provisioning.delete_client("ada")
+    third = rig.main.add_client("ada").secret
+    assert [rig.gets_in(one) for one in (rig.first, second, third)] == [False, False, True]
+    with pytest.raises(NotFoundError):
+        rig.main.provisioning.rotate_secret("nobody", 0)
+
+
+def test_a_rotation_of_the_key_under_which_they_lie_ends_no_secret(rig: Rig) -> None:
+    """A rotation of the client-secret key locks out who has one of the two secrets."""
+    second = rig.rotated()
+    made = keyring.new_key(Purpose.CLIENT_SECRET, AT)
+    rig.main.live.change(lambda current: keyring.with_active(current, made))
+    assert rig.gets_in(rig.first)
+    assert rig.gets_in(second)
+    assert rig.gets_in(rig.rotated())
+
+
+class Cost:
+    """What a login costs: reads of records that are there and that are not, and MACs."""
+
+    def __init__(self, main: MainRig, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Count from now on."""
+        self.spent: Counter[str] = Counter()
+        read, verify = main.memory.client, mac.verify
+
+        def counted_read(client_id: str) -> ClientRecord | None:
+            found = read(client_id)
+            self.spent["found" if found else "missing"] += 1
+            return found
+
+        def counted_verify(key: bytes, expected: bytes, *parts: bytes) -> None:
+            self.spent["mac"] += 1
+            verify(key, expected, *parts)
+
+        monkeypatch.setattr(main.memory, "client", counted_read)
+        monkeypatch.setattr(mac, "verify", counted_verify)
+
+
+def test_an_unknown_client_costs_what_a_known_one_does(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever measures the answers learns which clients exist, or which rotate their secret."""
+    rig.rotated()
+    # The first unknown one of a process looks for a record to read; from then on it has one.
+    assert not rig.gets_in("wrong", "nobody")
+    cost = Cost(rig.main, monkeypatch)
+    seen = []
+    for client_id in ("ada", "root", "nobody", "somebody"):
+        assert not rig.gets_in("wrong", client_id)
+        seen.append(dict(cost.spent))
+        cost.spent.clear()
+    assert seen == [{"found": 1, "missing": 1, "mac": 2}] * 4
+
+
+def test_another_clients_damage_shows_in_no_login(rig: Rig) -> None:
+    """One damaged record makes a login of somebody unknown an error of the server."""
+    assert not rig.gets_in("wrong", "nobody")
+    rig.main.memory.down = True
+    with pytest.raises(StrongroomError, match="does not answer"):
+        rig.main.access.issue_token("nobody", "wrong", "")
+    rig.main.memory.down = False
+    for client_id in list(rig.main.memory.clients):
+        rig.main.memory.remove_client(client_id)
+    assert not rig.gets_in("wrong", "nobody")
