@@ -26,7 +26,9 @@ from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.own_keyring import require_own
 from main_api.service.keys.rotation import Rotation
 from main_api.service.provisioning import Provisioning
+from main_api.service.quotas import Quotas
 from main_api.service.subscriptions import Subscriptions
+from main_api.service.throttling import Throttle
 from main_api.settings import Settings
 from strongroom import limits, logs
 from strongroom.clock import SystemClock
@@ -42,6 +44,8 @@ class Main:
     """The use cases of a Main Worker, over one opened keyring."""
 
     access: Access
+    throttle: Throttle
+    quotas: Quotas
     entities: Entities
     subscriptions: Subscriptions
     provisioning: Provisioning
@@ -85,6 +89,8 @@ def build(configured: Settings) -> Main:
     workers = GrpcWorkers(configured.identity)
     return Main(
         access=access,
+        throttle=Throttle(access, configured.throttling, clock),
+        quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),
         subscriptions=Subscriptions(keyring, store, clock, least=configured.sealing),
         provisioning=provisioner,

@@ -4,11 +4,13 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from main_api.domain.buckets import Policy
+from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.domain.rotation import BYTES_PER_GIB, NEVER, SECONDS_PER_DAY, RotationPolicy
 from strongroom import limits
 from strongroom.crypto.seal import Suite, sealing
@@ -58,6 +60,8 @@ class Settings:
         identity: The deployment's CA, the Main Worker's certificate and key.
         sealing: The weakest suite that workers are given keys with.
         key_provider_check_s: How long between two checks that the master key can still be used.
+        throttling: How often authentication may fail.
+        quotas: What a client may use, in each process.
     """
 
     shared_dir: Path
@@ -65,6 +69,8 @@ class Settings:
     identity: Identity
     sealing: Suite = Suite.X25519
     key_provider_check_s: float = limits.KEY_PROVIDER_CHECK_SECONDS
+    throttling: ThrottlePolicies = field(default_factory=ThrottlePolicies.per_minute)
+    quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +132,11 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             "KEY_PROVIDER_CHECK_SECONDS",
             limits.KEY_PROVIDER_CHECK_SECONDS,
             (1.0, 3600.0),
+        ),
+        throttling=_throttling(environment),
+        quotas=QuotaPolicies(
+            requests=_quota(environment, "REQUESTS", "requests", (1e-3, 1e6)),
+            content_bytes=_quota(environment, "BYTES", "content-bytes", (1.0, 1e12)),
         ),
     )
 
@@ -197,6 +208,44 @@ def _rotation(environment: Mapping[str, str]) -> RotationPolicy:
     )
 
 
+def _throttling(environment: Mapping[str, str]) -> ThrottlePolicies:
+    most = (1, limits.FAILED_AUTHENTICATIONS_SETTABLE_MAX)
+    return ThrottlePolicies.per_minute(
+        per_client=_whole_number(
+            environment,
+            "FAILED_AUTHENTICATIONS_PER_MINUTE",
+            limits.FAILED_AUTHENTICATIONS_PER_MINUTE,
+            most,
+        ),
+        per_address=_whole_number(
+            environment,
+            "FAILED_AUTHENTICATIONS_PER_ADDRESS_PER_MINUTE",
+            limits.FAILED_AUTHENTICATIONS_PER_ADDRESS_PER_MINUTE,
+            most,
+        ),
+        trusted_proxies=_whole_number(
+            environment, "TRUSTED_PROXIES", 0, (0, limits.TRUSTED_PROXIES_MAX)
+        ),
+    )
+
+
+def _quota(
+    environment: Mapping[str, str], name: str, unit: str, between: tuple[float, float]
+) -> Policy | None:
+    """Return the policy of `RATE_<name>_PER_SECOND`; without a burst it has a second's worth."""
+    per_second = _number(environment, f"RATE_{name}_PER_SECOND", None, between)
+    burst_name = f"RATE_{name}_BURST"
+    if per_second is None:
+        if environment.get(f"STRONGROOM_{burst_name}"):
+            raise InvalidArgumentError(
+                f"STRONGROOM_{burst_name} means nothing without STRONGROOM_RATE_{name}_PER_SECOND"
+            )
+        return None
+    second = max(1, math.ceil(per_second))
+    burst = _whole_number(environment, burst_name, second, (1, round(between[1])))
+    return Policy(name.lower(), per_second, burst, unit)
+
+
 def _required(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(f"STRONGROOM_{name}", "")
     if not value:
@@ -216,6 +265,16 @@ def _number(
     if not least <= value <= most:
         raise InvalidArgumentError(f"STRONGROOM_{name} is a number from {least:g} to {most:g}")
     return value
+
+
+def _whole_number(
+    environment: Mapping[str, str], name: str, default: int, between: tuple[int, int]
+) -> int:
+    """Return a whole number within bounds, the default where the variable is unset or empty."""
+    value = _number(environment, name, default, between)
+    if value != round(value):
+        raise InvalidArgumentError(f"STRONGROOM_{name} is a whole number")
+    return round(value)
 
 
 def _outside(shared_dir: Path, environment: Mapping[str, str]) -> Path:

@@ -29,7 +29,7 @@ def application() -> AsgiAdapter:
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         raise SystemExit(1) from error
-    return AsgiAdapter(WsgiAdapter(app), _authenticate)
+    return AsgiAdapter(WsgiAdapter(app), app.require_client)
 
 
 def configure_logs() -> None:
@@ -37,10 +37,6 @@ def configure_logs() -> None:
     logs.configure("main-worker-rest")
     # It prints what it catches of ours with its text, which may quote a document.
     logging.getLogger("_granian").handlers = [logs.LibraryHandler()]
-
-
-def _authenticate(authorization: str | None) -> None:
-    current.get().access.authenticate(authorization)
 
 
 def main() -> int:

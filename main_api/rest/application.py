@@ -14,18 +14,23 @@ from typing import Any, Final, TypeVar
 from chalice.app import Chalice, Request, Response
 
 from main_api.bootstrap import Current, Main
-from main_api.rest import problems
+from main_api.domain.addresses import Origin
+from main_api.rest import problems, rate_limit_fields
+from main_api.rest.requests import basic_credentials
 from main_api.service.access import Caller
+from main_api.service.throttling import Attempt
 from strongroom import ids, logs
 from strongroom.errors import (
     InternalError,
     MethodNotAllowedError,
     NotFoundError,
     StrongroomError,
+    UnauthenticatedError,
 )
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
 _NO_STORE: Final = {"Cache-Control": "no-store"}
+_UNAUTHENTICATED: Final = 401
 _log = logs.logger()
 Event = dict[str, Any]
 T = TypeVar("T")
@@ -35,6 +40,7 @@ class _PerThread(threading.local):
     request: Request | None = None
     lambda_context: Any = None
     caller: Caller | None = None
+    attempt: Attempt | None = None
     request_id: str = ""
 
 
@@ -110,7 +116,7 @@ class StrongroomApp(Chalice):
         """Serve one API Gateway proxy event (v1)."""
         mine = self._per_thread
         mine.request_id = _request_id(event)
-        mine.caller = None
+        mine.caller, mine.attempt = None, None
         try:
             refusal = self._answer(lambda: self._admit(event))
             answer = (
@@ -118,11 +124,26 @@ class StrongroomApp(Chalice):
                 if refusal is None
                 else refusal.to_dict(self.api.binary_types)
             )
+            headers = answer.setdefault("headers", {})
+            headers[REQUEST_ID_HEADER] = mine.request_id
+            self._count(answer)
         finally:
             mine.request, mine.caller = None, None
-        headers = answer.setdefault("headers", {})
-        headers[REQUEST_ID_HEADER] = mine.request_id
         return answer
+
+    def require_client(self, headers: dict[str, str], peer: str) -> None:
+        """Let pass what begins to send something large; `__call__` asks again when it has come.
+
+        Args:
+            headers: The request's, by names in lower case.
+            peer: The address that it comes from.
+
+        Raises:
+            UnauthenticatedError: It is a stranger's.
+            RateLimitedError: Its client, or its address, is over a limit.
+        """
+        caller = self._prove(headers, peer)
+        self.main.quotas.require(caller.client_id)
 
     def refuse(self, error: StrongroomError, headers: dict[str, str]) -> dict[str, Any]:
         """Answer a request that never became an event."""
@@ -138,9 +159,31 @@ class StrongroomApp(Chalice):
             raise NotFoundError("no such path")
         if event["requestContext"]["httpMethod"] not in methods:
             raise MethodNotAllowedError("allowed here: " + ", ".join(sorted(methods)))
+        headers = {k.lower(): v for k, v in (event.get("headers") or {}).items()}
+        peer = event["requestContext"].get("identity", {}).get("sourceIp", "")
         if resource not in self._public:
-            headers = {k.lower(): v for k, v in (event.get("headers") or {}).items()}
-            self._per_thread.caller = self.main.access.authenticate(headers.get("authorization"))
+            caller = self._prove(headers, peer)
+            self.main.quotas.admit(caller.client_id, _body_bytes(event))
+            self._per_thread.caller = caller
+        elif event["requestContext"]["httpMethod"] == "POST":
+            # It takes credentials of its own, which its view compares.
+            self._per_thread.attempt = self.main.throttle.attempt(
+                _origin(headers, peer), _named_client(headers)
+            )
+
+    def _prove(self, headers: dict[str, str], peer: str) -> Caller:
+        return self.main.throttle.prove(headers.get("authorization"), _origin(headers, peer))
+
+    def _count(self, answer: dict[str, Any]) -> None:
+        """Count what became of a request: a failed authentication, bytes of an answer."""
+        mine = self._per_thread
+        if mine.attempt is not None and answer["statusCode"] == _UNAUTHENTICATED:
+            self.main.throttle.failed(mine.attempt)
+        if mine.caller is not None and self.main.quotas.policies:
+            quotas, client_id = self.main.quotas, mine.caller.client_id
+            quotas.charge(client_id, _answer_bytes(answer))
+            fields = rate_limit_fields.fields(quotas.policies, quotas.standings(client_id))
+            answer["headers"].update(fields)
 
     def _answer(self, work: Callable[[], T]) -> T | Response:
         try:
@@ -166,6 +209,35 @@ def json_response(
         **(headers or {}),
     }
     return Response(body.decode(), all_headers, status)
+
+
+def _origin(headers: dict[str, str], peer: str) -> Origin:
+    return Origin(peer, headers.get("x-forwarded-for", ""))
+
+
+def _named_client(headers: dict[str, str]) -> str:
+    """Return the client that HTTP Basic credentials name, empty where none do."""
+    try:
+        return basic_credentials(headers.get("authorization"))[0]
+    except UnauthenticatedError:
+        return ""
+
+
+def _body_bytes(event: Event) -> int:
+    """Return how large the body of a request is."""
+    body = event.get("body") or ""
+    if event.get("isBase64Encoded"):
+        return len(body) * 3 // 4 - body[-2:].count("=")
+    return _utf8_bytes(body)
+
+
+def _answer_bytes(answer: dict[str, Any]) -> int:
+    return _utf8_bytes(answer.get("body") or "")
+
+
+def _utf8_bytes(text: str) -> int:
+    # Most text is ASCII, which is known of it without looking.
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _request_id(event: Event) -> str:

@@ -51,16 +51,18 @@ class _Answer:
 class AsgiAdapter:
     """Serves a WSGI adapter to granian."""
 
-    def __init__(self, adapter: WsgiAdapter, authenticate: Callable[[str | None], object]) -> None:
+    def __init__(
+        self, adapter: WsgiAdapter, require_client: Callable[[dict[str, str], str], object]
+    ) -> None:
         """Take the adapter that makes events of requests.
 
         Args:
             adapter: Serves a request that has come whole.
-            authenticate: Raises for an `Authorization` that proves nothing; strangers get no room
-                for large bodies.
+            require_client: Raises for headers that prove nothing, or of a client over a limit; the
+                address is given, too. Strangers get no room for large bodies.
         """
         self._adapter = adapter
-        self._authenticate = authenticate
+        self._require_client = require_client
         self._pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="rest")
         self._room = Room()
         self._requests = 0
@@ -91,7 +93,7 @@ class AsgiAdapter:
             if self._requests > limits.MAIN_CONCURRENT_REQUESTS_MAX:
                 raise RateLimitedError("too many requests at once", retry_after_s=1)
             _require_readable(scope)
-            body = await self._body(headers, receive, room)
+            body = await self._body(scope, headers, receive, room)
         except StrongroomError as error:
             # A client that is still sending would not see why, with its connection broken.
             answer.reads_on = not isinstance(error, TimedOutError)
@@ -114,11 +116,13 @@ class AsgiAdapter:
     def _serve(self, environ: Environ, answer: _Answer) -> bytes:
         return b"".join(self._adapter(environ, answer.start))
 
-    async def _body(self, headers: dict[str, str], receive: Receive, room: ExitStack) -> bytes:
+    async def _body(
+        self, scope: Scope, headers: dict[str, str], receive: Receive, room: ExitStack
+    ) -> bytes:
         """Read the body; for one that is large or turns out so, take room first."""
         length = _declared_length(headers)
         if length is not None and length > limits.SMALL_BYTES_MAX:
-            await self._take_room(length, headers, room)
+            await self._take_room(length, scope, headers, room)
         chunks: list[bytes] = []
         size_bytes = 0
         try:
@@ -127,7 +131,7 @@ class AsgiAdapter:
                     size_bytes += len(chunk)
                     if length is None and size_bytes > limits.SMALL_BYTES_MAX:
                         length = limits.MESSAGE_BYTES_MAX
-                        await self._take_room(length, headers, room)
+                        await self._take_room(length, scope, headers, room)
                     if size_bytes > limits.MESSAGE_BYTES_MAX:
                         raise _too_large()
                     chunks.append(chunk)
@@ -137,8 +141,10 @@ class AsgiAdapter:
             ) from error
         return b"".join(chunks)
 
-    async def _take_room(self, size_bytes: int, headers: dict[str, str], room: ExitStack) -> None:
-        await self._in_thread(self._authenticate, headers.get("authorization"))
+    async def _take_room(
+        self, size_bytes: int, scope: Scope, headers: dict[str, str], room: ExitStack
+    ) -> None:
+        await self._in_thread(self._require_client, headers, scope["client"][0])
         if size_bytes > limits.MESSAGE_BYTES_MAX:
             raise _too_large()
         room.callback(self._room.take(size_bytes))

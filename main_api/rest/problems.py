@@ -6,6 +6,8 @@ from typing import Any, Final
 import msgspec
 from chalice.app import Response
 
+from main_api.rest import rate_limit_fields
+from main_api.service.buckets import QuotaExceededError
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Written
 from strongroom import errors
@@ -73,6 +75,10 @@ def response(
     if isinstance(error, PartlyWrittenError):
         problem["outcomes"] = {key: _outcome(o) for key, o in error.outcomes.items()}
     all_headers: dict[str, str | list[str]] = {"Content-Type": MEDIA_TYPE, **(headers or {})}
+    if isinstance(error, QuotaExceededError):
+        # draft-ietf-httpapi-ratelimit-headers-11 section 5.1.
+        problem["violated-policies"] = [standing.policy.name for standing in error.violated]
+        all_headers.update(rate_limit_fields.of_refusal(error))
     if error.retry_after_s is not None:
         all_headers["Retry-After"] = str(error.retry_after_s)
     if status == _HTTP[errors.UnauthenticatedError]:

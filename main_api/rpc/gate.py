@@ -5,7 +5,7 @@ may receive a message of the largest size at once; 300 of 4 MiB were seen to tak
 calls of clients come through here. A message that is not read stays with the client, by HTTP/2's
 flow control; what counts is when it is read:
 
-- First the token. Who has none is not listened to.
+- First the token. Who has none is not listened to; neither is a client over its quota.
 - Then a place among those that are received at a time. Who gets none within
   `limits.RECEIVE_WAIT_SECONDS`, or does not send within `limits.BODY_SECONDS`, is refused. (How
   large a message is shows only when it is there.)
@@ -14,16 +14,19 @@ flow control; what counts is when it is read:
 """
 
 import asyncio
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from inspect import iscoroutinefunction
 from typing import Any, Final, NoReturn, cast
+from urllib.parse import unquote
 
 import grpc
 from cachetools import TTLCache
 from google.protobuf.message import DecodeError
 
+from main_api.domain.addresses import Origin
+from main_api.service.quotas import Quotas
 from main_api.service.room import Room
+from main_api.service.throttling import Throttle
 from strongroom import limits
 from strongroom.errors import (
     InvalidArgumentError,
@@ -34,7 +37,6 @@ from strongroom.errors import (
 )
 from strongroom.rpc import status
 
-Authenticate = Callable[[str | None], object]
 # grpcio's own types say less of handlers and contexts than is needed here.
 Handler = Any
 Context = Any
@@ -46,23 +48,29 @@ class Gate(grpc.aio.ServerInterceptor):
     """Stands before every handler of the clients' server; used from its event loop."""
 
     def __init__(
-        self, pool: ThreadPoolExecutor, authenticate: Authenticate, public: frozenset[str]
+        self,
+        pool: ThreadPoolExecutor,
+        throttle: Throttle,
+        quotas: Quotas,
+        public: frozenset[str],
     ) -> None:
         """Take what is needed to let a call in.
 
         Args:
             pool: Runs the handlers that are no coroutines.
-            authenticate: Raises for a value of `authorization` that proves nothing.
+            throttle: Verifies tokens, and counts what proves nothing.
+            quotas: Counts what clients use.
             public: The services that take no token.
         """
         self._pool = pool
-        self._authenticate = authenticate
+        self._throttle = throttle
+        self._quotas = quotas
         self._public = public
         self._room = Room()
         self._clients = asyncio.Semaphore(limits.MESSAGES_RECEIVED_MAX)
         self._strangers = asyncio.Semaphore(limits.STRANGERS_MESSAGES_RECEIVED_MAX)
         self._streams = 0
-        self._proven: TTLCache[str | None, bool] = TTLCache(
+        self._proven: TTLCache[str | None, str] = TTLCache(
             limits.VERIFIED_TOKENS_CACHED, limits.CLIENT_RECORD_CACHE_SECONDS
         )
         self._handlers: dict[str, Handler] = {}
@@ -87,21 +95,28 @@ class Gate(grpc.aio.ServerInterceptor):
         service, _, name = method.strip("/").partition("/")
         is_public = service in self._public
 
+        throttle = self._throttle if is_public else None
+
         async def answer(_: object, context: Context) -> bytes:
-            message = await self._receive(context, is_public=is_public)
+            client_id = None if is_public else await self._admit(context)
+            message = await self._receive(context, client_id)
             data: bytes
             if iscoroutinefunction(handler.unary_unary):
                 request = handler.request_deserializer(message.pop())
                 data = handler.response_serializer(await handler.unary_unary(request, context))
             else:
                 run = asyncio.get_running_loop().run_in_executor
-                data = await run(self._pool, _serve, handler, message, _ThreadContext(context))
+                on_thread = _ThreadContext(context)
+                data = await run(self._pool, _serve, handler, message, on_thread, throttle)
+            if client_id is not None:
+                self._quotas.charge(client_id, len(data))
             if name.startswith(_READING):
                 await self._take_room(context, len(data))
             return data
 
         async def stream(_: object, context: Context) -> None:
-            message = await self._receive(context, is_public=is_public)
+            client_id = None if is_public else await self._admit(context)
+            message = await self._receive(context, client_id)
             await handler.unary_stream(handler.request_deserializer(message.pop()), context)
 
         if handler.response_streaming:
@@ -127,33 +142,41 @@ class Gate(grpc.aio.ServerInterceptor):
         task.add_done_callback(end)
         return handler
 
-    async def _receive(self, context: Context, *, is_public: bool) -> list[bytes]:
+    async def _receive(self, context: Context, client_id: str | None) -> list[bytes]:
         """Receive a call's message, and return the one place that holds it.
 
         When the call ends before its turn has come, nothing is left there: a thread that is still
         to serve it holds no memory.
         """
-        if not is_public:
-            await self._prove(context)
+        is_public = client_id is None
         message = [await _read(context, self._strangers if is_public else self._clients)]
         context.add_done_callback(lambda _: message.clear())
-        if is_public and len(message[0]) > limits.SMALL_BYTES_MAX:
+        if client_id is not None:
+            self._quotas.charge(client_id, len(message[0]))
+        elif len(message[0]) > limits.SMALL_BYTES_MAX:
             await _abort(context, TooLargeError("the message is too large"))
         await self._take_room(context, len(message[0]))
         return message
 
-    async def _prove(self, context: Context) -> None:
+    async def _admit(self, context: Context) -> str:
+        """Return the id of the client that calls, when it may; its request then counts."""
+        try:
+            client_id = await self._prove(context)
+            self._quotas.admit(client_id)
+        except StrongroomError as error:
+            await _abort(context, error)
+        return client_id
+
+    async def _prove(self, context: Context) -> str:
         """Refuse a call without a token that holds; the handler asks again what it may do."""
         given = next((v for k, v in context.invocation_metadata() if k == "authorization"), None)
         token = given if isinstance(given, str) else None
-        if token in self._proven:
-            return
-        run = asyncio.get_running_loop().run_in_executor
-        try:
-            await run(self._pool, self._authenticate, token)
-        except StrongroomError as error:
-            await _abort(context, error)
-        self._proven[token] = True
+        client_id = self._proven.get(token)
+        if client_id is None:
+            run = asyncio.get_running_loop().run_in_executor
+            caller = await run(self._pool, self._throttle.prove, token, _origin(context))
+            client_id = self._proven[token] = caller.client_id
+        return client_id
 
     async def _take_room(self, context: Context, size_bytes: int) -> None:
         """Take room for a message until the call has ended."""
@@ -170,19 +193,23 @@ class _ThreadContext:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._loop = asyncio.get_running_loop()
+        self.ended_with: grpc.StatusCode | None = None
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._context, name)
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         """End the call; what this raises has to reach grpcio."""
+        self.ended_with = code
         aborting = self._context.abort(code, details)
         asyncio.run_coroutine_threadsafe(aborting, self._loop).result()
         raise AssertionError("abort returned")
 
 
-def _serve(handler: Handler, message: list[bytes], context: _ThreadContext) -> bytes:
-    """Serve a call on a thread."""
+def _serve(
+    handler: Handler, message: list[bytes], context: _ThreadContext, throttle: Throttle | None
+) -> bytes:
+    """Serve a call on a thread; with a throttle, one that has credentials in its message."""
     try:
         request = handler.request_deserializer(message.pop())
     except IndexError:
@@ -191,8 +218,35 @@ def _serve(handler: Handler, message: list[bytes], context: _ThreadContext) -> b
     except DecodeError:
         detail = "the message is not one of this call"
         status.abort(cast("grpc.ServicerContext", context), InvalidArgumentError(detail))
+    if throttle is not None:
+        return _authenticating(handler, request, context, throttle)
     data: bytes = handler.response_serializer(handler.unary_unary(request, context))
     return data
+
+
+def _authenticating(
+    handler: Handler,
+    request: Any,  # noqa: ANN401 - any message of a public service
+    context: _ThreadContext,
+    throttle: Throttle,
+) -> bytes:
+    """Serve a call whose message has credentials, unless too many have failed from there."""
+    try:
+        attempt = throttle.attempt(_origin(context), getattr(request, "client_id", ""))
+    except StrongroomError as error:
+        status.abort(cast("grpc.ServicerContext", context), error)
+    try:
+        data: bytes = handler.response_serializer(handler.unary_unary(request, context))
+    finally:
+        if context.ended_with is grpc.StatusCode.UNAUTHENTICATED:
+            throttle.failed(attempt)
+    return data
+
+
+def _origin(context: Context) -> Origin:
+    """Return where a call comes from; `peer` is `ipv4:192.0.2.1:5000` or `ipv6:%5B::1%5D:5000`."""
+    forwarded = (v for k, v in context.invocation_metadata() or () if k == "x-forwarded-for")
+    return Origin(unquote(context.peer().partition(":")[2]), ",".join(map(str, forwarded)))
 
 
 async def _read(context: Context, places: asyncio.Semaphore) -> bytes:

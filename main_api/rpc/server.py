@@ -61,7 +61,7 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
         UnavailableError: An address cannot be had.
     """
     pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="client")
-    gate = Gate(pool, main.access.authenticate, frozenset(_PUBLIC))
+    gate = Gate(pool, main.throttle, main.quotas, frozenset(_PUBLIC))
     clients = _server(pool, limits.MESSAGE_BYTES_MAX, gate)
     auth_pb2_grpc.add_AuthServiceServicer_to_server(AuthService(main), clients)
     entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(main), clients)

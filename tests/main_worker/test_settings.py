@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from main_api import settings
+from main_api.domain.buckets import Policy
+from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.settings import ProviderKind
 from strongroom.crypto.seal import Suite
 from strongroom.errors import InvalidArgumentError
@@ -158,3 +160,42 @@ def test_a_bound_of_a_key_that_is_none_is_named(name: str, given: str) -> None:
     """A typing error switches rotation off, or has a key made every ten seconds."""
     with pytest.raises(InvalidArgumentError, match=f"{name} is a number"):
         settings.rpc_from_environment(RPC | {name: given})
+
+
+def test_limits_are_read() -> None:
+    """A deployment limits something else than it was told to, or limits clients unasked."""
+    found = settings.from_environment(COMPLETE)
+    assert (found.quotas, found.throttling) == (QuotaPolicies(), ThrottlePolicies.per_minute())
+    told = {
+        "STRONGROOM_RATE_REQUESTS_PER_SECOND": "2.5",
+        "STRONGROOM_RATE_BYTES_PER_SECOND": "1000",
+        "STRONGROOM_RATE_BYTES_BURST": "5000",
+        "STRONGROOM_FAILED_AUTHENTICATIONS_PER_MINUTE": "6",
+        "STRONGROOM_FAILED_AUTHENTICATIONS_PER_ADDRESS_PER_MINUTE": "60",
+        "STRONGROOM_TRUSTED_PROXIES": "2",
+    }
+    found = settings.from_environment(COMPLETE | told)
+    assert found.quotas == QuotaPolicies(
+        Policy("requests", 2.5, 3), Policy("bytes", 1000.0, 5000, "content-bytes")
+    )
+    assert found.throttling == ThrottlePolicies.per_minute(6, 60, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("RATE_REQUESTS_PER_SECOND", "0"),
+        ("RATE_REQUESTS_PER_SECOND", "-1"),
+        ("RATE_REQUESTS_PER_SECOND", "many"),
+        ("RATE_BYTES_PER_SECOND", "0.5"),
+        ("RATE_REQUESTS_BURST", "10"),
+        ("FAILED_AUTHENTICATIONS_PER_MINUTE", "0"),
+        ("FAILED_AUTHENTICATIONS_PER_MINUTE", "1.5"),
+        ("TRUSTED_PROXIES", "11"),
+        ("TRUSTED_PROXIES", "all"),
+    ],
+)
+def test_a_limit_that_means_nothing_is_refused(name: str, value: str) -> None:
+    """A deployment starts without the limit that somebody has mistyped."""
+    with pytest.raises(InvalidArgumentError, match=f"STRONGROOM_{name}"):
+        settings.from_environment(COMPLETE | {f"STRONGROOM_{name}": value})

@@ -8,6 +8,7 @@ from pathlib import Path
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.bootstrap import Current, Main
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
+from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.service.access import Access, Caller
 from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
@@ -23,7 +24,9 @@ from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.rotation import Rotation
 from main_api.service.ports import Barrier, ControlStore, Rewrapping, RootWrapper
 from main_api.service.provisioning import Provisioning
+from main_api.service.quotas import Quotas
 from main_api.service.subscriptions import Subscriptions
+from main_api.service.throttling import Throttle
 from strongroom import keyring
 from strongroom.crypto import aead
 from strongroom.errors import StrongroomError
@@ -69,6 +72,8 @@ class MainRig:
     key_provider: FakeKeyProvider = field(default_factory=FakeKeyProvider)
     keyring_store: MemoryKeyringStore = field(default_factory=MemoryKeyringStore)
     escrow: RootWrapper | None = None
+    throttling: ThrottlePolicies = field(default_factory=ThrottlePolicies.per_minute)
+    quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
 
     def __post_init__(self) -> None:
         """Put the parts together as the composition root does."""
@@ -145,6 +150,8 @@ class MainRig:
         """Return the Main that the faces are given."""
         return Main(
             access=self.access,
+            throttle=Throttle(self.access, self.throttling, self.clock),
+            quotas=Quotas(self.quotas, self.clock),
             entities=self.entities,
             subscriptions=self.subscriptions,
             provisioning=self.provisioning,

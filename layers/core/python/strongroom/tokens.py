@@ -23,6 +23,10 @@ _INCARNATION: Final = "strongroom_incarnation"
 _REQUIRED: Final = ["iss", "aud", "sub", "iat", "nbf", "exp", "jti"]
 
 
+class StaleTokenError(UnauthenticatedError):
+    """A token that this deployment has signed, outside its time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a verified token says.
@@ -117,13 +121,13 @@ def check_time(claims: Claims, clock: Clock, not_before_s: int = 0) -> None:
     """Refuse a token outside its time.
 
     Raises:
-        UnauthenticatedError: Expired, or not yet valid.
+        StaleTokenError: Expired, or not yet valid.
     """
     now_s = clock.wall_ms() / 1000
     if now_s >= claims.expires_at_s:
-        raise UnauthenticatedError("the token has expired")
+        raise StaleTokenError("the token has expired")
     if now_s + limits.CLOCK_SKEW_MS_MAX / 1000 < not_before_s:
-        raise UnauthenticatedError("the token is not valid yet")
+        raise StaleTokenError("the token is not valid yet")
 
 
 def issuer(deployment: str) -> str:

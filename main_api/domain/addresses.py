@@ -1,0 +1,65 @@
+"""Which address a request comes from, and which addresses count as one."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+UNKNOWN: Final = "unknown"
+_IPV6_PREFIX_BITS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a request says that it comes from.
+
+    Attributes:
+        peer: The address of the socket's other end, or API Gateway's `sourceIp`.
+        forwarded_for: The value of `X-Forwarded-For`, empty where there is none.
+    """
+
+    peer: str
+    forwarded_for: str = ""
+
+
+def network_of(origin: Origin, trusted_proxies: int) -> str:
+    """Return what stands for the address of a request: itself, of IPv6 its /64.
+
+    A host has a whole /64 to choose from (RFC 7934), so single IPv6 addresses tell nothing.
+
+    Each proxy appends the address that it was called from. So with N trusted ones the client's is
+    the Nth from the right; what stands left of it is the client's own invention. A request with
+    fewer has not passed all of them, and counts for whoever sent it.
+
+    Args:
+        origin: What the request brings.
+        trusted_proxies: How many proxies of the deployment's own every request passes; with 0 the
+            header is not looked at.
+    """
+    if trusted_proxies:
+        forwarded = [part.strip() for part in origin.forwarded_for.split(",")]
+        if len(forwarded) >= trusted_proxies:
+            address = _parsed(forwarded[-trusted_proxies])
+            if address is not None:
+                return _network(address)
+    peer = _parsed(origin.peer)
+    return UNKNOWN if peer is None else _network(peer)
+
+
+def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+    """Return an address, which may have a port beside it; None for anything else."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _network(address: IPv4Address | IPv6Address) -> str:
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False))
+    return str(address)
