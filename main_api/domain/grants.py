@@ -1,14 +1,19 @@
 """Who may do what: grants name databases, actions and a prefix of keys."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Annotated, Final
 
 import msgspec
 
-from strongroom import limits
+from strongroom import ids, limits
+from strongroom.errors import InvalidArgumentError
 
 _DATABASE_PATTERN: Final = r"\A(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}\*?)\Z"
+
+_CLAIM: Final = re.compile(r"\{([A-Za-z0-9_.:-]{1,128})\}/")
+_BRACES: Final = re.compile(r"[{}]")
 
 
 class Action(StrEnum):
@@ -29,12 +34,23 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         database: A database's name, or a prefix of names followed by `*`.
         actions: What may be done.
-        key_prefix: Entity keys begin with it.
+        key_prefix: Entity keys begin with it, byte for byte. `{sub}` in it stands for that claim of
+            the caller's token, and so on for others; each is followed by `/`, or who is called
+            `al` would have what is `alice`'s.
     """
 
     database: Annotated[str, msgspec.Meta(pattern=_DATABASE_PATTERN)]
     actions: frozenset[Action]
     key_prefix: Annotated[str, msgspec.Meta(max_length=limits.ENTITY_KEY_BYTES_MAX)] = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a prefix in which braces do not name a claim.
+
+        Raises:
+            ValueError: It is one.
+        """
+        if _BRACES.search(_CLAIM.sub("", self.key_prefix)):
+            raise ValueError("a claim stands in key_prefix as {name}/, as in users/{sub}/")
 
     def allows(self, database: str, entity_key: str, action: Action) -> bool:
         """Tell whether this grant covers one action on one entity."""
@@ -48,6 +64,37 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         if self.database.endswith("*"):
             return database.startswith(self.database[:-1])
         return database == self.database
+
+
+def resolved(grants: Iterable[Grant], claims: Mapping[str, str]) -> tuple[Grant, ...]:
+    """Return grants with the claims of a verified token in the place of their names.
+
+    A grant whose claim is missing is not there for this token, nor one whose claim could mean more
+    than one part of a key: empty, or with a `/` or a control character in it.
+    """
+    found = (_resolved(grant, claims) for grant in grants)
+    return tuple(grant for grant in found if grant is not None)
+
+
+def _resolved(grant: Grant, claims: Mapping[str, str]) -> Grant | None:
+    names = _CLAIM.findall(grant.key_prefix)
+    if not names:
+        return grant
+    if not all(_is_one_part(claims.get(name, "")) for name in names):
+        return None
+    prefix = _CLAIM.sub(lambda named: f"{claims[named[1]]}/", grant.key_prefix)
+    if len(prefix.encode()) > limits.ENTITY_KEY_BYTES_MAX:
+        return None
+    # Not by making a grant anew: what a claim says is taken as it is, braces too.
+    return msgspec.structs.replace(grant, key_prefix=prefix)
+
+
+def _is_one_part(claim: str) -> bool:
+    try:
+        ids.entity_key(claim)
+    except InvalidArgumentError:
+        return False
+    return "/" not in claim
 
 
 def allowed(grants: Iterable[Grant], database: str, entity_key: str, action: Action) -> bool:
