@@ -1,15 +1,13 @@
 """Which address a request comes from, and which addresses count as one."""
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 UNKNOWN: Final = "unknown"
 _IPV6_PREFIX_BITS: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where a request says that it comes from.
 
     Attributes:

@@ -11,7 +11,7 @@ paid: what a request costs in bytes shows only when it has been answered.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 UNUSED: Final = -math.inf
 """The state of a bucket that was never used."""
@@ -42,19 +42,18 @@ class Policy:
         return max(1, math.ceil(self.burst / self.per_second))
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """How a bucket stands at an instant.
 
     Attributes:
         policy: Its policy.
         available: Whole units that pass at once.
+        wait_s: Seconds until one unit passes; 0 where one does now.
     """
 
     policy: Policy
     available: int
     wait_s: float
-    """Seconds until one unit passes; 0 where one does now."""
 
     @property
     def effective_window_s(self) -> int:

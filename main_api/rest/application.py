@@ -163,7 +163,9 @@ class StrongroomApp(Chalice):
         peer = event["requestContext"].get("identity", {}).get("sourceIp", "")
         if resource not in self._public:
             caller = self._prove(headers, peer)
-            self.main.quotas.admit(caller.client_id, _body_bytes(event))
+            quotas = self.main.quotas
+            if quotas.policies:
+                quotas.admit(caller.client_id, _body_bytes(event))
             self._per_thread.caller = caller
         elif event["requestContext"]["httpMethod"] == "POST":
             # It takes credentials of its own, which its view compares.
@@ -179,11 +181,12 @@ class StrongroomApp(Chalice):
         mine = self._per_thread
         if mine.attempt is not None and answer["statusCode"] == _UNAUTHENTICATED:
             self.main.throttle.failed(mine.attempt)
-        if mine.caller is not None and self.main.quotas.policies:
-            quotas, client_id = self.main.quotas, mine.caller.client_id
-            quotas.charge(client_id, _answer_bytes(answer))
-            fields = rate_limit_fields.fields(quotas.policies, quotas.standings(client_id))
-            answer["headers"].update(fields)
+        if mine.caller is None:
+            return
+        quotas = self.main.quotas
+        if quotas.policies:
+            standings = quotas.settle(mine.caller.client_id, _answer_bytes(answer))
+            answer["headers"].update(rate_limit_fields.fields(quotas.policies, standings))
 
     def _answer(self, work: Callable[[], T]) -> T | Response:
         try:

@@ -7,19 +7,19 @@ Both are lists of items (RFC 9651): a policy's name as a string, with parameters
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 from main_api.domain.buckets import Policy, Standing
 from main_api.service.buckets import QuotaExceededError
 
 
-def fields(policies: Iterable[Policy], standings: Iterable[Standing]) -> dict[str, str]:
-    """Return both fields; none where no policy applies."""
-    allowed = ", ".join(map(_policy, policies))
+def fields(policies: tuple[Policy, ...], standings: Iterable[Standing]) -> dict[str, str]:
+    """Return both fields; at least one policy applies."""
     left = ", ".join(
         f'"{standing.policy.name}";r={standing.available};t={standing.effective_window_s}'
         for standing in standings
     )
-    return {"RateLimit-Policy": allowed, "RateLimit": left} if allowed else {}
+    return {"RateLimit-Policy": _policies(policies), "RateLimit": left}
 
 
 def of_refusal(error: QuotaExceededError) -> dict[str, str]:
@@ -29,6 +29,12 @@ def of_refusal(error: QuotaExceededError) -> dict[str, str]:
     window (section 6), and a policy with units left does not make the client wait.
     """
     return fields(error.policies, error.violated)
+
+
+@cache
+def _policies(policies: tuple[Policy, ...]) -> str:
+    # There are as many as settings name: two kinds of refusals, and quotas.
+    return ", ".join(map(_policy, policies))
 
 
 def _policy(policy: Policy) -> str:

@@ -62,10 +62,11 @@ class Quotas:
             with self._lock:
                 self._charge_bytes(client_id, size_bytes, now_s)
 
-    def standings(self, client_id: str) -> tuple[Standing, ...]:
-        """Return how a client stands, for each policy that there is."""
+    def settle(self, client_id: str, size_bytes: int) -> tuple[Standing, ...]:
+        """Charge an answer, and return how the client then stands under each policy."""
         now_s = self._clock.boot_s()
         with self._lock:
+            self._charge_bytes(client_id, size_bytes, now_s)
             return tuple(buckets.standing(client_id, now_s) for buckets in self._all)
 
     def _require(self, client_id: str, now_s: float) -> None:

@@ -2,7 +2,9 @@
 
 import contextlib
 import re
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -22,6 +24,7 @@ from tests.support.wsgi import Answer, WsgiClient
 
 REQUESTS = Policy("requests", per_second=0.5, burst=4)
 BYTES = Policy("bytes", per_second=100.0, burst=1_000, unit="content-bytes")
+THREADS = 16
 POLICY_FIELD = '"requests";q=4;w=8, "bytes";q=1000;qu="content-bytes";w=10'
 _ITEM = re.compile(r'"(\w+)";r=(\d+);t=(\d+)')
 
@@ -145,6 +148,24 @@ def test_strangers_learn_nothing_of_a_clients_use() -> None:
         assert "ratelimit" not in face("GET", path).headers
 
 
+def test_clients_that_ask_at_once_get_no_more() -> None:
+    """Many threads find the same request left, and each takes it."""
+    quotas = Quotas(QuotaPolicies(Policy("requests", 0.001, 1_000)), ManualClock())
+    barrier = threading.Barrier(THREADS)
+
+    def ask(_: int) -> int:
+        barrier.wait(SECONDS)
+        admitted = 0
+        for _ in range(200):
+            with contextlib.suppress(QuotaExceededError):
+                quotas.admit("ada")
+                admitted += 1
+        return admitted
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        assert sum(pool.map(ask, range(THREADS))) == 1_000
+
+
 # -- bytes -----------------------------------------------------------------------------------------
 
 
@@ -197,8 +218,8 @@ def test_only_so_many_clients_are_remembered() -> None:
     quotas = Quotas(QuotaPolicies(REQUESTS), ManualClock())
     for number in range(20_000):
         quotas.admit(f"client-{number}")
-    assert quotas.standings("client-19999")[0].available == 3
-    assert quotas.standings("client-0")[0].available == 4
+    assert quotas.settle("client-19999", 0)[0].available == 3
+    assert quotas.settle("client-0", 0)[0].available == 4
 
 
 # -- gRPC ------------------------------------------------------------------------------------------
@@ -243,9 +264,11 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Pki:
 def served(rig: MainRig, pki: Pki) -> Iterator[grpc.Channel]:
     """Serve a face, and open a channel to it."""
     face = ServedMain(rig.main(), pki)
-    with pki.client_channel(face.clients) as channel:
-        yield channel
-    face.stop()
+    try:
+        with pki.client_channel(face.clients) as channel:
+            yield channel
+    finally:
+        face.stop()
 
 
 def test_over_grpc_requests_are_limited(pki: Pki) -> None:
