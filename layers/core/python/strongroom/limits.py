@@ -156,6 +156,7 @@ _require(MESSAGE_BYTES_MAX <= LARGE_BYTES_IN_FLIGHT_MAX, "a message would never 
 _require(
     MAIN_CONCURRENT_REQUESTS_MAX < MAIN_CONNECTIONS_MAX, "one request too many could not be refused"
 )
+_require(4 * THROTTLE_BYTES_MAX <= PROCESS_BYTES, "failures would fill a process")
 _require(RECEIVE_WAIT_SECONDS < BODY_SECONDS, "a place would be waited for longer than it is held")
 _require(
     PROCESS_BYTES
