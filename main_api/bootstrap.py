@@ -29,6 +29,7 @@ from main_api.service.provisioning import Provisioning
 from main_api.service.quotas import Quotas
 from main_api.service.subscriptions import Subscriptions
 from main_api.service.throttling import Throttle
+from main_api.service.worker_credentials import WorkerCredentials
 from main_api.settings import Settings
 from strongroom import limits, logs
 from strongroom.clock import SystemClock
@@ -57,6 +58,7 @@ class Main:
     job_runner: JobRunner
     backups: Backups
     exports: Exports
+    worker_credentials: WorkerCredentials
     key_health: KeyHealth
     rotation: Rotation
     dispatcher: Dispatcher
@@ -93,6 +95,7 @@ def build(configured: Settings) -> Main:
         quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),
         subscriptions=Subscriptions(keyring, store, clock, least=configured.sealing),
+        worker_credentials=WorkerCredentials(access, keyring, store, clock),
         provisioning=provisioner,
         administration=Administration(access, store, provisioner, clock),
         inspection=Inspection(

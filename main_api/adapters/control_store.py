@@ -11,7 +11,7 @@ from main_api.adapters.shared_lock import SharedLock
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
-from main_api.domain.registry import Revocation, WorkerRecord
+from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
 from main_api.service.ports import ClientRecord, Kind
 from strongroom import configuration, durable, ids, limits, logs
 from strongroom.clock import Clock
@@ -99,6 +99,15 @@ class ControlFiles:
             record_type=Revocation,
             well_formed=ids.worker_id,
         )
+        self.worker_credentials = SealedRecords(
+            filesystem,
+            layout,
+            keyring,
+            clock,
+            kind="worker-credentials",
+            record_type=WorkerCredential,
+            well_formed=ids.worker_id,
+        )
         self._mac_keys = KeySet(keyring.of(frozenset({Purpose.CONFIGURATION})))
         self._configuration = ConfigurationFiles(filesystem, layout, self._mac_keys)
         self._lock = SharedLock(filesystem, layout.configuration_lock(), clock)
@@ -159,6 +168,7 @@ class ControlFiles:
             self._clients,
             self._workers,
             self.revocations,
+            self.worker_credentials,
             self.jobs,
             self.backups,
             self.exports,

@@ -54,6 +54,22 @@ class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: str
 
 
+class WorkerCredential(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored of the credential with which a worker subscribes over REST.
+
+    Attributes:
+        worker_id: Whose.
+        secret_mac: HMAC-SHA256 of it under the client-secret key, base64.
+        secret_key_id: Which key that is.
+        created_at: RFC 3339.
+    """
+
+    worker_id: str
+    secret_mac: str
+    secret_key_id: str
+    created_at: str
+
+
 def live(
     records: Iterable[WorkerRecord], revoked: Container[str], now_ms: int
 ) -> tuple[WorkerRecord, ...]:

@@ -12,6 +12,7 @@ from main_api.rest import (
     key_routes,
     metrics_routes,
     problems,
+    worker_routes,
 )
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import (
@@ -26,7 +27,7 @@ from strongroom.errors import (
     UnavailableError,
 )
 
-PUBLIC: Final = frozenset({"/oauth/token", "/healthz", "/readyz"})
+PUBLIC: Final = frozenset({"/oauth/token", "/workers/subscribe", "/healthz", "/readyz"})
 
 
 def build(current: Current) -> StrongroomApp:
@@ -37,6 +38,7 @@ def build(current: Current) -> StrongroomApp:
     entity_routes.add(app)
     admin_routes.add(app)
     key_routes.add(app)
+    worker_routes.add(app)
     export_routes.add(app)
     metrics_routes.add(app)
     return app

@@ -29,7 +29,8 @@ class WsgiAdapter:
         self._app = app
         self._patterns = [
             (re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))), path)
-            for path in app.routes
+            # What stands there as it is goes before what a parameter matches, as in API Gateway.
+            for path in sorted(app.routes, key=lambda path: path.count("{"))
         ]
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

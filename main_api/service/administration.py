@@ -250,7 +250,10 @@ class Administration:
 
     def _is_known(self, worker_id: str) -> bool:
         try:
-            return self._store.worker(worker_id) is not None
+            return (
+                self._store.worker(worker_id) is not None
+                or self._store.worker_credentials.get(worker_id) is not None
+            )
         except IntegrityError:
             return True
 

@@ -12,7 +12,7 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.grants import Grant
 from main_api.domain.jobs import JobRecord, Pass
-from main_api.domain.registry import Revocation, WorkerRecord
+from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
 from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import StrongroomError, UnavailableError
@@ -177,6 +177,11 @@ class ControlStore(Protocol):
     @property
     def revocations(self) -> Records[Revocation]:
         """The workers that are revoked: that there is a record is enough, damaged or not."""
+        ...
+
+    @property
+    def worker_credentials(self) -> Records[WorkerCredential]:
+        """The credentials with which workers subscribe over REST."""
         ...
 
     @property

@@ -11,7 +11,7 @@ from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
-from main_api.domain.registry import Revocation
+from main_api.domain.registry import Revocation, WorkerCredential
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
 from main_api.service.keys.live_keyring import LiveKeyring
@@ -54,6 +54,10 @@ class Control:
             self.main.add_client(name)
         self.store.put_worker(a_worker("worker-1"))
         self.store.revocations.put("worker-2", Revocation(worker_id="worker-2", revoked_at=AT))
+        self.store.worker_credentials.put(
+            "worker-3",
+            WorkerCredential(worker_id="worker-3", secret_mac="", secret_key_id="", created_at=AT),
+        )
         self.store.exports.put(
             "e1",
             ExportRecord(

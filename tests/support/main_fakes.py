@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
-from main_api.domain.registry import Revocation, WorkerRecord
+from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
 from main_api.service.ports import (
     ClientRecord,
     EntityPage,
@@ -159,6 +159,7 @@ class MemoryControlStore:
         self.backups: MemoryRecords[BackupRecord] = MemoryRecords()
         self.revocations: MemoryRecords[Revocation] = MemoryRecords()
         self.exports: MemoryRecords[ExportRecord] = MemoryRecords()
+        self.worker_credentials: MemoryRecords[WorkerCredential] = MemoryRecords()
         self.findings: list[Finding] = []
         self.reads: Counter[str] = Counter()
         self.down = False

@@ -27,6 +27,7 @@ from main_api.service.provisioning import Provisioning
 from main_api.service.quotas import Quotas
 from main_api.service.subscriptions import Subscriptions
 from main_api.service.throttling import Throttle
+from main_api.service.worker_credentials import WorkerCredentials
 from strongroom import keyring
 from strongroom.crypto import aead
 from strongroom.errors import StrongroomError
@@ -162,6 +163,7 @@ class MainRig:
             jobs=Jobs(self.access, self.store, self.live, self.clock),
             job_runner=self.job_runner(MemoryBarrier()),
             backups=Backups(self.access, self.store, self.live, self.clock),
+            worker_credentials=WorkerCredentials(self.access, self.live, self.store, self.clock),
             exports=Exports(self.access, self.store, self.live, self.clock, self.escrow),
             key_health=self.key_health,
             rotation=Rotation(self.live, self.store, self.clock),

@@ -9,6 +9,8 @@ from strongroom.errors import InvalidArgumentError
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _WORKER_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# A worker of this name could not be revoked over REST.
+_SUBSCRIBE: Final = "subscribe"
 _REQUEST_ID: Final = re.compile(f"[!#$%&'*+.^_`|~0-9A-Za-z-]{{1,{limits.REQUEST_ID_CHARS_MAX}}}")
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -53,6 +55,8 @@ def worker_id(text: str) -> str:
     """
     if _WORKER_ID.fullmatch(text) is None:
         raise InvalidArgumentError("a worker id is a DNS label: 1 to 63 of a-z 0-9 -")
+    if text == _SUBSCRIBE:
+        raise InvalidArgumentError(f"{text} is a path below /workers, and no worker's id")
     return text
 
 

@@ -5,7 +5,7 @@ files/<database>/<2 hex>/<file-id>.meta.json    sidecar
 templates/<schema-id>.json                      templates
 databases/<database>.json                       configuration of databases
 control/keyring.json                            the keyring
-control/{clients,workers,revocations,jobs,backups,exports}/<id>.sealed
+control/{clients,workers,worker-credentials,revocations,jobs,backups,exports}/<id>.sealed
                                                 records of the Main Worker
 locks/                                          lock files
 """
@@ -18,7 +18,15 @@ BLOB_SUFFIX: Final = ".json.enc"
 SIDECAR_SUFFIX: Final = ".meta.json"
 TEMPORARY_PREFIX: Final = ".tmp-"
 RECORD_SUFFIX: Final = ".sealed"
-RECORD_KINDS: Final = ("clients", "workers", "revocations", "jobs", "backups", "exports")
+RECORD_KINDS: Final = (
+    "clients",
+    "workers",
+    "worker-credentials",
+    "revocations",
+    "jobs",
+    "backups",
+    "exports",
+)
 
 
 @dataclass(frozen=True, slots=True)
