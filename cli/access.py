@@ -23,7 +23,9 @@ _CLIENT_SECRET: Final = "STRONGROOM_CLIENT_SECRET"  # noqa: S105 - the name of a
 _CA_FILE: Final = "STRONGROOM_CA_FILE"
 _ATTEMPTS: Final = 10
 _NOT_OURS: Final = "not an answer of Strongroom's"
-_DONE: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED})
+_DONE: Final = frozenset(
+    {HTTPStatus.OK, HTTPStatus.CREATED, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}
+)
 _PASSING: Final = frozenset({HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS})
 _REFUSALS: Final[dict[int, type[StrongroomError]]] = {
     HTTPStatus.BAD_REQUEST: InvalidArgumentError,
@@ -70,6 +72,10 @@ class Deployment:
         """
         return self._ask(lambda: self._rest.post(path, body), kind)
 
+    def delete(self, path: str) -> None:
+        """Have something removed; raises as `post`."""
+        self._ask(lambda: self._rest.delete(path), type(None))
+
     def _ask(self, send: Callable[[], Answer], kind: type[T]) -> T:
         for _ in range(_ATTEMPTS):
             answer = send()
@@ -99,7 +105,8 @@ class Deployment:
 
     def _read(self, answer: Answer, kind: type[T]) -> T:
         try:
-            return msgspec.json.decode(answer.body, type=kind)
+            empty = answer.status == HTTPStatus.NO_CONTENT
+            return msgspec.json.decode(b"null" if empty else answer.body, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             # Whoever answers here may be another server.
             raise UnavailableError(f"{self._rest.url}: {_NOT_OURS}") from error

@@ -12,6 +12,7 @@ import typer
 from cli.emulation.master_key import LocalProvider
 from cli.jobs import commands as jobs
 from cli.keys import commands as keys
+from cli.workers import commands as workers_commands
 from strongroom.errors import InvalidArgumentError, StrongroomError
 
 app = typer.Typer(
@@ -24,6 +25,7 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="job")
+app.add_typer(workers_commands.app, name="workers")
 
 
 @app.callback()

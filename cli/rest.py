@@ -84,6 +84,10 @@ class RestClient:
         """Send JSON."""
         return self._request("POST", path, body, {"Content-Type": "application/json"})
 
+    def delete(self, path: str) -> Answer:
+        """Have something removed."""
+        return self._request("DELETE", path, None, {})
+
     def _connection(self) -> http.client.HTTPConnection:
         if not self._is_https:
             return http.client.HTTPConnection(self._host, self._port, timeout=_TIMEOUT_S)

@@ -5,6 +5,7 @@ The authority is kept; the certificates that it issues are made anew at each sta
 
 import datetime as dt
 import ipaddress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,13 +16,22 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from strongroom import durable, limits
-from strongroom.clock import Clock
+from strongroom.clock import Clock, rfc3339
 from strongroom.errors import ConflictError
 from strongroom.rpc.tls import Identity
 
 _CA_DAYS: Final = 3650
 _LEAF_DAYS: Final = 365
 _BACKDATED: Final = dt.timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A certificate and its private key, PEM; `until` is the certificate's end, RFC 3339."""
+
+    certificate: bytes
+    key: bytes
+    until: str
 
 
 class CertificateAuthority:
@@ -41,9 +51,20 @@ class CertificateAuthority:
 
     def issue(self, name: str, hosts: list[str]) -> Identity:
         """Return a certificate for DNS names and IP addresses, with a fresh key."""
+        made = self.signed(name, hosts, _LEAF_DAYS)
+        self._write(f"{name}.pem", made.certificate)
+        self._write(f"{name}.key", made.key)
+        return Identity(
+            ca_file=self.certificate_file,
+            certificate_file=self._directory / f"{name}.pem",
+            key_file=self._directory / f"{name}.key",
+        )
+
+    def signed(self, name: str, hosts: list[str], days: int) -> Signed:
+        """Return a certificate as `issue` does, which lies nowhere yet."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            self._builder(name, self._certificate.subject, key.public_key(), _LEAF_DAYS)
+            self._builder(name, self._certificate.subject, key.public_key(), days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(
                 x509.SubjectAlternativeName([_general(h) for h in hosts]), critical=False
@@ -56,12 +77,10 @@ class CertificateAuthority:
             )
         )
         certificate = builder.sign(self._key, hashes.SHA256())
-        self._write(f"{name}.pem", certificate.public_bytes(serialization.Encoding.PEM))
-        self._write(f"{name}.key", _private_pem(key))
-        return Identity(
-            ca_file=self.certificate_file,
-            certificate_file=self._directory / f"{name}.pem",
-            key_file=self._directory / f"{name}.key",
+        return Signed(
+            certificate.public_bytes(serialization.Encoding.PEM),
+            _private_pem(key),
+            rfc3339(int(certificate.not_valid_after_utc.timestamp() * 1000)),
         )
 
     def _load(
