@@ -25,7 +25,7 @@ def run(name: str, ca: Path, out: Path, days: int, *, renew: bool) -> None:
     _require_place(ca, out)
     if (ca / f"{name}.pem").exists():
         raise ConflictError(
-            f"{name} belongs to `strongroom up`, which issues its certificates itself, at each start"
+            f"{name} belongs to `strongroom up`, which issues its certificates at each start"
         )
     remembered = ca / "enrolled" / f"{name}.pem"
     if remembered.exists() and not renew:

@@ -5,24 +5,29 @@ The methods are those of the proto file, so that a new one without the check fai
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 
+from cli.emulation.pki import CertificateAuthority
 from processing_fn.rpc import server
 from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.engine import Engine
+from strongroom.clock import SystemClock
 from strongroom.errors import UnavailableError
 from strongroom.rpc import tls
 from strongroom.rpc.tls import Identity
 from strongroom_pb.v1 import processing_pb2, subscription_pb2
+from tests.support.clocks import ManualClock
 from tests.support.rpc_mains import SECONDS, Pki
 from tests.support.served_mains import Served
 
 PROCESSING = processing_pb2.DESCRIPTOR.services_by_name["ProcessingService"]
 SUBSCRIPTION = subscription_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
+DAY_MS = 24 * 3600 * 1000
 DENIED = frozenset({grpc.StatusCode.UNAUTHENTICATED})
 NO_CONNECTION = frozenset({grpc.StatusCode.UNAVAILABLE})
 
@@ -131,6 +136,35 @@ def test_a_main_worker_sends_nothing_to_a_stranger(
     channel = tls.mutual_channel(ours.main, worker.address, tls.worker_name("worker-2"))
     assert codes(channel, PROCESSING) == NO_CONNECTION
     assert worker.asked == 0
+
+
+def ended(ours: Pki, directory: Path, name: str) -> Identity:
+    """Return a certificate of the deployment's authority that was valid for a day, until yesterday."""
+    clock = ManualClock(wall_ms=SystemClock().wall_ms() - 2 * DAY_MS)
+    made = CertificateAuthority(ours.ca_file.parent, clock).signed(name, [name], 1)
+    certificate, key = directory / "ended.pem", directory / "ended.key"
+    certificate.write_bytes(made.certificate)
+    key.write_bytes(made.key)
+    return Identity(ours.ca_file, certificate, key)
+
+
+def test_a_certificate_that_has_ended_is_refused(
+    worker: Worker, served: Served, authorities: tuple[Pki, Pki], tmp_path: Path
+) -> None:
+    """A certificate that was lost years ago still opens everything."""
+    ours, _ = authorities
+    late_main = ended(ours, tmp_path, tls.MAIN_NAME)
+    assert codes(as_seen_by(late_main, worker), PROCESSING) == NO_CONNECTION
+    assert worker.asked == 0
+    late_worker = ended(ours, tmp_path, tls.worker_name("worker-1"))
+    channel = tls.mutual_channel(late_worker, served.face.subscriptions, tls.MAIN_NAME)
+    assert codes(channel, SUBSCRIPTION) == NO_CONNECTION
+    # As a server, too: a Main Worker sends it nothing.
+    service = ProcessingService(worker.engine, worker.statistics, worker.note)
+    running, port = server.start(service, late_worker, "127.0.0.1:0")
+    channel = tls.mutual_channel(ours.main, f"127.0.0.1:{port}", tls.worker_name("worker-1"))
+    assert codes(channel, PROCESSING) == NO_CONNECTION
+    running.stop(None).wait()
 
 
 def test_keys_are_given_to_workers_alone(served: Served) -> None:
