@@ -139,7 +139,7 @@ def test_a_main_worker_sends_nothing_to_a_stranger(
 
 
 def ended(ours: Pki, directory: Path, name: str) -> Identity:
-    """Return a certificate of the deployment's authority that was valid for a day, until yesterday."""
+    """Return a certificate of our authority that was valid for a day, until yesterday."""
     clock = ManualClock(wall_ms=SystemClock().wall_ms() - 2 * DAY_MS)
     made = CertificateAuthority(ours.ca_file.parent, clock).signed(name, [name], 1)
     certificate, key = directory / "ended.pem", directory / "ended.key"
