@@ -1,5 +1,7 @@
 """Claims in a grant's key prefix: a token opens what is its bearer's, and never more."""
 
+import re
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -74,7 +76,7 @@ def test_a_grant_without_a_claim_stays_as_it_is() -> None:
 def test_a_template_that_would_mean_too_much_is_refused(prefix: str) -> None:
     """`users/{sub}` opens for `al` what is `alice`'s; nobody sees that in the grant."""
     text = msgspec.json.encode({"database": "*", "actions": ["read"], "key_prefix": prefix})
-    with pytest.raises(msgspec.ValidationError, match="users/{sub}/"):
+    with pytest.raises(msgspec.ValidationError, match=re.escape("users/{sub}/")):
         msgspec.json.decode(text, type=Grant)
 
 
