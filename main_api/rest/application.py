@@ -15,9 +15,9 @@ from chalice.app import Chalice, Request, Response
 
 from main_api.bootstrap import Current, Main
 from main_api.domain.addresses import Origin
+from main_api.domain.caller import Caller
 from main_api.rest import problems, rate_limit_fields
 from main_api.rest.requests import basic_credentials
-from main_api.service.access import Caller
 from main_api.service.throttling import Attempt
 from strongroom import ids, logs
 from strongroom.errors import (

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import grpc
 
 from main_api.bootstrap import Main
-from main_api.service.access import Caller
+from main_api.domain.caller import Caller
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Found, WriteKind, Written
 from strongroom import limits, logs

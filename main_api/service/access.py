@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from cachetools import LRUCache, TTLCache
 
 from main_api.domain import grants
-from main_api.domain.grants import Action, Grant
+from main_api.domain.caller import Caller
+from main_api.domain.grants import Action
 from main_api.service.client_secrets import ClientSecrets
 from main_api.service.ports import ClientRecord, ControlStore
 from strongroom import limits, tokens
@@ -26,28 +27,6 @@ class _NotCached:
 
 
 _NOT_CACHED = _NotCached()
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """An authenticated client.
-
-    Attributes:
-        client_id: Its id.
-        incarnation: Which client of this id.
-        grants: What it may do.
-        scope: The actions that its token is narrowed to.
-    """
-
-    client_id: str
-    incarnation: str
-    grants: tuple[Grant, ...]
-    scope: frozenset[str]
-
-    @property
-    def unique_id(self) -> str:
-        """What no other client ever has, of the same id neither."""
-        return f"{self.client_id}@{self.incarnation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +77,7 @@ class Access:
             subject=client.client_id,
             scope=wanted,
             lifetime_s=limits.ACCESS_TOKEN_SECONDS,
+            client_id=client.client_id,
             incarnation=client.incarnation,
         )
         return IssuedToken(token, limits.ACCESS_TOKEN_SECONDS, wanted)
@@ -113,10 +93,17 @@ class Access:
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             raise UnauthenticatedError("the Authorization header is not a Bearer token")
         claims = self._verify(authorization[len(_SCHEME) :].strip())
-        client = self._client(claims.subject)
+        client = self._client(claims.client_id)
         if client is None or client.incarnation != claims.incarnation:
             raise UnauthenticatedError("the token's client does not exist any more")
-        return Caller(client.client_id, client.incarnation, client.grants, claims.scope)
+        return Caller(
+            client_id=client.client_id,
+            incarnation=client.incarnation,
+            subject=claims.subject,
+            claims=claims.public,
+            grants=grants.resolved(client.grants, claims.public),
+            scope=claims.scope,
+        )
 
     def has_verified(self, authorization: str) -> bool:
         """Tell whether the token of a header is known to be genuine, without verifying any."""

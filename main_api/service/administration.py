@@ -7,9 +7,10 @@ from typing import Generic, TypeVar
 import msgspec
 
 from main_api.domain import registry
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action, Grant
 from main_api.domain.registry import Revocation, WorkerRecord
-from main_api.service.access import Access, Caller
+from main_api.service.access import Access
 from main_api.service.ports import ClientRecord, ControlStore, Kind
 from main_api.service.provisioning import Provisioning
 from strongroom import ids, limits

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.domain.registry import WorkerRecord
-from main_api.service.access import Access, Caller
+from main_api.service.access import Access
 from main_api.service.dispatch import Dispatcher
 from main_api.service.ports import (
     ControlStore,

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import msgspec
 
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.service.access import Access, Caller
+from main_api.service.access import Access
 from main_api.service.dispatch import Dispatcher
 from main_api.service.ports import ControlStore, Inspected, PageRequest, RefusedPage, WorkerClient
 from main_api.service.provisioning import Provisioning

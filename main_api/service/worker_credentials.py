@@ -7,8 +7,9 @@ neither is ever taken for the other, whatever their names.
 import base64
 import secrets
 
+from main_api.domain.caller import Caller
 from main_api.domain.registry import WorkerCredential
-from main_api.service.access import Access, Caller
+from main_api.service.access import Access
 from main_api.service.ports import ControlStore
 from strongroom import ids
 from strongroom.clock import Clock, rfc3339

@@ -47,6 +47,18 @@ def test_a_client_gets_a_token_and_is_known_by_it(rig: MainRig) -> None:
         assert caller.client_id == "ada"
         assert caller.grants == rights
         assert caller.scope == {"read", "write"}
+        assert (caller.subject, caller.is_user) == ("ada", False)
+
+
+def test_a_claim_in_a_clients_own_grant_is_its_id(rig: MainRig) -> None:
+    """A grant that many clients are given as it stands opens the template's text, or everything."""
+    rights = (grant("chatdb", READ, key_prefix="services/{client_id}/{sub}/"),)
+    caller = rig.caller(*rights, client_id="ada")
+    assert caller.grants == (grant("chatdb", READ, key_prefix="services/ada/ada/"),)
+    rig.access.authorize(caller, "chatdb", ["services/ada/ada/1"], READ)
+    for key in ("services/{client_id}/{sub}/1", "services/bob/bob/1", "services/"):
+        with pytest.raises(ForbiddenError):
+            rig.access.authorize(caller, "chatdb", [key], READ)
 
 
 def test_an_unknown_client_and_a_wrong_secret_are_one_error(rig: MainRig) -> None:

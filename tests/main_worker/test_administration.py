@@ -5,9 +5,9 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.domain.registry import Revocation
-from main_api.service.access import Caller
 from strongroom import limits
 from strongroom.errors import (
     ConflictError,

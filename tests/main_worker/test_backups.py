@@ -7,8 +7,8 @@ import pytest
 
 from main_api.adapters.control_store import ControlFiles
 from main_api.domain.backups import BackupRecord
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.service.access import Caller
 from main_api.service.jobs.backups import Backups
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring, limits

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.service.access import Caller
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import WorkerLostError
 from strongroom import limits

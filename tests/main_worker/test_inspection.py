@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.domain.registry import WorkerRecord
-from main_api.service.access import Caller
 from main_api.service.inspection import Inspection, Trial
 from main_api.service.ports import (
     Inspected,

@@ -8,9 +8,9 @@ import pytest
 
 from main_api.adapters.control_store import ControlFiles
 from main_api.domain import jobs
+from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.domain.jobs import JobRecord, Kind, Phase
-from main_api.service.access import Caller
 from main_api.service.jobs.orders import Jobs
 from main_api.service.keys.data_keys import Keys
 from main_api.service.keys.live_keyring import LiveKeyring

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.bootstrap import Current, Main
+from main_api.domain.caller import Caller
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
-from main_api.service.access import Access, Caller
+from main_api.service.access import Access
 from main_api.service.administration import Administration
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities

@@ -1,7 +1,8 @@
 """The record of backups: which there are, so that no key is destroyed that one of them needs."""
 
 from main_api.domain.backups import BackupRecord
-from main_api.service.access import Access, Caller
+from main_api.domain.caller import Caller
+from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits

@@ -3,8 +3,9 @@
 import msgspec
 
 from main_api.domain import jobs
+from main_api.domain.caller import Caller
 from main_api.domain.jobs import JobRecord
-from main_api.service.access import Access, Caller
+from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import ids, keyring, limits

@@ -1,6 +1,7 @@
 """What administrators do with keys (design.md section 4)."""
 
-from main_api.service.access import Access, Caller
+from main_api.domain.caller import Caller
+from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring
 from strongroom.clock import Clock, rfc3339

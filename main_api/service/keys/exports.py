@@ -1,7 +1,8 @@
 """Copies of the keyring for a safe: encrypted for the recovery key alone, and put on record."""
 
+from main_api.domain.caller import Caller
 from main_api.domain.exports import ExportRecord
-from main_api.service.access import Access, Caller
+from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore, RootWrapper
 from strongroom import ids, limits

@@ -32,10 +32,11 @@ class Claims:
     """What a verified token says.
 
     Attributes:
-        subject: The client's or the worker's id.
+        subject: Who acts: a client's or a worker's id.
         scope: Actions that a client's token is narrowed to; for a worker, its subscription.
         expires_at_s: Seconds since 1970.
         token_id: The `jti`.
+        client_id: The client that it was issued to (RFC 9068 section 2.2); empty for a worker.
         incarnation: Which client of this id; empty for a worker.
     """
 
@@ -43,7 +44,13 @@ class Claims:
     scope: frozenset[str]
     expires_at_s: int
     token_id: str
+    client_id: str = ""
     incarnation: str = ""
+
+    @property
+    def public(self) -> dict[str, str]:
+        """What may stand in a grant's key prefix."""
+        return {"sub": self.subject, "client_id": self.client_id}
 
 
 def issue(
@@ -54,6 +61,7 @@ def issue(
     subject: str,
     scope: frozenset[str],
     lifetime_s: int,
+    client_id: str = "",
     incarnation: str = "",
 ) -> str:
     """Return a signed token; arguments as in `Claims`."""
@@ -69,7 +77,8 @@ def issue(
         "exp": now_s + lifetime_s,
         "jti": ids.new_id(),
     }
-    if incarnation:
+    if client_id:
+        claims["client_id"] = client_id
         claims[_INCARNATION] = incarnation
     headers = {"kid": key.key_id, "typ": _TYPE}
     private_key = Ed25519PrivateKey.from_private_bytes(key.material)
@@ -108,6 +117,7 @@ def verify(keyring: Keys, clock: Clock, token: str, *, audience: str) -> Claims:
             scope=frozenset(str(claims.get("scope", "")).split()),
             expires_at_s=int(claims["exp"]),
             token_id=str(claims["jti"]),
+            client_id=str(claims.get("client_id", "")),
             incarnation=str(claims.get(_INCARNATION, "")),
         )
         not_before_s = int(claims["nbf"])
