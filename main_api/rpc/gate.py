@@ -41,7 +41,6 @@ from strongroom.rpc import status
 Handler = Any
 Context = Any
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-_READING: Final = ("Get", "BatchGet", "List", "Query", "Transform", "Validate")
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -52,7 +51,9 @@ class Gate(grpc.aio.ServerInterceptor):
         pool: ThreadPoolExecutor,
         throttle: Throttle,
         quotas: Quotas,
+        *,
         public: frozenset[str],
+        only_read: frozenset[str],
     ) -> None:
         """Take what is needed to let a call in.
 
@@ -60,12 +61,14 @@ class Gate(grpc.aio.ServerInterceptor):
             pool: Runs the handlers that are no coroutines.
             throttle: Verifies tokens, and counts what proves nothing.
             quotas: Counts what clients use.
-            public: The services that take no token.
+            public: The methods that take no token, by their paths.
+            only_read: Those that change nothing.
         """
         self._pool = pool
         self._throttle = throttle
         self._quotas = quotas
         self._public = public
+        self._only_read = only_read
         self._room = Room()
         self._clients = asyncio.Semaphore(limits.MESSAGES_RECEIVED_MAX)
         self._strangers = asyncio.Semaphore(limits.STRANGERS_MESSAGES_RECEIVED_MAX)
@@ -92,9 +95,7 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _guarded(self, method: str, handler: Handler) -> Handler:
         """Return a handler that is served as a stream of requests: such a one reads itself."""
-        service, _, name = method.strip("/").partition("/")
-        is_public = service in self._public
-
+        is_public = method in self._public
         throttle = self._throttle if is_public else None
 
         async def answer(_: object, context: Context) -> bytes:
@@ -110,7 +111,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 data = await run(self._pool, _serve, handler, message, on_thread, throttle)
             if client_id is not None:
                 self._quotas.charge(client_id, len(data))
-            if name.startswith(_READING):
+            if method in self._only_read:
                 await self._take_room(context, len(data))
             return data
 

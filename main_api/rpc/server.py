@@ -7,13 +7,15 @@ by a certificate. So no service of the one can be reached through the port of th
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from main_api.bootstrap import Main
-from main_api.rpc.client_services import AuthService, EntityService
+from main_api.rpc import auth_service, declared, entity_service, methods
 from main_api.rpc.gate import Gate
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.subscription_service import SubscriptionService
@@ -21,20 +23,16 @@ from main_api.settings import RpcSettings
 from strongroom import limits
 from strongroom.errors import UnavailableError
 from strongroom.rpc import tls
-from strongroom_pb.v1 import (
-    auth_pb2,
-    auth_pb2_grpc,
-    entity_pb2,
-    entity_pb2_grpc,
-    subscription_pb2_grpc,
-)
+from strongroom_pb.v1 import subscription_pb2_grpc
 
 _DRAIN_S = 5.0
 _ENVELOPE_BYTES = 64 * 1024
-_PUBLIC = (
-    auth_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
-    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-)
+_HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name
+CLIENT_SERVICES: Final[dict[ServiceDescriptor, tuple[methods.Method, ...]]] = {
+    auth_service.DESCRIPTOR: auth_service.METHODS,
+    entity_service.DESCRIPTOR: entity_service.METHODS,
+}
+"""The services of ours that clients call, and the functions that serve them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +59,14 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
         UnavailableError: An address cannot be had.
     """
     pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="client")
-    gate = Gate(pool, main.throttle, main.quotas, frozenset(_PUBLIC))
-    clients = _server(pool, limits.MESSAGE_BYTES_MAX, gate)
-    auth_pb2_grpc.add_AuthServiceServicer_to_server(AuthService(main), clients)
-    entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(main), clients)
+    clients = _server(pool, limits.MESSAGE_BYTES_MAX, _gate(main, pool))
+    for descriptor, functions in CLIENT_SERVICES.items():
+        clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), clients)
-    names = [*_PUBLIC, entity_pb2.DESCRIPTOR.services_by_name["EntityService"].full_name]
-    reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], clients)
+    names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
+    reflection.enable_server_reflection(
+        [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], clients
+    )
     # Workers send keys and addresses, nothing large.
     subscriptions = _server(
         ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription"),
@@ -87,6 +86,18 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     await subscriptions.start()
     following = asyncio.create_task(events.run())
     return RunningServers(clients, subscriptions, following, client_port, subscription_port)
+
+
+def _gate(main: Main, pool: ThreadPoolExecutor) -> Gate:
+    ours = declared.methods(CLIENT_SERVICES)
+    health_checks = frozenset(f"/{health.SERVICE_NAME}/{name}" for name in _HEALTH)
+    return Gate(
+        pool,
+        main.throttle,
+        main.quotas,
+        public=health_checks | frozenset(map(declared.path, filter(declared.is_public, ours))),
+        only_read=frozenset(map(declared.path, filter(declared.only_reads, ours))),
+    )
 
 
 def _server(

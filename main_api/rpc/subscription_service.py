@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 
 from main_api.bootstrap import Main
-from main_api.rpc.client_services import authorization, serve
 from main_api.rpc.keyring_events import KeyringEvents
+from main_api.rpc.methods import authorization, serve
 from main_api.service.subscriptions import Lease, SealedKey
 from strongroom.errors import StrongroomError, UnauthenticatedError
 from strongroom.keyring import State

@@ -4,7 +4,11 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf.internal import extension_dict as _extension_dict
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -15,6 +19,54 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Right:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RIGHT_UNSPECIFIED: _Right.ValueType  # 0
+    RIGHT_PUBLIC: _Right.ValueType  # 1
+    """No proof of identity."""
+    RIGHT_WORKER: _Right.ValueType  # 2
+    """The certificate of a Processing Worker."""
+    RIGHT_READ: _Right.ValueType  # 3
+    """A grant of this action in the request's database, on each of its keys. A listing takes a grant
+    on some keys, and shows those.
+    """
+    RIGHT_WRITE: _Right.ValueType  # 4
+    RIGHT_DELETE: _Right.ValueType  # 5
+    RIGHT_ADMIN: _Right.ValueType  # 6
+    """A grant of the action admin in the request's database, on all of its keys; in any database,
+    where the request names none.
+    """
+    RIGHT_EVERYWHERE: _Right.ValueType  # 7
+    """A grant of the action admin in every database (`*`), on all keys."""
+
+class Right(_Right, metaclass=_RightEnumTypeWrapper):
+    """What a method takes: every right that it names, or it is refused. Whether what is asked for
+    exists is looked at after that.
+    """
+
+RIGHT_UNSPECIFIED: Right.ValueType  # 0
+RIGHT_PUBLIC: Right.ValueType  # 1
+"""No proof of identity."""
+RIGHT_WORKER: Right.ValueType  # 2
+"""The certificate of a Processing Worker."""
+RIGHT_READ: Right.ValueType  # 3
+"""A grant of this action in the request's database, on each of its keys. A listing takes a grant
+on some keys, and shows those.
+"""
+RIGHT_WRITE: Right.ValueType  # 4
+RIGHT_DELETE: Right.ValueType  # 5
+RIGHT_ADMIN: Right.ValueType  # 6
+"""A grant of the action admin in the request's database, on all of its keys; in any database,
+where the request names none.
+"""
+RIGHT_EVERYWHERE: Right.ValueType  # 7
+"""A grant of the action admin in every database (`*`), on all keys."""
+Global___Right: _TypeAlias = Right  # noqa: Y015
 
 @_typing.final
 class EntityMetadata(_message.Message):
@@ -87,3 +139,10 @@ class Condition(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Condition: _TypeAlias = Condition  # noqa: Y015
+
+RIGHTS_FIELD_NUMBER: _builtins.int
+ALSO_TAKES_FIELD_NUMBER: _builtins.int
+rights: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _containers.RepeatedScalarFieldContainer[Global___Right.ValueType]]
+"""Every method that clients or workers call has some."""
+also_takes: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _containers.RepeatedScalarFieldContainer[Global___Right.ValueType]]
+"""What a request takes beside its method's rights when this field is set."""

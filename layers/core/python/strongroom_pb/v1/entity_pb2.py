@@ -26,13 +26,35 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from strongroom_pb.v1 import common_pb2 as strongroom__pb_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom_pb/v1/entity.proto\x12\x10strongroom_pb.v1\x1a\x17google/rpc/status.proto\x1a\x1dstrongroom_pb/v1/common.proto\"q\n\x06\x45ntity\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x14\n\x0cnot_modified\x18\x04 \x01(\x08\"P\n\x10GetEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x1d\n\x15if_none_match_version\x18\x03 \x01(\x03\"9\n\x17\x42\x61tchGetEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"F\n\x18\x42\x61tchGetEntitiesResponse\x12*\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x18.strongroom_pb.v1.Entity\"~\n\x13ListEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x0e\n\x06select\x18\x06 \x01(\t\"~\n\x14ListEntitiesResponse\x12*\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x18.strongroom_pb.v1.Entity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08\x65xamined\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x61maged\x18\x04 \x01(\x03\"\x9c\x01\n\x10PutEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\x12.\n\tcondition\x18\x04 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x06 \x01(\x03\"\x89\x01\n\x11PutEntityResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\xad\x01\n\x12PatchEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x15\n\x0bmerge_patch\x18\x03 \x01(\x0cH\x00\x12\x14\n\njson_patch\x18\x04 \x01(\x0cH\x00\x12.\n\tcondition\x18\x05 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x07\n\x05patch\"\x8f\x01\n\x16TransformEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x12\n\nexpression\x18\x03 \x01(\t\x12.\n\tcondition\x18\x04 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"^\n\x17ValidateEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x31\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x1f.strongroom_pb.v1.KeyedDocument\"G\n\x18ValidateEntitiesResponse\x12+\n\x08verdicts\x18\x01 \x03(\x0b\x32\x19.strongroom_pb.v1.Verdict\";\n\x07Verdict\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x07refusal\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"x\n\x13\x44\x65leteEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12.\n\tcondition\x18\x03 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x16\n\x14\x44\x65leteEntityResponse\"\x87\x01\n\x17\x42\x61tchPutEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x31\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x1f.strongroom_pb.v1.KeyedDocument\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x04 \x01(\x03\".\n\rKeyedDocument\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\"P\n\x18\x42\x61tchPutEntitiesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.strongroom_pb.v1.PutEntityResponse2\xc9\x07\n\rEntityService\x12I\n\tGetEntity\x12\".strongroom_pb.v1.GetEntityRequest\x1a\x18.strongroom_pb.v1.Entity\x12i\n\x10\x42\x61tchGetEntities\x12).strongroom_pb.v1.BatchGetEntitiesRequest\x1a*.strongroom_pb.v1.BatchGetEntitiesResponse\x12]\n\x0cListEntities\x12%.strongroom_pb.v1.ListEntitiesRequest\x1a&.strongroom_pb.v1.ListEntitiesResponse\x12T\n\tPutEntity\x12\".strongroom_pb.v1.PutEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\x12X\n\x0bPatchEntity\x12$.strongroom_pb.v1.PatchEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\x12U\n\x0fTransformEntity\x12(.strongroom_pb.v1.TransformEntityRequest\x1a\x18.strongroom_pb.v1.Entity\x12g\n\x16StoreTransformedEntity\x12(.strongroom_pb.v1.TransformEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\x12i\n\x10ValidateEntities\x12).strongroom_pb.v1.ValidateEntitiesRequest\x1a*.strongroom_pb.v1.ValidateEntitiesResponse\x12]\n\x0c\x44\x65leteEntity\x12%.strongroom_pb.v1.DeleteEntityRequest\x1a&.strongroom_pb.v1.DeleteEntityResponse\x12i\n\x10\x42\x61tchPutEntities\x12).strongroom_pb.v1.BatchPutEntitiesRequest\x1a*.strongroom_pb.v1.BatchPutEntitiesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom_pb/v1/entity.proto\x12\x10strongroom_pb.v1\x1a\x17google/rpc/status.proto\x1a\x1dstrongroom_pb/v1/common.proto\"q\n\x06\x45ntity\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\x14\n\x0cnot_modified\x18\x04 \x01(\x08\"P\n\x10GetEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x1d\n\x15if_none_match_version\x18\x03 \x01(\x03\"9\n\x17\x42\x61tchGetEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0c\n\x04keys\x18\x02 \x03(\t\"F\n\x18\x42\x61tchGetEntitiesResponse\x12*\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x18.strongroom_pb.v1.Entity\"~\n\x13ListEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x0e\n\x06prefix\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x05 \x01(\t\x12\x0e\n\x06select\x18\x06 \x01(\t\"~\n\x14ListEntitiesResponse\x12*\n\x08\x65ntities\x18\x01 \x03(\x0b\x32\x18.strongroom_pb.v1.Entity\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x10\n\x08\x65xamined\x18\x03 \x01(\x03\x12\x0f\n\x07\x64\x61maged\x18\x04 \x01(\x03\"\x9c\x01\n\x10PutEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x10\n\x08\x64ocument\x18\x03 \x01(\x0c\x12.\n\tcondition\x18\x04 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x06 \x01(\x03\"\x89\x01\n\x11PutEntityResponse\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\x12\x32\n\x08metadata\x18\x03 \x01(\x0b\x32 .strongroom_pb.v1.EntityMetadata\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"\xb4\x01\n\x12PatchEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x15\n\x0bmerge_patch\x18\x03 \x01(\x0cH\x00\x12\x1b\n\njson_patch\x18\x04 \x01(\x0c\x42\x05\xca\xda\x18\x01\x03H\x00\x12.\n\tcondition\x18\x05 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x07\n\x05patch\"\x8f\x01\n\x16TransformEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x12\n\nexpression\x18\x03 \x01(\t\x12.\n\tcondition\x18\x04 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"^\n\x17ValidateEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x31\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x1f.strongroom_pb.v1.KeyedDocument\"G\n\x18ValidateEntitiesResponse\x12+\n\x08verdicts\x18\x01 \x03(\x0b\x32\x19.strongroom_pb.v1.Verdict\";\n\x07Verdict\x12\x0b\n\x03key\x18\x01 \x01(\t\x12#\n\x07refusal\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"x\n\x13\x44\x65leteEntityRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12.\n\tcondition\x18\x03 \x01(\x0b\x32\x1b.strongroom_pb.v1.Condition\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x16\n\x14\x44\x65leteEntityResponse\"\x87\x01\n\x17\x42\x61tchPutEntitiesRequest\x12\x10\n\x08\x64\x61tabase\x18\x01 \x01(\t\x12\x31\n\x08\x65ntities\x18\x02 \x03(\x0b\x32\x1f.strongroom_pb.v1.KeyedDocument\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x13\n\x0bttl_seconds\x18\x04 \x01(\x03\".\n\rKeyedDocument\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\x0c\"P\n\x18\x42\x61tchPutEntitiesResponse\x12\x34\n\x07results\x18\x01 \x03(\x0b\x32#.strongroom_pb.v1.PutEntityResponse2\x9f\x08\n\rEntityService\x12S\n\tGetEntity\x12\".strongroom_pb.v1.GetEntityRequest\x1a\x18.strongroom_pb.v1.Entity\"\x08\x90\x02\x01\xca\xda\x18\x01\x03\x12s\n\x10\x42\x61tchGetEntities\x12).strongroom_pb.v1.BatchGetEntitiesRequest\x1a*.strongroom_pb.v1.BatchGetEntitiesResponse\"\x08\x90\x02\x01\xca\xda\x18\x01\x03\x12g\n\x0cListEntities\x12%.strongroom_pb.v1.ListEntitiesRequest\x1a&.strongroom_pb.v1.ListEntitiesResponse\"\x08\x90\x02\x01\xca\xda\x18\x01\x03\x12[\n\tPutEntity\x12\".strongroom_pb.v1.PutEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\"\x05\xca\xda\x18\x01\x04\x12_\n\x0bPatchEntity\x12$.strongroom_pb.v1.PatchEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\"\x05\xca\xda\x18\x01\x04\x12_\n\x0fTransformEntity\x12(.strongroom_pb.v1.TransformEntityRequest\x1a\x18.strongroom_pb.v1.Entity\"\x08\x90\x02\x01\xca\xda\x18\x01\x03\x12o\n\x16StoreTransformedEntity\x12(.strongroom_pb.v1.TransformEntityRequest\x1a#.strongroom_pb.v1.PutEntityResponse\"\x06\xca\xda\x18\x02\x04\x03\x12s\n\x10ValidateEntities\x12).strongroom_pb.v1.ValidateEntitiesRequest\x1a*.strongroom_pb.v1.ValidateEntitiesResponse\"\x08\x90\x02\x01\xca\xda\x18\x01\x04\x12\x64\n\x0c\x44\x65leteEntity\x12%.strongroom_pb.v1.DeleteEntityRequest\x1a&.strongroom_pb.v1.DeleteEntityResponse\"\x05\xca\xda\x18\x01\x05\x12p\n\x10\x42\x61tchPutEntities\x12).strongroom_pb.v1.BatchPutEntitiesRequest\x1a*.strongroom_pb.v1.BatchPutEntitiesResponse\"\x05\xca\xda\x18\x01\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom_pb.v1.entity_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PATCHENTITYREQUEST'].fields_by_name['json_patch']._loaded_options = None
+  _globals['_PATCHENTITYREQUEST'].fields_by_name['json_patch']._serialized_options = b'\312\332\030\001\003'
+  _globals['_ENTITYSERVICE'].methods_by_name['GetEntity']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['GetEntity']._serialized_options = b'\220\002\001\312\332\030\001\003'
+  _globals['_ENTITYSERVICE'].methods_by_name['BatchGetEntities']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['BatchGetEntities']._serialized_options = b'\220\002\001\312\332\030\001\003'
+  _globals['_ENTITYSERVICE'].methods_by_name['ListEntities']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['ListEntities']._serialized_options = b'\220\002\001\312\332\030\001\003'
+  _globals['_ENTITYSERVICE'].methods_by_name['PutEntity']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['PutEntity']._serialized_options = b'\312\332\030\001\004'
+  _globals['_ENTITYSERVICE'].methods_by_name['PatchEntity']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['PatchEntity']._serialized_options = b'\312\332\030\001\004'
+  _globals['_ENTITYSERVICE'].methods_by_name['TransformEntity']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['TransformEntity']._serialized_options = b'\220\002\001\312\332\030\001\003'
+  _globals['_ENTITYSERVICE'].methods_by_name['StoreTransformedEntity']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['StoreTransformedEntity']._serialized_options = b'\312\332\030\002\004\003'
+  _globals['_ENTITYSERVICE'].methods_by_name['ValidateEntities']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['ValidateEntities']._serialized_options = b'\220\002\001\312\332\030\001\004'
+  _globals['_ENTITYSERVICE'].methods_by_name['DeleteEntity']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['DeleteEntity']._serialized_options = b'\312\332\030\001\005'
+  _globals['_ENTITYSERVICE'].methods_by_name['BatchPutEntities']._loaded_options = None
+  _globals['_ENTITYSERVICE'].methods_by_name['BatchPutEntities']._serialized_options = b'\312\332\030\001\004'
   _globals['_ENTITY']._serialized_start=107
   _globals['_ENTITY']._serialized_end=220
   _globals['_GETENTITYREQUEST']._serialized_start=222
@@ -50,25 +72,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTENTITYRESPONSE']._serialized_start=851
   _globals['_PUTENTITYRESPONSE']._serialized_end=988
   _globals['_PATCHENTITYREQUEST']._serialized_start=991
-  _globals['_PATCHENTITYREQUEST']._serialized_end=1164
-  _globals['_TRANSFORMENTITYREQUEST']._serialized_start=1167
-  _globals['_TRANSFORMENTITYREQUEST']._serialized_end=1310
-  _globals['_VALIDATEENTITIESREQUEST']._serialized_start=1312
-  _globals['_VALIDATEENTITIESREQUEST']._serialized_end=1406
-  _globals['_VALIDATEENTITIESRESPONSE']._serialized_start=1408
-  _globals['_VALIDATEENTITIESRESPONSE']._serialized_end=1479
-  _globals['_VERDICT']._serialized_start=1481
-  _globals['_VERDICT']._serialized_end=1540
-  _globals['_DELETEENTITYREQUEST']._serialized_start=1542
-  _globals['_DELETEENTITYREQUEST']._serialized_end=1662
-  _globals['_DELETEENTITYRESPONSE']._serialized_start=1664
-  _globals['_DELETEENTITYRESPONSE']._serialized_end=1686
-  _globals['_BATCHPUTENTITIESREQUEST']._serialized_start=1689
-  _globals['_BATCHPUTENTITIESREQUEST']._serialized_end=1824
-  _globals['_KEYEDDOCUMENT']._serialized_start=1826
-  _globals['_KEYEDDOCUMENT']._serialized_end=1872
-  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_start=1874
-  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_end=1954
-  _globals['_ENTITYSERVICE']._serialized_start=1957
-  _globals['_ENTITYSERVICE']._serialized_end=2926
+  _globals['_PATCHENTITYREQUEST']._serialized_end=1171
+  _globals['_TRANSFORMENTITYREQUEST']._serialized_start=1174
+  _globals['_TRANSFORMENTITYREQUEST']._serialized_end=1317
+  _globals['_VALIDATEENTITIESREQUEST']._serialized_start=1319
+  _globals['_VALIDATEENTITIESREQUEST']._serialized_end=1413
+  _globals['_VALIDATEENTITIESRESPONSE']._serialized_start=1415
+  _globals['_VALIDATEENTITIESRESPONSE']._serialized_end=1486
+  _globals['_VERDICT']._serialized_start=1488
+  _globals['_VERDICT']._serialized_end=1547
+  _globals['_DELETEENTITYREQUEST']._serialized_start=1549
+  _globals['_DELETEENTITYREQUEST']._serialized_end=1669
+  _globals['_DELETEENTITYRESPONSE']._serialized_start=1671
+  _globals['_DELETEENTITYRESPONSE']._serialized_end=1693
+  _globals['_BATCHPUTENTITIESREQUEST']._serialized_start=1696
+  _globals['_BATCHPUTENTITIESREQUEST']._serialized_end=1831
+  _globals['_KEYEDDOCUMENT']._serialized_start=1833
+  _globals['_KEYEDDOCUMENT']._serialized_end=1879
+  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_start=1881
+  _globals['_BATCHPUTENTITIESRESPONSE']._serialized_end=1961
+  _globals['_ENTITYSERVICE']._serialized_start=1964
+  _globals['_ENTITYSERVICE']._serialized_end=3019
 # @@protoc_insertion_point(module_scope)

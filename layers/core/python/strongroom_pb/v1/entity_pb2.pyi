@@ -274,7 +274,7 @@ class PatchEntityRequest(_message.Message):
     merge_patch: _builtins.bytes
     """RFC 7396."""
     json_patch: _builtins.bytes
-    """RFC 6902."""
+    """RFC 6902. Its `test` tells what is there."""
     request_id: _builtins.str
     """As in PutEntityRequest."""
     @_builtins.property

@@ -1,0 +1,42 @@
+"""What the proto files declare of a method: the rights that it takes, and that it only reads."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
+
+from strongroom_pb.v1 import common_pb2
+
+PUBLIC: Final = "public"
+_PREFIX: Final = "RIGHT_"
+
+
+def rights(method: MethodDescriptor) -> frozenset[str]:
+    """Return the rights that a method takes, in lower case: "read", "public", "everywhere" ..."""
+    declared = method.GetOptions().Extensions[common_pb2.rights]
+    return frozenset(_word(right) for right in declared)
+
+
+def is_public(method: MethodDescriptor) -> bool:
+    """Tell whether a method is called without proof of identity."""
+    return PUBLIC in rights(method)
+
+
+def only_reads(method: MethodDescriptor) -> bool:
+    """Tell whether a method leaves everything as it is."""
+    return method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+
+
+def path(method: MethodDescriptor) -> str:
+    """Return what names a method in a request: `/package.Service/Method`."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def methods(services: Iterable[ServiceDescriptor]) -> list[MethodDescriptor]:
+    """Return the methods of services."""
+    return [method for service in services for method in service.methods]
+
+
+def _word(right: common_pb2.Right.ValueType) -> str:
+    return common_pb2.Right.Name(right).removeprefix(_PREFIX).lower()

@@ -1,0 +1,102 @@
+"""Methods of a gRPC service as plain functions, bound to what their proto file declares.
+
+    def get_entity(main: Main, caller: Caller, request: pb.GetEntityRequest) -> pb.Entity: ...
+
+serves `GetEntity`. A function gets at its caller only through a verified token, so no method can be
+served without one; only what its proto file declares public is a function of `(main, request)`.
+Functions run on a thread pool: the use cases block, and asyncio is left to what is held open.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from main_api.bootstrap import Main
+from main_api.rpc import declared
+from strongroom import logs
+from strongroom.errors import InternalError, StrongroomError
+from strongroom.rpc import status
+
+T = TypeVar("T")
+Method = Callable[..., Message]
+_log = logs.logger()
+
+
+def service(
+    main: Main, descriptor: ServiceDescriptor, functions: Iterable[Method]
+) -> grpc.GenericRpcHandler:
+    """Return what serves a service.
+
+    Raises:
+        TypeError: The functions are not those that the proto file declares.
+    """
+    by_name = {_name(function): function for function in functions}
+    if by_name.keys() != (names := set(descriptor.methods_by_name)):
+        wrong = ", ".join(sorted(by_name.keys() ^ names))
+        raise TypeError(f"{descriptor.full_name} has no function, or no method, for: {wrong}")
+    handlers = {m.name: _handler(main, m, by_name[m.name]) for m in descriptor.methods}
+    return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
+
+
+def serve(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
+    """Run a handler; its errors become google.rpc.Status."""
+    failure: StrongroomError
+    try:
+        return work()
+    except StrongroomError as error:
+        failure = error
+    except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+        _log.exception("call-failed")
+        failure = InternalError("an internal error; the log has more")
+    return status.abort(context, failure)
+
+
+def authorization(
+    context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any],
+) -> str | None:
+    """Return the `authorization` of a call's metadata."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "authorization":
+            return value if isinstance(value, str) else None
+    return None
+
+
+def _handler(
+    main: Main, method: MethodDescriptor, function: Method
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    request_type, answer_type = _messages(method, function)
+
+    def answer(request: Message, context: grpc.ServicerContext) -> Message:
+        def work() -> Message:
+            caller = main.access.authenticate(authorization(context))
+            return function(main, caller, request)
+
+        return serve(context, work)
+
+    def answer_anybody(request: Message, context: grpc.ServicerContext) -> Message:
+        return serve(context, lambda: function(main, request))
+
+    return grpc.unary_unary_rpc_method_handler(
+        answer_anybody if declared.is_public(method) else answer,
+        request_deserializer=request_type.FromString,
+        response_serializer=answer_type.SerializeToString,
+    )
+
+
+def _messages(method: MethodDescriptor, function: Method) -> tuple[type[Message], type[Message]]:
+    """Return the messages that a function takes and answers, which are those of its method."""
+    if not declared.rights(method):
+        raise TypeError(f"{method.full_name} does not declare which rights it takes")
+    types = function.__annotations__
+    found: tuple[type[Message], type[Message]] = types["request"], types["return"]
+    if [one.DESCRIPTOR for one in found] != [method.input_type, method.output_type]:
+        raise TypeError(f"{function.__qualname__} has not the messages of {method.full_name}")
+    return found
+
+
+def _name(function: Method) -> str:
+    """Return the method that a function serves: `get_entity` serves `GetEntity`."""
+    return function.__name__.title().replace("_", "")
