@@ -1,0 +1,1 @@
+"""What puts Strongroom onto AWS: the packages of the Lambda, and the CDK app."""
