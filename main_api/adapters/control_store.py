@@ -47,6 +47,11 @@ class KeyringFile:
                 self._filesystem, str(self._path), limits.CONFIG_FILE_BYTES_MAX
             )
 
+    def make_durable(self) -> None:
+        """Sync the file and its directory."""
+        with _disk():
+            durable.sync_file(self._filesystem, self._path)
+
     def write(self, raw: bytes) -> None:
         """Replace the file."""
         with _disk():

@@ -112,6 +112,10 @@ class KeyringStore(Protocol):
         """Return the file, None where there is none."""
         ...
 
+    def make_durable(self) -> None:
+        """Let a power cut not take back what `read` has returned, whoever has written it."""
+        ...
+
     def write(self, raw: bytes) -> None:
         """Replace the file, durably."""
         ...

@@ -15,6 +15,7 @@ from typing import Final
 
 from cachetools import LRUCache
 
+from strongroom import limits
 from strongroom.crypto.secret import Material, Secret
 from strongroom.errors import IntegrityError, KeyDestroyedError, UnavailableError
 from strongroom.keyring import Key, KeySet
@@ -50,7 +51,13 @@ class DataKeys:
         return key_id in self._keys.destroyed()
 
     def is_known(self, key_id: str) -> bool:
-        """Tell whether a key is or was one of the deployment's."""
+        """Tell whether a key is or was one of the deployment's; it may be asked for as `material`.
+
+        Raises:
+            UnavailableError: The Main Worker does not answer.
+        """
+        if not self._keys.has(key_id):
+            self._ask_for(key_id)
         return self._keys.has(key_id)
 
     def active(self) -> tuple[str, Material]:
@@ -124,8 +131,13 @@ class DataKeys:
 
     def _ask_for(self, key_id: str) -> None:
         """Ask for newer keys, once for each id: one that is not there then never will be."""
-        with self._asking:
+        # While nobody answers, those who wait must not ask one after the other.
+        if not self._asking.acquire(timeout=limits.READ_ATTEMPT_SECONDS):
+            raise UnavailableError("the Main Worker does not answer in time", retry_after_s=1)
+        try:
             if self._ask is not None and not self._keys.has(key_id) and key_id not in self._unknown:
                 self._ask()
                 if not self._keys.has(key_id):
                     self._unknown[key_id] = None
+        finally:
+            self._asking.release()

@@ -435,6 +435,21 @@ def test_a_shredding_loses_no_more_than_was_confirmed(
     assert destroyed is (state is State.DONE)
 
 
+def test_an_export_of_the_last_moment_is_told(bench: Bench) -> None:
+    """Somebody believes a key gone that a copy made a moment before still opens."""
+    job = bench.main.jobs.destroy(bench.caller, bench.old, 300)
+    while bench.job(job).phase is not Phase.DESTROYING:
+        bench.runner.step()
+    late = ExportRecord(
+        export_id="late", exported_at=AT, generation=2, key_ids=(bench.old,), recovery="SHA256:x"
+    )
+    bench.rig.store.exports.put("late", late)
+    bench.runner.step()
+    bench.confirm(*BOTH)
+    ended = bench.finish(job)
+    assert (ended.state, ended.exports) == (State.DONE, ("late",))
+
+
 def test_a_kill_between_keyring_and_record_ends_well(bench: Bench) -> None:
     """The key is gone, its job tries to destroy it again for ever."""
     job = bench.main.jobs.destroy(bench.caller, bench.old, 300)

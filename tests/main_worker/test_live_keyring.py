@@ -9,7 +9,7 @@ from main_api.adapters.control_store import KeyringFile
 from main_api.service import provisioning
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import KeyringStore
-from strongroom import keyring
+from strongroom import durable, keyring
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom.keyring import Keyring, Purpose, State
@@ -17,6 +17,7 @@ from strongroom.layout import Layout
 from tests.support.clocks import ManualClock
 from tests.support.main_fakes import FakeKeyProvider, MemoryKeyringStore
 from tests.support.mains import AT
+from tests.support.memory_filesystem import MemoryFilesystem
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -92,6 +93,80 @@ def test_an_older_file_put_back_is_not_taken(
     with pytest.raises(IntegrityError):
         ring.change(_rotated)
     assert _raw(store) == older
+
+
+def test_a_keyring_that_has_lost_a_key_is_not_taken(
+    store: KeyringStore, provider: FakeKeyProvider
+) -> None:
+    """After a restored backup and a rotation, what lies under the key of before is given up."""
+    running, older = LiveKeyring(store, provider), _raw(store)
+    in_use = running.change(_rotated)
+    store.write(older)
+    started_later = LiveKeyring(store, provider)
+    for _ in range(2):
+        started_later.change(_rotated)
+        with pytest.raises(IntegrityError, match="lacks a key"):
+            running.follow()
+        with pytest.raises(IntegrityError):
+            running.change(_rotated)
+    assert running.current == in_use
+    assert _raw(store) != older
+
+
+def test_a_destroyed_key_does_not_come_back(store: KeyringStore, provider: FakeKeyProvider) -> None:
+    """What was shredded can be read again, because somebody has put a file back."""
+    ring = LiveKeyring(store, provider)
+    old = ring.active(Purpose.DATA).key_id
+    ring.change(_rotated)
+    there = LiveKeyring(store, provider)
+    before = _raw(store)
+    ring.change(lambda current: keyring.without(current, old))
+    store.write(before)
+    for _ in range(2):
+        there.change(_rotated)
+    with pytest.raises(IntegrityError, match="destroyed"):
+        ring.follow()
+    assert ring.find(old, Purpose.DATA).material == b""
+
+
+@pytest.mark.parametrize("starts", [False, True])
+def test_what_is_in_use_survives_a_power_cut(starts: bool) -> None:  # noqa: FBT001
+    """A key is vended that its maker had not brought to the disk: what lies under it is lost."""
+    memory, clock, provider = MemoryFilesystem(), ManualClock(), FakeKeyProvider()
+    store = KeyringFile(memory, Layout(Path("/shared")), clock)
+    provisioning.create_keyring(store, provider, clock)
+    there = LiveKeyring(store, provider)
+    changed = _rotated(there.current)
+    raw = keyring.encode(changed, *_root(store, provider))
+    # Another Main Worker, which is killed before the last of its syncs.
+    directory = memory.open_directory("/shared/control")
+    memory.rename(durable.stage(memory, directory, raw, is_durable=True), "keyring.json", directory)
+    if starts:
+        there = LiveKeyring(store, provider)
+    else:
+        assert there.follow()
+    assert there.current == changed
+    memory.cut()
+    assert LiveKeyring(store, provider).current == changed
+
+
+def test_what_does_not_reach_the_disk_is_not_taken() -> None:
+    """A key is vended though the disk has refused to keep it."""
+    memory, clock, provider = MemoryFilesystem(), ManualClock(), FakeKeyProvider()
+    store = KeyringFile(memory, Layout(Path("/shared")), clock)
+    provisioning.create_keyring(store, provider, clock)
+    here, there = LiveKeyring(store, provider), LiveKeyring(store, provider)
+    before = there.current
+    here.change(_rotated)
+    memory.break_fsync(0)
+    with pytest.raises(UnavailableError):
+        there.follow()
+    assert there.current == before
+
+
+def _root(store: KeyringStore, provider: FakeKeyProvider) -> tuple[bytes, bytes]:
+    _, root, message = keyring.decode(_raw(store), provider.unwrap)
+    return root, message
 
 
 @pytest.mark.parametrize("damage", ["changed", "another", "garbage"])

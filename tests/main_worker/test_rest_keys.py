@@ -80,6 +80,20 @@ def rig() -> Rig:
     return Rig()
 
 
+@pytest.mark.parametrize(
+    ("bound", "told"), [("DATA_KEYS_MAX", "4 data keys"), ("DATA_KEYS_EVER_MAX", "ever had 4")]
+)
+def test_a_keyring_that_is_full_gets_no_key(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, bound: str, told: str
+) -> None:
+    """A script that rotates in a loop makes a keyring that no worker can be given any more."""
+    monkeypatch.setattr(limits, bound, 4)
+    answers = [rig.http("POST", "/keys/rotate") for _ in range(4)]
+    assert [answer.status for answer in answers] == [201, 201, 409, 409]
+    assert told in answers[-1].json()["detail"]
+    assert [key["state"] for key in rig.data_keys()] == [*["decrypt-only"] * 3, "active"]
+
+
 def refusal(answer: Answer) -> tuple[int, str]:
     """Return the status and code of an answer that has to be a problem."""
     assert answer.headers["content-type"] == "application/problem+json"

@@ -7,11 +7,13 @@ from functools import partial
 import pytest
 
 from main_api.service.subscriptions import Subscriptions
+from strongroom import ids, keyring, limits
 from strongroom.crypto import seal
 from strongroom.crypto.seal import Suite
 from strongroom.errors import ForbiddenError, InvalidArgumentError
-from strongroom.keyring import WORKER_PURPOSES, Purpose
+from strongroom.keyring import WORKER_PURPOSES, Key, Keyring, Purpose, State
 from strongroom_pb.v1 import subscription_pb2 as pb
+from tests.support.mains import AT
 from tests.support.rpc_mains import SECONDS, ServedMain
 from tests.support.served_mains import Served, refused, subscribe
 
@@ -40,6 +42,33 @@ def test_a_main_worker_takes_either_suite(served: Served, suite: Suite) -> None:
     token = worker.register(subscription.token, "127.0.0.1:1").token
     assert {key.key_id: key for key in worker.fetch_keys(token)} == ours
     worker.close()
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_a_full_keyring_reaches_a_worker(served: Served, suite: Suite) -> None:
+    """After too many rotations no worker gets its keys: the whole deployment stands still."""
+    full = served.rig.live.change(_filled)
+    worker = served.worker("worker-1", suite)
+    fetched = worker.subscribe().keys
+    assert len(fetched) == len(full.of(WORKER_PURPOSES))
+    assert sum(bool(key.material) for key in fetched) >= limits.DATA_KEYS_MAX
+    worker.close()
+
+
+def _filled(current: Keyring) -> Keyring:
+    """Return a keyring with as many data keys as there may be."""
+
+    def more(state: State, count: int) -> tuple[Key, ...]:
+        made = keyring.new_key(Purpose.DATA, AT)
+        material = b"" if state is State.DESTROYED else made.material
+        return tuple(
+            replace(made, key_id=ids.new_id(64), state=state, material=material)
+            for _ in range(count)
+        )
+
+    kept, ever = limits.DATA_KEYS_MAX, limits.DATA_KEYS_EVER_MAX
+    keys = (*more(State.DESTROYED, ever - kept), *more(State.DECRYPT_ONLY, kept - 1))
+    return replace(current, generation=current.generation + 1, keys=(*current.keys, *keys))
 
 
 def test_one_that_demands_the_hybrid_seals_with_nothing_less(demanding: Served) -> None:

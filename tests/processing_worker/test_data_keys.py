@@ -6,7 +6,7 @@ import time
 import pytest
 
 from processing_fn.service.data_keys import DataKeys
-from strongroom import keyring
+from strongroom import keyring, limits
 from strongroom.crypto import secret
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom.keyring import Key, Purpose
@@ -115,6 +115,32 @@ def test_while_nobody_answers_a_key_is_not_taken_for_damage() -> None:
         keys.material(NEW)
     answers.append(SECOND.of(DATA))
     assert keys.material(NEW) == SECOND.active(Purpose.DATA).material
+
+
+def test_who_waits_for_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers of one new key ask a dead Main Worker one after the other, on every thread."""
+    monkeypatch.setattr(limits, "READ_ATTEMPT_SECONDS", 0.2)
+    keys, asked, failed = _keys(), [], []
+
+    def ask() -> None:
+        asked.append(1)
+        time.sleep(0.3)
+        raise UnavailableError("nobody answers")
+
+    def read() -> None:
+        with pytest.raises(UnavailableError) as caught:
+            keys.material(NEW)
+        failed.append(caught.value)
+
+    keys.asks(ask)
+    threads = [threading.Thread(target=read) for _ in range(20)]
+    began_s = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert (len(asked), len(failed)) == (1, 20)
+    assert time.monotonic() - began_s < 20 * 0.3 / 2
 
 
 def test_a_key_that_is_fetched_again_stays_in_use() -> None:

@@ -129,6 +129,25 @@ def test_a_key_that_never_was_is_not_counted(rig: Rig, old: str) -> None:
     assert sum(census.keyless for census in _calls(rig.worker(), shard, frozenset())) == 1
 
 
+def test_a_key_that_others_heard_of_first_is_no_damage(rig: Rig, old: str) -> None:
+    """A rotation beside a rewrap has it tell of sound files that they have no readable key."""
+    worker = rig.worker()
+    rig.keys = keyring.with_active(rig.keys, keyring.new_key(Purpose.DATA, AT))
+    rig.worker("ahead").put("k1", b'{"n": 3}')
+    asked: list[int] = []
+
+    def ask() -> None:
+        asked.append(1)
+        worker.session.data_keys.replace(rig.keys.of(frozenset({Purpose.DATA})))
+
+    worker.session.data_keys.asks(ask)
+    counted = [census for shard in range(256) for census in _calls(worker, shard, frozenset())]
+    assert sum(census.keyless for census in counted) == 0
+    assert asked == [1]
+    by_key = Counter(key_id for census in counted for key_id in census.by_key)
+    assert {old, rig.keys.active(Purpose.DATA).key_id} == set(by_key)
+
+
 def test_deleted_entities_are_told_from_those_that_would_be_lost(rig: Rig, old: str) -> None:
     """Whoever shreds confirms a number that has nothing to do with what is lost."""
     censuses = [c for shard in range(256) for c in _calls(rig.worker(), shard, frozenset())]

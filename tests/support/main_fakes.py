@@ -96,6 +96,9 @@ class MemoryKeyringStore:
         """Return what was written."""
         return self.raw
 
+    def make_durable(self) -> None:
+        """There is no power to be cut."""
+
     def write(self, raw: bytes) -> None:
         """Keep it."""
         self.raw = raw

@@ -196,6 +196,8 @@ class JobRunner:
         if behind:
             self._save_detail(job, f"waiting for {', '.join(behind)} to drop the key")
             return
+        # An export may have been made until the last moment.
+        job = self._with_copies(job)
         self._save(jobs.ended(job, jobs.State.DONE, self._clock.wall_ms()))
 
     def _without(self, job: JobRecord, current: Keyring) -> Keyring:

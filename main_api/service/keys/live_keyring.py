@@ -45,7 +45,9 @@ class LiveKeyring:
         raw = store.read()
         if raw is None:
             raise UnavailableError("there is no keyring; the deployment was never initialized")
-        self._opened = _Opened(raw, *keyring.decode(raw, provider.unwrap))
+        opened = _Opened(raw, *keyring.decode(raw, provider.unwrap))
+        store.make_durable()
+        self._opened = opened
 
     @property
     def current(self) -> Keyring:
@@ -78,8 +80,8 @@ class LiveKeyring:
         """Read the file once more; tell whether it has changed.
 
         Raises:
-            IntegrityError: It was changed by somebody without the root, is missing, or is older
-                than what is in use; what is in use stays.
+            IntegrityError: It was changed by somebody without the root, is missing, or was not made
+                of what is in use; what is in use stays.
             UnavailableError: The disk refuses; the same.
         """
         with self._changing:
@@ -89,7 +91,11 @@ class LiveKeyring:
                 raise IntegrityError("the keyring's file is missing: restore it from a backup")
             if raw == self._opened.raw:
                 return False
-            self._take(raw)
+            opened = self._successor(raw)
+            # Whoever wrote it may not have come to its last sync, or have been killed before that;
+            # what is written under a key must not outlive the key in a power cut.
+            self._store.make_durable()
+            self._opened = opened
         return True
 
     def check(self) -> None:
@@ -173,15 +179,13 @@ class LiveKeyring:
         raw = keyring.encode(changed, self._opened.root, message)
         self._store.write(raw)
         with self._changing:
-            self._take(raw)
+            self._opened = self._successor(raw)
 
-    def _take(self, raw: bytes) -> None:
+    def _successor(self, raw: bytes) -> _Opened:
+        """Return what a file has that was made of the keyring in use."""
         before = self._opened
         # Under the root at hand the MAC holds, however the root was wrapped anew. So whoever writes
         # other files there has nobody call the key provider, four times a second.
         opened = _Opened(raw, *keyring.decode(raw, lambda *_: before.root))
-        if opened.keyring.deployment != before.keyring.deployment:
-            raise IntegrityError("the keyring is another deployment's")
-        if opened.keyring.generation < before.keyring.generation:
-            raise IntegrityError("the keyring is an older one than the one in use")
-        self._opened = opened
+        keyring.require_successor(before.keyring, opened.keyring)
+        return opened

@@ -328,6 +328,13 @@ def replace_file(
             sync(filesystem, directory)
 
 
+def sync_file(filesystem: Filesystem, path: Path) -> None:
+    """Make a file and its name durable that somebody else has put in its place; raises OSError."""
+    with opened(filesystem, filesystem.open(str(path), None)) as descriptor:
+        sync(filesystem, descriptor)
+    sync_directory(filesystem, str(path.parent))
+
+
 def remove_file(filesystem: Filesystem, path: Path) -> bool:
     """Remove a file durably; False when it is not there. Raises OSError."""
     try:

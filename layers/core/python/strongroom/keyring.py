@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from strongroom import base64text, ids
+from strongroom import base64text, ids, limits
 from strongroom.crypto import aead, mac
 from strongroom.crypto.secret import Material
 from strongroom.errors import (
@@ -186,7 +186,12 @@ def new_key(purpose: Purpose, created_at: str) -> Key:
 
 
 def with_active(keyring: Keyring, key: Key) -> Keyring:
-    """Return the keyring with a new active key; the former one of its purpose still decrypts."""
+    """Return the keyring with a new active key; the former one of its purpose still decrypts.
+
+    Raises:
+        ConflictError: With one more, a worker could not be given them all any more.
+    """
+    _require_room(keyring, key.purpose)
     others = tuple(
         replace(other, state=State.DECRYPT_ONLY)
         if other.purpose == key.purpose and other.state == State.ACTIVE
@@ -194,6 +199,37 @@ def with_active(keyring: Keyring, key: Key) -> Keyring:
         for other in keyring.keys
     )
     return replace(keyring, generation=keyring.generation + 1, keys=(*others, key))
+
+
+def _require_room(keyring: Keyring, purpose: Purpose) -> None:
+    there = keyring.of(frozenset({purpose}))
+    kept = sum(key.state != State.DESTROYED for key in there)
+    if kept >= limits.DATA_KEYS_MAX:
+        raise ConflictError(
+            f"the keyring has {kept} {purpose} keys: rewrap, and destroy those that no file needs,"
+            " before another one is made"
+        )
+    if len(there) >= limits.DATA_KEYS_EVER_MAX:
+        raise ConflictError(f"the keyring has ever had {len(there)} {purpose} keys, and is full")
+
+
+def require_successor(before: Keyring, after: Keyring) -> None:
+    """Let pass what may have been made of a keyring: it goes forwards, and no key is lost.
+
+    Raises:
+        IntegrityError: It is another deployment's, an older one, or made of an older one.
+    """
+    if after.deployment != before.deployment:
+        raise IntegrityError("the keyring is another deployment's")
+    if after.generation < before.generation:
+        raise IntegrityError("the keyring is an older one than the one in use")
+    states = {(key.purpose, key.key_id): key.state for key in after.keys}
+    for key in before.keys:
+        state = states.get((key.purpose, key.key_id))
+        if state is None:
+            raise IntegrityError(f"the keyring lacks a key that is in use, {key.key_id}")
+        if key.state == State.DESTROYED and state != State.DESTROYED:
+            raise IntegrityError(f"the keyring has a key that was destroyed, {key.key_id}")
 
 
 def without(keyring: Keyring, key_id: str) -> Keyring:

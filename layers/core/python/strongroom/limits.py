@@ -40,6 +40,10 @@ REQUEST_IDS_KEPT_SECONDS: Final = 24 * 3600
 VERSION_MAX: Final = 2**48 - 1
 CONFIG_FILE_BYTES_MAX: Final = 8 * 1024 * 1024
 ROTATED_KEYS_MAX: Final = 1_000
+DATA_KEYS_MAX: Final = 2_000
+DATA_KEYS_EVER_MAX: Final = 10_000
+SEALED_KEY_BYTES_MAX: Final = 1_400
+DESTROYED_KEY_BYTES_MAX: Final = 100
 WRITTEN_BYTES_TOLD_MAX: Final = 2**50
 TEMPLATE_BYTES_MAX: Final = 1024 * 1024
 PATTERN_BACKTRACKS_MAX: Final = 100_000
@@ -146,6 +150,12 @@ _require(
 _require(
     TRIAL_VIOLATIONS_MAX * 2 * 4 * VIOLATION_CHARS_MAX < TRIAL_BYTES_MAX < PAGE_BYTES_MAX / 2,
     "two pages of refusals have to fit into a message",
+)
+_require(ROTATED_KEYS_MAX < DATA_KEYS_MAX < DATA_KEYS_EVER_MAX, "nobody could rotate by hand")
+_require(
+    DATA_KEYS_MAX * SEALED_KEY_BYTES_MAX + DATA_KEYS_EVER_MAX * DESTROYED_KEY_BYTES_MAX
+    < MESSAGE_BYTES_MAX,
+    "a full keyring has to fit into a message",
 )
 _require(READ_ATTEMPT_SECONDS < REQUEST_SECONDS, "a read needs time for a second worker")
 _require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a lock's wait")
