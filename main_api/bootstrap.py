@@ -21,10 +21,12 @@ from main_api.service.jobs.orders import Jobs
 from main_api.service.jobs.runner import JobRunner
 from main_api.service.keys.data_keys import Keys
 from main_api.service.keys.exports import Exports
+from main_api.service.keys.followed_keys import FollowedKeys
 from main_api.service.keys.health import KeyHealth
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.own_keyring import require_own
 from main_api.service.keys.rotation import Rotation
+from main_api.service.keys.signing import SigningKeys
 from main_api.service.provisioning import Provisioning
 from main_api.service.quotas import Quotas
 from main_api.service.subscriptions import Subscriptions
@@ -54,6 +56,7 @@ class Main:
     inspection: Inspection
     keyring: LiveKeyring
     keys: Keys
+    signing_keys: SigningKeys
     jobs: Jobs
     job_runner: JobRunner
     backups: Backups
@@ -85,7 +88,8 @@ def build(configured: Settings) -> Main:
     require_own(store)
     # Not before: a keyring that lies in a wrong directory stays as it is.
     keyring.escrow()
-    access = Access(keyring, store, clock)
+    token_keys = FollowedKeys(keyring, clock)
+    access = Access(token_keys, store, clock)
     dispatcher = Dispatcher(store, clock)
     provisioner = Provisioning(access, store, clock)
     workers = GrpcWorkers(configured.identity)
@@ -109,6 +113,7 @@ def build(configured: Settings) -> Main:
         ),
         keyring=keyring,
         keys=Keys(access, keyring, clock),
+        signing_keys=SigningKeys(access, keyring, token_keys, clock),
         jobs=Jobs(access, store, keyring, clock),
         job_runner=JobRunner(
             store,

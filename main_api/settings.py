@@ -102,6 +102,7 @@ class RpcSettings:
         server_identity: The certificate that clients see.
         ready_file: Written once both ports are bound; empty for none.
         rotation: What a data key may serve for.
+        signing_key_days: How long a key signs tokens.
     """
 
     client_listen: str
@@ -109,6 +110,7 @@ class RpcSettings:
     server_identity: Identity
     ready_file: str
     rotation: RotationPolicy = NEVER
+    signing_key_days: float = limits.SIGNING_KEY_DAYS
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -196,6 +198,12 @@ def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSett
         ),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
         rotation=_rotation(environment),
+        signing_key_days=_number(
+            environment,
+            "ROTATE_SIGNING_KEY_AFTER_DAYS",
+            limits.SIGNING_KEY_DAYS,
+            (1.0, 36_500),
+        ),
     )
 
 

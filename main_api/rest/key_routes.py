@@ -1,6 +1,6 @@
 """The paths of keys: which there are, a new one, and what follows from it."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from chalice.app import Response
@@ -9,11 +9,16 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.jobs import JobRecord
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.requests import body_of, decoded, json_body, parameters
+from main_api.service.keys.signing import PublishedKey
 from strongroom import jsontext, limits
 from strongroom.errors import InvalidArgumentError
 from strongroom.keyring import Key, State
 
 B = TypeVar("B")
+
+
+class _RotateBody(msgspec.Struct, forbid_unknown_fields=True):
+    purpose: Literal["data", "token-signing"] = "data"
 
 
 class _RewrapBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -37,20 +42,22 @@ def add(app: StrongroomApp) -> None:
 def _add_keys(app: StrongroomApp) -> None:
     @app.route("/keys", methods=["GET"])
     def list_keys() -> Response:
-        """Answer the data keys, without their material."""
+        """Answer the data keys and those that sign tokens, without their material."""
         parameters(app.request, frozenset())
         found = app.main.keys.list(app.caller)
         answer = {
             "keys": [_key(one) | _use(app, one) for one in found],
             "recovery": app.main.keyring.current.recovery or None,
+            "signing_keys": [_signing_key(one) for one in app.main.signing_keys.published()],
         }
         return json_response(jsontext.dump(answer))
 
     @app.route("/keys/rotate", methods=["POST"])
     def rotate_keys() -> Response:
-        """Make a new data key active."""
+        """Make a new key for what is encrypted, or for the tokens that are signed, from now on."""
         parameters(app.request, frozenset())
-        made = app.main.keys.rotate(app.caller)
+        signs = _body(app, _RotateBody).purpose == "token-signing"
+        made = (app.main.signing_keys if signs else app.main.keys).rotate(app.caller)
         return json_response(jsontext.dump({"key_id": made.key_id}), 201)
 
     @app.route("/keys/rewrap", methods=["POST"])
@@ -142,6 +149,10 @@ def _use(app: StrongroomApp, key: Key) -> dict[str, int]:
 
 def _key(key: Key) -> dict[str, Any]:
     return {"key_id": key.key_id, "state": key.state.value, "created_at": key.created_at}
+
+
+def _signing_key(key: PublishedKey) -> dict[str, Any]:
+    return {"key_id": key.key_id, "is_signing": key.is_signing, "created_at": key.created_at}
 
 
 def _backup(backup: BackupRecord) -> dict[str, Any]:

@@ -11,30 +11,24 @@ from main_api.rest import (
     export_routes,
     key_routes,
     metrics_routes,
-    problems,
+    oauth_routes,
     worker_routes,
 )
 from main_api.rest.application import StrongroomApp, json_response
-from main_api.rest.requests import (
-    basic_credentials,
-    form,
-)
 from main_api.service.keys.health import KeyProviderState
 from strongroom import jsontext
-from strongroom.errors import (
-    InvalidArgumentError,
-    UnauthenticatedError,
-    UnavailableError,
-)
+from strongroom.errors import UnavailableError
 
-PUBLIC: Final = frozenset({"/oauth/token", "/workers/subscribe", "/healthz", "/readyz"})
+PUBLIC: Final = frozenset(
+    {"/oauth/token", "/.well-known/jwks.json", "/workers/subscribe", "/healthz", "/readyz"}
+)
 
 
 def build(current: Current) -> StrongroomApp:
     """Return the application with its routes."""
     app = StrongroomApp("strongroom", PUBLIC, current)
     _add_service_routes(app)
-    _add_token_route(app)
+    oauth_routes.add(app)
     entity_routes.add(app)
     admin_routes.add(app)
     key_routes.add(app)
@@ -64,33 +58,6 @@ def _add_service_routes(app: StrongroomApp) -> None:
         return json_response(
             jsontext.dump({"status": "ok", "workers": len(workers), "key_provider": provider})
         )
-
-
-def _add_token_route(app: StrongroomApp) -> None:
-    @app.route("/oauth/token", methods=["POST"])
-    def token() -> Response:
-        """Issue an access token for client credentials (RFC 6749 section 4.4)."""
-        fields = form(app.request)
-        if fields.get("grant_type") != "client_credentials":
-            error = InvalidArgumentError("grant_type is client_credentials")
-            return problems.response(
-                error, app.request_id, members={"error": "unsupported_grant_type"}
-            )
-        try:
-            client_id, secret = basic_credentials(app.request.headers.get("authorization"))
-            issued = app.main.access.issue_token(client_id, secret, fields.get("scope", ""))
-        except UnauthenticatedError as error:
-            challenge = {"WWW-Authenticate": 'Basic realm="strongroom", charset="UTF-8"'}
-            return problems.response(error, app.request_id, challenge, {"error": "invalid_client"})
-        except InvalidArgumentError as error:
-            return problems.response(error, app.request_id, members={"error": "invalid_scope"})
-        answer = {
-            "access_token": issued.access_token,
-            "token_type": "Bearer",
-            "expires_in": issued.expires_in_s,
-            "scope": " ".join(sorted(issued.scope)),
-        }
-        return json_response(jsontext.dump(answer))
 
 
 def _key_provider(state: KeyProviderState) -> dict[str, str]:

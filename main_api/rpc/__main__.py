@@ -44,6 +44,12 @@ async def _serve() -> None:
     )
     if not policy.is_off:
         rotating.start()
+    signing = Periodic(
+        "signing-keys",
+        limits.ROTATION_CHECKED_EVERY_SECONDS,
+        lambda: main_worker.signing_keys.step(configured.signing_key_days),
+    )
+    signing.start()
     running = await server.start(main_worker, configured, common.identity)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,6 +62,7 @@ async def _serve() -> None:
     jobs.stop()
     main_worker.job_runner.stop()
     rotating.stop()
+    signing.stop()
     main_worker.key_health.stop()
     await running.stop()
     main_worker.workers.close()

@@ -77,8 +77,7 @@ class Access:
             subject=client.client_id,
             scope=wanted,
             lifetime_s=limits.ACCESS_TOKEN_SECONDS,
-            client_id=client.client_id,
-            incarnation=client.incarnation,
+            issued_to=tokens.Party(client.client_id, client.incarnation),
         )
         return IssuedToken(token, limits.ACCESS_TOKEN_SECONDS, wanted)
 

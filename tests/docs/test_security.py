@@ -156,7 +156,7 @@ def test_a_token_verifies_by_hand(by_hand: dict[str, Any]) -> None:
         subject="admin",
         scope=frozenset({"read"}),
         lifetime_s=600,
-        incarnation="1",
+        issued_to=tokens.Party("admin", "1", is_user=True),
     )
     header, claims = by_hand["check_token"](token, key_of(keys, Purpose.TOKEN_SIGNING))
     signing = keys.active(Purpose.TOKEN_SIGNING)

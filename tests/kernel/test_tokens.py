@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from strongroom import keyring, limits, tokens
+from strongroom import keyring, limits, signing_keys, tokens
+from strongroom.clock import rfc3339
 from strongroom.errors import UnauthenticatedError
 from strongroom.keyring import Keyring, Purpose
 from tests.support.clocks import ManualClock
@@ -28,6 +29,7 @@ CLAIMS: dict[str, Any] = {
     "iss": "strongroom:deployment",
     "aud": tokens.CLIENT_AUDIENCE,
     "sub": "ada",
+    "client_id": "ada",
     "scope": "read",
     "iat": NOW_S,
     "nbf": NOW_S,
@@ -44,6 +46,7 @@ def issued(keys: Keyring = KEYS, clock: ManualClock | None = None, **changes: An
         "subject": "ada",
         "scope": frozenset({"read", "write"}),
         "lifetime_s": 600,
+        "issued_to": tokens.Party("ada", "1"),
     }
     return tokens.issue(keys, clock or ManualClock(), **(arguments | changes))
 
@@ -182,6 +185,15 @@ def forgeries() -> dict[str, str]:
         "payload that is a list": signed([CLAIMS]),
         "payload of depth": signed(b"[" * 2_000),
         "payload that is not JSON": signed(b"ada"),
+        "issued to another client": signed(CLAIMS | {"client_id": "bob"}),
+        "for a user, by nobody": signed(without("client_id") | {"act": {"sub": "ada"}}),
+        "for a user, by another client": signed(CLAIMS | {"sub": "al", "act": {"sub": "bob"}}),
+        "for a user, by a chain": signed(
+            CLAIMS | {"sub": "al", "act": {"sub": "ada", "act": {"sub": "bob"}}}
+        ),
+        "for a user, by no object": signed(CLAIMS | {"sub": "al", "act": "ada"}),
+        "for a user, by null": signed(CLAIMS | {"sub": "al", "act": None}),
+        "for a user that is not told": signed(CLAIMS | {"sub": "al"}),
         "empty": "",
         "dots": "..",
         "more dots": "....",
@@ -193,7 +205,7 @@ def forgeries() -> dict[str, str]:
         "too long": signed(CLAIMS | {"pad": "x" * limits.TOKEN_CHARS_MAX}),
         "far too long": "a" * 10_000_000,
     }
-    for name in ("iss", "sub", "iat", "nbf", "exp", "jti"):
+    for name in ("iss", "sub", "client_id", "iat", "nbf", "exp", "jti"):
         made[f"without {name}"] = signed(without(name))
         made[f"{name} that is null"] = signed(CLAIMS | {name: None})
     for name in ("nbf", "exp"):
@@ -228,11 +240,16 @@ def test_another_deployments_token_is_refused_though_the_key_is_the_same() -> No
 
 def test_a_workers_token_is_no_clients_and_the_reverse() -> None:
     """A broken worker reads through the client API, or a client gets the data key."""
-    client, worker = issued(), issued(audience=tokens.WORKER_AUDIENCE)
-    with pytest.raises(UnauthenticatedError):
-        verified(worker)
-    with pytest.raises(UnauthenticatedError):
-        tokens.verify(KEYS, ManualClock(), client, audience=tokens.WORKER_AUDIENCE)
+    client, worker = issued(), issued(audience=tokens.WORKER_AUDIENCE, issued_to=None)
+    verified(client)
+    tokens.verify(KEYS, ManualClock(), worker, audience=tokens.WORKER_AUDIENCE)
+    odd = issued(audience=tokens.WORKER_AUDIENCE), issued(issued_to=None)
+    for token in (worker, *odd):
+        with pytest.raises(UnauthenticatedError):
+            verified(token)
+    for token in (client, *odd):
+        with pytest.raises(UnauthenticatedError):
+            tokens.verify(KEYS, ManualClock(), token, audience=tokens.WORKER_AUDIENCE)
 
 
 def test_every_truncated_or_changed_token_is_refused() -> None:
@@ -251,12 +268,40 @@ def test_every_truncated_or_changed_token_is_refused() -> None:
 
 def test_a_token_outlives_a_rotation_of_the_signing_key() -> None:
     """A rotation of the signing key logs everybody out."""
-    token = issued()
-    rotated = keyring.with_active(KEYS, keyring.new_key(Purpose.TOKEN_SIGNING, AT))
-    assert verified(token, keys=rotated).subject == "ada"
-    assert verified(issued(rotated), keys=rotated).subject == "ada"
+    clock = ManualClock()
+    made = keyring.new_key(Purpose.TOKEN_SIGNING, rfc3339(clock.wall_ms()))
+    rotated = signing_keys.rotated(KEYS, made, clock.wall_ms())
+    clock.advance(limits.SIGNING_KEY_PUBLISHED_SECONDS - 0.001)
+    token = issued(rotated, clock)
+    assert verified(token, clock, KEYS).subject == "ada"
+    clock.advance(0.001)
+    assert verified(token, clock, rotated).subject == "ada"
+    assert verified(issued(rotated, clock), clock, rotated).subject == "ada"
     with pytest.raises(UnauthenticatedError):
-        verified(issued(rotated))
+        verified(issued(rotated, clock), clock, KEYS)
+
+
+def test_a_key_that_has_served_its_time_signs_no_token_that_verifies() -> None:
+    """Whoever finds an old signing key in some memory makes tokens with it for ever."""
+    clock = ManualClock()
+    made = keyring.new_key(Purpose.TOKEN_SIGNING, rfc3339(clock.wall_ms()))
+    rotated = signing_keys.rotated(KEYS, made, clock.wall_ms())
+    clock.advance(limits.SIGNING_KEY_PUBLISHED_SECONDS + limits.ACCESS_TOKEN_SECONDS + 1)
+    forged = issued(KEYS, clock)
+    assert verified(forged, clock, KEYS).subject == "ada"
+    with pytest.raises(UnauthenticatedError, match="served its time"):
+        verified(forged, clock, rotated)
+
+
+def test_a_users_token_says_who_acts_for_whom() -> None:
+    """A user who is called as the client is taken for the client."""
+    token = issued(issued_to=tokens.Party("ada", "1", is_user=True))
+    claims = verified(token)
+    assert (claims.subject, claims.client_id, claims.is_user) == ("ada", "ada", True)
+    assert not verified(issued()).is_user
+    payload = jwt.decode(token, options={"verify_signature": False})
+    assert payload["act"] == {"sub": "ada"}
+    assert payload["client_id"] == "ada"
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))

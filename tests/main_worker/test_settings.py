@@ -162,6 +162,16 @@ def test_a_bound_of_a_key_that_is_none_is_named(name: str, given: str) -> None:
         settings.rpc_from_environment(RPC | {name: given})
 
 
+def test_signing_keys_are_replaced_every_month_unless_it_is_said_otherwise() -> None:
+    """A key signs for ever, or for another time than was said."""
+    assert settings.rpc_from_environment(RPC).signing_key_days == 30
+    name = "STRONGROOM_ROTATE_SIGNING_KEY_AFTER_DAYS"
+    assert settings.rpc_from_environment(RPC | {name: "7.5"}).signing_key_days == 7.5
+    for given in ("0", "0.5", "off", "99999"):
+        with pytest.raises(InvalidArgumentError, match=f"{name} is a number from 1 to 36500"):
+            settings.rpc_from_environment(RPC | {name: given})
+
+
 def test_limits_are_read() -> None:
     """A deployment limits something else than it was told to, or limits clients unasked."""
     found = settings.from_environment(COMPLETE)

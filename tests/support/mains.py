@@ -20,9 +20,11 @@ from main_api.service.jobs.orders import Jobs
 from main_api.service.jobs.runner import JobRunner
 from main_api.service.keys.data_keys import Keys
 from main_api.service.keys.exports import Exports
+from main_api.service.keys.followed_keys import FollowedKeys
 from main_api.service.keys.health import KeyHealth
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.rotation import Rotation
+from main_api.service.keys.signing import SigningKeys
 from main_api.service.ports import Barrier, ControlStore, Rewrapping, RootWrapper
 from main_api.service.provisioning import Provisioning
 from main_api.service.quotas import Quotas
@@ -82,7 +84,9 @@ class MainRig:
         self.workers = MemoryWorkers(self.clock)
         self.live = self._live_keyring()
         self.key_health = KeyHealth(self.live.probe, self.clock)
-        self.access = Access(self.live, self.store, self.clock)
+        self.token_keys = FollowedKeys(self.live, self.clock)
+        self.access = Access(self.token_keys, self.store, self.clock)
+        self.signing_keys = SigningKeys(self.access, self.live, self.token_keys, self.clock)
         self.dispatcher = Dispatcher(self.store, self.clock)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
         self.subscriptions = Subscriptions(self.live, self.store, self.clock)
@@ -161,6 +165,7 @@ class MainRig:
             inspection=self.inspection,
             keyring=self.live,
             keys=Keys(self.access, self.live, self.clock),
+            signing_keys=self.signing_keys,
             jobs=Jobs(self.access, self.store, self.live, self.clock),
             job_runner=self.job_runner(MemoryBarrier()),
             backups=Backups(self.access, self.store, self.live, self.clock),

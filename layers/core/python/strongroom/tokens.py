@@ -1,7 +1,10 @@
 """Access tokens: JWTs signed with Ed25519 (RFC 7519, RFC 8037), through PyJWT.
 
 Two audiences that never meet: a client's token is of no use to a worker, and the reverse. The
-signing key lies in the keyring; `kid` is its key id.
+signing keys lie in the keyring (`signing_keys`); `kid` is the key id.
+
+A client's token is its own, or it is for one of its users. Then `act` names the client as who acts
+for the user (RFC 8693 section 4.1), so that a user who is called as the client is told from it.
 """
 
 from dataclasses import dataclass
@@ -10,10 +13,10 @@ from typing import Any, Final
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from strongroom import ids, limits
+from strongroom import ids, limits, signing_keys
 from strongroom.clock import Clock
 from strongroom.errors import UnauthenticatedError, UnavailableError
-from strongroom.keyring import Keys, Purpose
+from strongroom.keyring import Key, Keys, Purpose
 
 CLIENT_AUDIENCE: Final = "strongroom:client"
 WORKER_AUDIENCE: Final = "strongroom:worker"
@@ -28,16 +31,32 @@ class StaleTokenError(UnauthenticatedError):
 
 
 @dataclass(frozen=True, slots=True)
+class Party:
+    """The client that a token is issued to.
+
+    Attributes:
+        client_id: Its id.
+        incarnation: Which client of this id.
+        is_user: Whether the client acts for a user of its own.
+    """
+
+    client_id: str
+    incarnation: str
+    is_user: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a verified token says.
 
     Attributes:
-        subject: Who acts: a client's or a worker's id.
+        subject: Who acts: a client's or a worker's id, or the name of a client's user.
         scope: Actions that a client's token is narrowed to; for a worker, its subscription.
         expires_at_s: Seconds since 1970.
         token_id: The `jti`.
         client_id: The client that it was issued to (RFC 9068 section 2.2); empty for a worker.
         incarnation: Which client of this id; empty for a worker.
+        is_user: Whether the client acts for a user of its own.
     """
 
     subject: str
@@ -46,6 +65,7 @@ class Claims:
     token_id: str
     client_id: str = ""
     incarnation: str = ""
+    is_user: bool = False
 
     @property
     def public(self) -> dict[str, str]:
@@ -61,13 +81,16 @@ def issue(
     subject: str,
     scope: frozenset[str],
     lifetime_s: int,
-    client_id: str = "",
-    incarnation: str = "",
+    issued_to: Party | None = None,
 ) -> str:
-    """Return a signed token; arguments as in `Claims`."""
-    key = keyring.active(Purpose.TOKEN_SIGNING)
+    """Return a signed token; arguments as in `Claims`, `issued_to` for a client's.
+
+    Raises:
+        UnavailableError: There is no key to sign it with.
+    """
+    key = signing_keys.signing(keyring.of(signing_keys.PURPOSE), clock.wall_ms())
     now_s = clock.wall_ms() // 1000
-    claims = {
+    claims: dict[str, Any] = {
         "iss": issuer(keyring.deployment),
         "aud": audience,
         "sub": subject,
@@ -77,12 +100,13 @@ def issue(
         "exp": now_s + lifetime_s,
         "jti": ids.new_id(),
     }
-    if client_id:
-        claims["client_id"] = client_id
-        claims[_INCARNATION] = incarnation
+    if issued_to is not None:
+        claims["client_id"] = issued_to.client_id
+        claims[_INCARNATION] = issued_to.incarnation
+        if issued_to.is_user:
+            claims["act"] = _acting(issued_to.client_id)
     headers = {"kid": key.key_id, "typ": _TYPE}
-    private_key = Ed25519PrivateKey.from_private_bytes(key.material)
-    return jwt.encode(claims, private_key, algorithm=_ALGORITHM, headers=headers)
+    return jwt.encode(claims, _private(key), algorithm=_ALGORITHM, headers=headers)
 
 
 def verify(keyring: Keys, clock: Clock, token: str, *, audience: str) -> Claims:
@@ -97,10 +121,10 @@ def verify(keyring: Keys, clock: Clock, token: str, *, audience: str) -> Claims:
         header = jwt.get_unverified_header(token)
         if header.get("typ") != _TYPE:
             raise UnauthenticatedError("not an access token")
-        key = keyring.find(str(header.get("kid")), Purpose.TOKEN_SIGNING)
+        key = _verifying_key(keyring, clock, str(header.get("kid")))
         claims: dict[str, Any] = jwt.decode(
             token,
-            Ed25519PrivateKey.from_private_bytes(key.material).public_key(),
+            _private(key).public_key(),
             algorithms=[_ALGORITHM],
             audience=audience,
             issuer=issuer(keyring.deployment),
@@ -119,7 +143,9 @@ def verify(keyring: Keys, clock: Clock, token: str, *, audience: str) -> Claims:
             token_id=str(claims["jti"]),
             client_id=str(claims.get("client_id", "")),
             incarnation=str(claims.get(_INCARNATION, "")),
+            is_user="act" in claims,
         )
+        _check_actor(checked, claims.get("act"), audience)
         not_before_s = int(claims["nbf"])
     except (jwt.PyJWTError, UnavailableError, ValueError, TypeError) as error:
         raise UnauthenticatedError("the token does not verify") from error
@@ -138,6 +164,39 @@ def check_time(claims: Claims, clock: Clock, not_before_s: int = 0) -> None:
         raise StaleTokenError("the token has expired")
     if now_s + limits.CLOCK_SKEW_MS_MAX / 1000 < not_before_s:
         raise StaleTokenError("the token is not valid yet")
+
+
+def public_key(key: Key) -> bytes:
+    """Return the public half of a signing key: 32 bytes (RFC 8032)."""
+    return _private(key).public_key().public_bytes_raw()
+
+
+def _private(key: Key) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(key.material)
+
+
+def _verifying_key(keyring: Keys, clock: Clock, key_id: str) -> Key:
+    key = keyring.find(key_id, Purpose.TOKEN_SIGNING)
+    current = signing_keys.verifying(keyring.of(signing_keys.PURPOSE), clock.wall_ms())
+    if key_id not in {one.key_id for one in current}:
+        raise UnauthenticatedError("the key of the token has served its time")
+    return key
+
+
+def _check_actor(checked: Claims, actor: object, audience: str) -> None:
+    """Refuse a token that is neither a worker's, nor a client's own, nor one for a user of it."""
+    if audience == WORKER_AUDIENCE:
+        is_sound = not checked.client_id and not checked.is_user
+    elif checked.is_user:
+        is_sound = checked.client_id != "" and actor == _acting(checked.client_id)
+    else:
+        is_sound = checked.client_id == checked.subject
+    if not is_sound:
+        raise UnauthenticatedError("the token does not say who acts for whom")
+
+
+def _acting(client_id: str) -> dict[str, str]:
+    return {"sub": client_id}
 
 
 def issuer(deployment: str) -> str:
