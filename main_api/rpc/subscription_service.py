@@ -102,14 +102,16 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
         """Vend the keys anew."""
 
         def work() -> pb.FetchKeysResponse:
-            keys = self._subscriptions.fetch_keys(
+            vended = self._subscriptions.fetch_keys(
                 _proven(context),
                 request.worker_id,
                 _token(context),
                 request.pubkey,
                 request.suite,
             )
-            return pb.FetchKeysResponse(keys=map(_sealed, keys))
+            return pb.FetchKeysResponse(
+                keys=map(_sealed, vended.keys), generation=vended.generation
+            )
 
         return serve(context, work)
 

@@ -43,6 +43,15 @@ class SealedKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Vended:
+    """What FetchKeys answers: keys, the generation of their keyring, and its active data key."""
+
+    keys: tuple[SealedKey, ...]
+    generation: int
+    active_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """What Subscribe answers."""
 
@@ -92,13 +101,13 @@ class Subscriptions:
         """
         _require_own_name(proven_id, worker_id)
         self._require_not_revoked(worker_id)
-        keys = self._sealed(worker_id, public_key, suite)
+        vended = self._sealed(worker_id, public_key, suite)
         return Grant(
             deployment=self._keyring.deployment,
             token=self._token(worker_id, self._new_subscription_id()),
-            key_id=self._keyring.active(Purpose.DATA).key_id,
+            key_id=vended.active_id,
             lease_s=limits.LEASE_SECONDS,
-            keys=keys,
+            keys=vended.keys,
             wall_ms=self._clock.wall_ms(),
         )
 
@@ -141,7 +150,7 @@ class Subscriptions:
 
     def fetch_keys(
         self, proven_id: str, worker_id: str, token: str, public_key: bytes, suite: str = ""
-    ) -> tuple[SealedKey, ...]:
+    ) -> Vended:
         """Seal the worker's keys, as they are now, to its public key.
 
         Raises:
@@ -260,7 +269,7 @@ class Subscriptions:
             if record.lease_until_ms < long_ago_ms and _subscribed_ms(record) < long_ago_ms
         ]
 
-    def _sealed(self, worker_id: str, public_key: bytes, name: str) -> tuple[SealedKey, ...]:
+    def _sealed(self, worker_id: str, public_key: bytes, name: str) -> Vended:
         suite = seal.suite(name)
         if self._least == seal.Suite.MLKEM768_X25519 and suite != self._least:
             raise ForbiddenError(
@@ -268,8 +277,14 @@ class Subscriptions:
                 f" STRONGROOM_SEALING={self._least} for the worker"
             )
         self._follow()
-        keys = self._keyring.of(WORKER_PURPOSES)
-        return tuple(self._seal(key, worker_id, public_key, suite) for key in keys)
+        # Of one moment: a rotation may come in between.
+        current = self._keyring.current
+        keys = current.of(WORKER_PURPOSES)
+        return Vended(
+            tuple(self._seal(key, worker_id, public_key, suite) for key in keys),
+            current.generation,
+            current.active(Purpose.DATA).key_id,
+        )
 
     def _follow(self) -> None:
         """Take a rotation by another Main Worker over: it is in force since it was written."""

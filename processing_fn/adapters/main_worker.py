@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import grpc
 
-from processing_fn.service.ports import Renewal, Subscription
+from processing_fn.service.ports import Renewal, Subscription, Vended
 from strongroom.crypto import seal
 from strongroom.errors import IntegrityError, UnauthenticatedError
 from strongroom.keyring import Key, Purpose, State
@@ -14,6 +14,8 @@ from strongroom_pb.v1 import subscription_pb2 as pb
 from strongroom_pb.v1 import subscription_pb2_grpc
 
 _CALL_S = 2.0
+# As many keys as there may be are sealed and opened one by one: half a second on an idle machine.
+_VENDING_S = 4.0
 T = TypeVar("T")
 
 
@@ -40,7 +42,7 @@ class GrpcMainWorker:
         request = pb.SubscribeRequest(
             worker_id=self._worker_id, pubkey=seal.public_bytes(private_key), suite=self._suite
         )
-        answer = _call(lambda: self._stub.Subscribe(request, timeout=_CALL_S))
+        answer = _call(lambda: self._stub.Subscribe(request, timeout=_VENDING_S))
         self._deployment = answer.deployment
         keys = self._opened(private_key, answer.keys)
         return Subscription(
@@ -76,16 +78,16 @@ class GrpcMainWorker:
         request = pb.WatchRequest(worker_id=self._worker_id)
         return GrpcKeyringWatch(self._stub.Watch(request, metadata=_bearer(token)))
 
-    def fetch_keys(self, token: str) -> tuple[Key, ...]:
+    def fetch_keys(self, token: str) -> Vended:
         """Get the keys, sealed to a key pair that lives as long as this call."""
         private_key = seal.new_private_key(self._suite)
         request = pb.FetchKeysRequest(
             worker_id=self._worker_id, pubkey=seal.public_bytes(private_key), suite=self._suite
         )
         answer = _call(
-            lambda: self._stub.FetchKeys(request, timeout=_CALL_S, metadata=_bearer(token))
+            lambda: self._stub.FetchKeys(request, timeout=_VENDING_S, metadata=_bearer(token))
         )
-        return self._opened(private_key, answer.keys)
+        return Vended(self._opened(private_key, answer.keys), answer.generation)
 
     def _opened(
         self, private_key: seal.PrivateKey, sealed_keys: Iterable[pb.SealedKey]

@@ -289,6 +289,14 @@ class Renewal:
     wall_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Vended:
+    """Keys as FetchKeys brought them, and the generation of the keyring that they are of."""
+
+    keys: tuple[Key, ...]
+    generation: int
+
+
 class KeyringWatch(Protocol):
     """An event stream of the Main Worker."""
 
@@ -335,7 +343,7 @@ class MainWorker(Protocol):
         """Be told of changes of the keyring."""
         ...
 
-    def fetch_keys(self, token: str) -> tuple[Key, ...]:
+    def fetch_keys(self, token: str) -> Vended:
         """Get the keys as they are now."""
         ...
 

@@ -76,6 +76,26 @@ def test_a_worker_subscribes(rig: Rig) -> None:
     assert rig.http("GET", "/workers").json()["workers"] == []
 
 
+def test_a_rotation_under_way_gives_no_other_key(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that subscribes while somebody rotates is told a key that it was not given."""
+    sealing = seal.seal
+
+    def rotated(*arguments: Any) -> bytes:  # noqa: ANN401 - as `seal.seal`
+        monkeypatch.setattr(seal, "seal", sealing)
+        assert rig.http("POST", "/keys/rotate").status == 201
+        return sealing(*arguments)
+
+    monkeypatch.setattr(seal, "seal", rotated)
+    answer = rig.subscribe()
+    assert answer.status == 200
+    given = answer.json()
+    binding = seal.info(
+        given["deployment"], WORKER, Purpose.DATA, given["key_id"], seal.Suite.X25519
+    )
+    material = seal.unseal(PRIVATE_KEY, base64.b64decode(given["wrapped_key"]), binding)
+    assert material == rig.main.live.find(given["key_id"], Purpose.DATA).material
+
+
 def test_what_is_stolen_on_the_way_opens_nothing(rig: Rig) -> None:
     """Whoever reads the answer has the data key."""
     given = rig.subscribe().json()

@@ -40,7 +40,7 @@ def test_a_main_worker_takes_either_suite(served: Served, suite: Suite) -> None:
     ours = {key.key_id: key for key in served.rig.keys.of(WORKER_PURPOSES)}
     assert {key.key_id: key for key in subscription.keys} == ours
     token = worker.register(subscription.token, "127.0.0.1:1").token
-    assert {key.key_id: key for key in worker.fetch_keys(token)} == ours
+    assert {key.key_id: key for key in worker.fetch_keys(token).keys} == ours
     worker.close()
 
 
@@ -79,7 +79,7 @@ def test_one_that_demands_the_hybrid_seals_with_nothing_less(demanding: Served) 
     token = hybrid.register(hybrid.subscribe().token, "127.0.0.1:1").token
     with pytest.raises(ForbiddenError, match="STRONGROOM_SEALING=mlkem768-x25519"):
         classical.fetch_keys(token)
-    assert len(hybrid.fetch_keys(token)) == len(demanding.rig.keys.of(WORKER_PURPOSES))
+    assert len(hybrid.fetch_keys(token).keys) == len(demanding.rig.keys.of(WORKER_PURPOSES))
     channel, stub = demanding.stub(demanding.pki.workers["worker-1"])
     # One of an earlier version says nothing.
     assert isinstance(refused(lambda: subscribe(stub)), ForbiddenError)

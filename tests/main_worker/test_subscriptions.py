@@ -398,8 +398,9 @@ def test_a_change_of_the_keyring_is_told_and_the_keys_are_there(served: Served) 
     made = keyring.new_key(Purpose.DATA, AT)
     served.rig.live.change(lambda current: keyring.with_active(current, made))
     assert next(told) == first + 1
-    fetched = {key.key_id: key for key in worker.fetch_keys(renewal.token)}
+    fetched = {key.key_id: key for key in worker.fetch_keys(renewal.token).keys}
     assert fetched[made.key_id] == made
+    assert worker.fetch_keys(renewal.token).generation == first + 1
     assert {key.key_id for key in subscription.keys} < set(fetched)
     renewal = worker.renew(renewal.token, made.key_id, 2)
     worker.renew(renewal.token, "", 0)
@@ -437,7 +438,7 @@ def test_a_rotation_by_another_main_worker_is_vended_at_once(served: Served) -> 
     worker = served.worker("worker-1")
     token = worker.register(worker.subscribe().token, "127.0.0.1:1234").token
     vended: list[Callable[[], tuple[Key, ...]]] = [
-        lambda: worker.fetch_keys(token),
+        lambda: worker.fetch_keys(token).keys,
         lambda: worker.subscribe().keys,
     ]
     for keys_of_now in vended:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from processing_fn.service.key_following import KeyFollower
-from processing_fn.service.ports import Renewal, Subscription
+from processing_fn.service.ports import Renewal, Subscription, Vended
 from strongroom import keyring, limits
-from strongroom.keyring import Key, Keyring, Purpose
+from strongroom.errors import UnavailableError
+from strongroom.keyring import Keyring, Purpose
 from tests.support.deployment import wait_until
 from tests.support.engines import AT, Rig
 
@@ -57,13 +58,13 @@ class Main:
         self.before_answer: Callable[[], object] = lambda: None
         self.asked = 0
 
-    def fetch_keys(self, token: str) -> tuple[Key, ...]:
+    def fetch_keys(self, token: str) -> Vended:
         """Vend the keys as they were when it was asked."""
         del token
         self.asked += 1
-        keys = self.keys.of(keyring.WORKER_PURPOSES)
+        vended = Vended(self.keys.of(keyring.WORKER_PURPOSES), self.keys.generation)
         self.before_answer()
-        return keys
+        return vended
 
     def watch(self, token: str) -> Stream:
         """Open the stream."""
@@ -163,3 +164,41 @@ def test_a_key_that_was_overtaken_is_not_confirmed(
     assert wait_until(lambda: bool(confirmed), PATIENCE_S)
     assert confirmed == [(newest, 3)]
     follower.stop()
+
+
+def test_what_is_confirmed_is_what_was_vended(rig: Rig, main: Main) -> None:
+    """A worker that was told by one Main Worker is vended by another one that is behind it.
+
+    It confirms that it has the new key, and goes on writing under the one that is destroyed then.
+    """
+    session = rig.worker().session
+    settled = threading.Event()
+    follower = KeyFollower(session, main, lambda: "token", settled.set, lambda: None)
+    behind = main.keys
+    new = _rotate(main)
+    ahead, main.keys = main.keys, behind
+    follower.start()
+    main.stream.tell(ahead.generation)
+    assert wait_until(lambda: main.asked == 1, PATIENCE_S)
+    assert not settled.wait(0.2)
+    assert follower.confirmed == ("", 0)
+    main.keys = ahead
+    main.stream.tell(ahead.generation)
+    assert settled.wait(PATIENCE_S)
+    assert follower.confirmed == (new, ahead.generation)
+    follower.stop()
+
+
+def test_keys_of_an_older_keyring_end_the_subscription(rig: Rig, main: Main) -> None:
+    """A worker goes back to a key after it has confirmed that it never writes under it again."""
+    session = rig.worker().session
+    refused: list[int] = []
+    follower = KeyFollower(session, main, lambda: "token", lambda: None, lambda: refused.append(1))
+    behind = main.keys
+    new = _rotate(main)
+    follower.fetch()
+    main.keys = behind
+    with pytest.raises(UnavailableError, match="older"):
+        follower.fetch()
+    assert refused == [1]
+    assert session.data_keys.active()[0] == new

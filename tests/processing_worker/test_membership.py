@@ -8,7 +8,7 @@ import pytest
 
 from processing_fn.service.engine import Engine
 from processing_fn.service.membership import Membership
-from processing_fn.service.ports import Renewal, Subscription
+from processing_fn.service.ports import Renewal, Subscription, Vended
 from processing_fn.service.session import Session
 from strongroom import keyring
 from strongroom.clock import SystemClock
@@ -19,7 +19,7 @@ from strongroom.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from strongroom.keyring import WORKER_PURPOSES, Key, Purpose
+from strongroom.keyring import WORKER_PURPOSES, Purpose
 from tests.support.deployment import wait_until
 from tests.support.engines import AT, Rig
 
@@ -92,10 +92,10 @@ class ScriptedMain:
         self.watches.append(ScriptedWatch())
         return self.watches[-1]
 
-    def fetch_keys(self, token: str) -> tuple[Key, ...]:
+    def fetch_keys(self, token: str) -> Vended:
         """Vend the keys."""
         del token
-        return self.keys.of(WORKER_PURPOSES)
+        return Vended(self.keys.of(WORKER_PURPOSES), self.keys.generation)
 
     def leave(self, token: str) -> None:
         """List it no longer."""
