@@ -1,5 +1,6 @@
 """`python -m infra.packaging`: build the function and its layer, and say how large they are."""
 
+import argparse
 import hashlib
 import shutil
 import subprocess
@@ -12,24 +13,22 @@ from infra.packaging import archive, function, layer
 UNZIPPED_BYTES_MAX: Final = 70 * 1000 * 1000
 """What function and layer may have together; Lambda itself ends at 250 MiB."""
 
-_BUILD: Final = Path("build/lambda")
-
 
 def main() -> int:
     """Build both; 1 where that fails, or where they are larger than they may be."""
+    parser = argparse.ArgumentParser(prog="python -m infra.packaging", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("build/lambda"))
+    output: Path = parser.parse_args().output
+    shutil.rmtree(output, ignore_errors=True)
+    output.mkdir(parents=True)
     source = Path.cwd()
-    shutil.rmtree(_BUILD, ignore_errors=True)
-    _BUILD.mkdir(parents=True)
     try:
-        sizes = {
-            "layer": _layer(source, _BUILD / "layer.zip"),
-            "function": _function(source, _BUILD / "function.zip"),
-        }
+        sizes = {"layer": _layer(source, output), "function": _function(source, output)}
     except (subprocess.CalledProcessError, OSError) as error:
         sys.stderr.write(f"package: {error}\n")
         return 1
     for name, unzipped_bytes in sizes.items():
-        _report(_BUILD / f"{name}.zip", unzipped_bytes)
+        _report(output / f"{name}.zip", unzipped_bytes)
     together = sum(sizes.values())
     if together > UNZIPPED_BYTES_MAX:
         sys.stderr.write(
@@ -41,17 +40,17 @@ def main() -> int:
     return 0
 
 
-def _layer(source: Path, target: Path) -> int:
-    directory = _BUILD / "layer"
+def _layer(source: Path, output: Path) -> int:
+    directory = output / "layer"
     directory.mkdir()
     layer.build(source, directory)
-    return archive.pack(directory, target, "python/")
+    return archive.pack(directory, output / "layer.zip", "python/")
 
 
-def _function(source: Path, target: Path) -> int:
-    staged = _BUILD / "stage"
+def _function(source: Path, output: Path) -> int:
+    staged = output / "stage"
     function.stage(source, staged)
-    return function.package(source, staged, target)
+    return function.package(source, staged, output / "function.zip")
 
 
 def _report(path: Path, unzipped_bytes: int) -> None:
