@@ -19,7 +19,7 @@ from main_api.rest.requests import (
     single,
     whole_number,
 )
-from main_api.service.administration import Listing
+from main_api.service.listing import Listing
 from main_api.service.ports import ClientRecord
 from strongroom import jsontext, limits
 from strongroom.clock import rfc3339

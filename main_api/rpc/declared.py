@@ -8,7 +8,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 
 from strongroom_pb.v1 import common_pb2
 
-PUBLIC: Final = "public"
+_WITHOUT_TOKEN: Final = frozenset({"public", "client", "worker"})
 _PREFIX: Final = "RIGHT_"
 
 
@@ -18,9 +18,9 @@ def rights(method: MethodDescriptor) -> frozenset[str]:
     return frozenset(_word(right) for right in declared)
 
 
-def is_public(method: MethodDescriptor) -> bool:
-    """Tell whether a method is called without proof of identity."""
-    return PUBLIC in rights(method)
+def takes_token(method: MethodDescriptor) -> bool:
+    """Tell whether only who sends an access token gets to a method's function."""
+    return not _WITHOUT_TOKEN & rights(method)
 
 
 def only_reads(method: MethodDescriptor) -> bool:

@@ -3,7 +3,8 @@
     def get_entity(main: Main, caller: Caller, request: pb.GetEntityRequest) -> pb.Entity: ...
 
 serves `GetEntity`. A function gets at its caller only through a verified token, so no method can be
-served without one; only what its proto file declares public is a function of `(main, request)`.
+served without one; only what its proto file declares to take no token is a function of
+`(main, request)`.
 Functions run on a thread pool: the use cases block, and asyncio is left to what is held open.
 """
 
@@ -80,7 +81,7 @@ def _handler(
         return serve(context, lambda: function(main, request))
 
     return grpc.unary_unary_rpc_method_handler(
-        answer_anybody if declared.is_public(method) else answer,
+        answer if declared.takes_token(method) else answer_anybody,
         request_deserializer=request_type.FromString,
         response_serializer=answer_type.SerializeToString,
     )

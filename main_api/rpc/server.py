@@ -15,7 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from main_api.bootstrap import Main
-from main_api.rpc import auth_service, declared, entity_service, methods
+from main_api.rpc import admin_service, auth_service, declared, entity_service, methods
 from main_api.rpc.gate import Gate
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.subscription_service import SubscriptionService
@@ -31,6 +31,7 @@ _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_nam
 CLIENT_SERVICES: Final[dict[ServiceDescriptor, tuple[methods.Method, ...]]] = {
     auth_service.DESCRIPTOR: auth_service.METHODS,
     entity_service.DESCRIPTOR: entity_service.METHODS,
+    admin_service.DESCRIPTOR: admin_service.METHODS,
 }
 """The services of ours that clients call, and the functions that serve them."""
 
@@ -95,8 +96,8 @@ def _gate(main: Main, pool: ThreadPoolExecutor) -> Gate:
         pool,
         main.throttle,
         main.quotas,
-        public=health_checks | frozenset(map(declared.path, filter(declared.is_public, ours))),
-        only_read=frozenset(map(declared.path, filter(declared.only_reads, ours))),
+        public=health_checks | {declared.path(m) for m in ours if not declared.takes_token(m)},
+        only_read=frozenset(declared.path(m) for m in ours if declared.only_reads(m)),
     )
 
 

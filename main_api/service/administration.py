@@ -1,16 +1,14 @@
 """What administrators do with templates, databases, clients and workers, once authorized."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
-
 import msgspec
 
 from main_api.domain import registry
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action, Grant
 from main_api.domain.registry import Revocation, WorkerRecord
+from main_api.service import listing
 from main_api.service.access import Access
+from main_api.service.listing import Listing
 from main_api.service.ports import ClientRecord, ControlStore, Kind
 from main_api.service.provisioning import Provisioning
 from strongroom import ids, limits
@@ -22,23 +20,6 @@ from strongroom.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-
-T = TypeVar("T", Template, Database, ClientRecord)
-
-
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[T]):
-    """A page of records, in the order of their names.
-
-    Attributes:
-        records: What was found.
-        cursor: Where the next page begins; empty for the end.
-        damaged: How many records did not verify; they are left out.
-    """
-
-    records: tuple[T, ...]
-    cursor: str
-    damaged: int
 
 
 class Administration:
@@ -58,13 +39,23 @@ class Administration:
         self._store = store
         self._provisioning = provisioning
 
-    def put_template(self, caller: Caller, schema_id: str, schema: bytes) -> Template:
+    def put_template(
+        self, caller: Caller, schema_id: str, schema: bytes, *, validate_only: bool = False
+    ) -> Template:
         """Admit a template; the next version where it replaces one.
+
+        Args:
+            caller: Who asks.
+            schema_id: Its id.
+            schema: JSON Schema.
+            validate_only: Return what would be made, and make nothing.
 
         Raises:
             InvalidDocumentError, TooLargeError, InvalidArgumentError: It is refused.
         """
         self._access.require_everywhere(caller)
+        if validate_only:
+            return self._provisioning.try_template(ids.schema_id(schema_id), schema)
         return self._provisioning.put_template(ids.schema_id(schema_id), schema)
 
     def template(self, caller: Caller, schema_id: str) -> Template:
@@ -86,7 +77,7 @@ class Administration:
             InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`.
         """
         self._access.require_everywhere(caller)
-        return self._list(Kind.TEMPLATE, self._bare_template, limit, cursor)
+        return listing.page(self._store.names(Kind.TEMPLATE), self._bare_template, limit, cursor)
 
     def delete_template(self, caller: Caller, schema_id: str) -> None:
         """Delete a template; an entity goes on telling which version it was validated by.
@@ -137,7 +128,7 @@ class Administration:
             mine = self._access.may_administer(caller, name)
             return self._store.database(name) if mine else None
 
-        return self._list(Kind.DATABASE, read, limit, cursor)
+        return listing.page(self._store.names(Kind.DATABASE), read, limit, cursor)
 
     def delete_database(self, caller: Caller, name: str) -> None:
         """Delete a database with all its entities; takes the action `delete` too.
@@ -171,7 +162,7 @@ class Administration:
     def clients(self, caller: Caller, limit: int, cursor: str) -> Listing[ClientRecord]:
         """Return a page of the clients; as `templates`."""
         self._access.require_everywhere(caller)
-        return self._list(Kind.CLIENT, self._store.client, limit, cursor)
+        return listing.page(self._store.names(Kind.CLIENT), self._store.client, limit, cursor)
 
     def rotate_secret(
         self, caller: Caller, client_id: str, overlap_s: int
@@ -204,6 +195,16 @@ class Administration:
         """Return who is revoked; a damaged record says no more, and lifts nothing."""
         self._access.require_everywhere(caller)
         return [self._revocation(worker_id) for worker_id in self._store.revocations.names()]
+
+    def workers_page(self, caller: Caller, limit: int, cursor: str) -> Listing[WorkerRecord]:
+        """Return a page of `workers`; as `templates`."""
+        found = {worker.worker_id: worker for worker in self.workers(caller)}
+        return listing.page(found, found.get, limit, cursor)
+
+    def revoked_workers_page(self, caller: Caller, limit: int, cursor: str) -> Listing[Revocation]:
+        """Return a page of `revoked_workers`; as `templates`."""
+        self._access.require_everywhere(caller)
+        return listing.page(self._store.revocations.names(), self._revocation, limit, cursor)
 
     def revoke_worker(self, caller: Caller, worker_id: str, *, unseen: bool = False) -> None:
         """Revoke a worker: from now on it is given no keys, and no request.
@@ -261,27 +262,3 @@ class Administration:
     def _bare_template(self, schema_id: str) -> Template | None:
         found = self._store.template(schema_id)
         return found and msgspec.structs.replace(found, schema=msgspec.Raw(b"null"))
-
-    def _list(
-        self, kind: Kind, read: Callable[[str], T | None], limit: int, after: str
-    ) -> Listing[T]:
-        """Return the first records after a name, no more than fit into an answer."""
-        if not 1 <= limit <= limits.PAGE_SIZE_MAX:
-            raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
-        page: list[T] = []
-        last, damaged, left_bytes = after, 0, limits.PAGE_BYTES_MAX
-        for name in self._store.names(kind):
-            if name <= after:
-                continue
-            try:
-                record = read(name)
-            except IntegrityError:
-                damaged += 1
-                continue
-            if record is not None:
-                left_bytes -= len(msgspec.json.encode(record))
-                if len(page) == limit or (page and left_bytes < 0):
-                    return Listing(tuple(page), last, damaged)
-                page.append(record)
-                last = name
-        return Listing(tuple(page), "", damaged)

@@ -30,6 +30,7 @@ class Refusal:
     version: int
     violations: tuple[Violation, ...]
     detail: str
+    code: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +181,14 @@ class _TrialUnderWay:
             if one.key.startswith(may_read):
                 self._bytes += sum(len(v.pointer) + len(v.detail) for v in violations)
                 self._refusals.append(
-                    Refusal(database.name, one.key, one.version, violations, one.refusal.detail)
+                    Refusal(
+                        database.name,
+                        one.key,
+                        one.version,
+                        violations,
+                        one.refusal.detail,
+                        one.refusal.code,
+                    )
                 )
 
     @property

@@ -10,7 +10,7 @@ from processing_fn.service.scanning import Page, Query
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
-from strongroom_pb.v1 import processing_pb2
+from strongroom_pb.v1 import common_pb2, processing_pb2
 
 
 def binding(
@@ -107,7 +107,7 @@ def report(answer: Report) -> processing_pb2.InspectResponse:
     """Return the message of an inspection."""
     return processing_pb2.InspectResponse(
         findings=[
-            processing_pb2.Finding(
+            common_pb2.Finding(
                 path=found.path,
                 condition=found.condition.value,
                 reason=found.reason,

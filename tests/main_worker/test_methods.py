@@ -15,7 +15,7 @@ from strongroom_pb.v1 import entity_pb2, subscription_pb2
 from tests.support.mains import MainRig
 
 METHODS = entity_service.METHODS
-WORDS = {"public", "read", "write", "delete", "admin", "everywhere"}
+WORDS = {"client", "read", "write", "delete", "admin", "everywhere"}
 
 
 def bind(functions: tuple[Callable[..., Message], ...], descriptor: ServiceDescriptor) -> None:
@@ -90,6 +90,6 @@ def test_every_method_declares_what_it_takes() -> None:
 def test_what_changes_something_is_not_declared_to_read_only() -> None:
     """A change is refused for the size of its answer when it has taken place."""
     only_read = {m.name for m in declared.methods(CLIENT_SERVICES) if declared.only_reads(m)}
-    reading = ("Get", "BatchGet", "List", "Transform", "Validate")
+    reading = ("Get", "BatchGet", "List", "Transform", "Validate", "DryRun")
     assert {name for name in only_read if not name.startswith(reading)} == set()
     assert {"GetEntity", "BatchGetEntities", "ListEntities", "TransformEntity"} <= only_read

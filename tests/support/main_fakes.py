@@ -6,7 +6,7 @@ The contract suites in tests/main_worker run on them and on the real things alik
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -105,18 +105,21 @@ class MemoryKeyringStore:
 
 
 class MemoryRecords(Generic[R]):
-    """`Records` of one kind."""
+    """`Records` of one kind; `on_read` may refuse that they are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_read: Callable[[], None] = lambda: None) -> None:
         """Start empty."""
         self.records: dict[str, R] = {}
+        self._on_read = on_read
 
     def names(self) -> list[str]:
         """Return the names."""
+        self._on_read()
         return sorted(self.records)
 
     def get(self, name: str) -> R | None:
         """Return a record."""
+        self._on_read()
         return self.records.get(name)
 
     def put(self, name: str, record: R, *, is_durable: bool = True) -> None:
@@ -158,11 +161,11 @@ class MemoryControlStore:
         self.clients: dict[str, ClientRecord] = {}
         self.registry: dict[str, WorkerRecord] = {}
         self.damaged_workers: set[str] = set()
-        self.jobs: MemoryRecords[JobRecord] = MemoryRecords()
-        self.backups: MemoryRecords[BackupRecord] = MemoryRecords()
-        self.revocations: MemoryRecords[Revocation] = MemoryRecords()
-        self.exports: MemoryRecords[ExportRecord] = MemoryRecords()
-        self.worker_credentials: MemoryRecords[WorkerCredential] = MemoryRecords()
+        self.jobs: MemoryRecords[JobRecord] = MemoryRecords(self._check)
+        self.backups: MemoryRecords[BackupRecord] = MemoryRecords(self._check)
+        self.revocations: MemoryRecords[Revocation] = MemoryRecords(self._check)
+        self.exports: MemoryRecords[ExportRecord] = MemoryRecords(self._check)
+        self.worker_credentials: MemoryRecords[WorkerCredential] = MemoryRecords(self._check)
         self.findings: list[Finding] = []
         self.reads: Counter[str] = Counter()
         self.down = False
@@ -257,6 +260,9 @@ class MemoryControlStore:
 
     def _read(self, what: str) -> None:
         self.reads[what] += 1
+        self._check()
+
+    def _check(self) -> None:
         if self.down:
             raise Down("the storage does not answer", retry_after_s=1)
 

@@ -2,8 +2,10 @@
 
 from main_api.domain.backups import BackupRecord
 from main_api.domain.caller import Caller
+from main_api.service import listing
 from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.listing import Listing
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
@@ -59,6 +61,16 @@ class Backups:
         names = self._store.backups.names()
         found = [backup for backup in map(self._readable, names) if backup is not None]
         return found, len(names) - len(found)
+
+    def page(self, caller: Caller, limit: int, cursor: str) -> Listing[BackupRecord]:
+        """Return a page of what is on record.
+
+        Raises:
+            InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`.
+        """
+        self._access.require_everywhere(caller)
+        backups = self._store.backups
+        return listing.page(backups.names(), backups.get, limit, cursor)
 
     def remove(self, caller: Caller, backup_id: str) -> None:
         """Take a backup that is gone off the record.

@@ -5,8 +5,10 @@ import msgspec
 from main_api.domain import jobs
 from main_api.domain.caller import Caller
 from main_api.domain.jobs import JobRecord
+from main_api.service import listing
 from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.listing import Listing
 from main_api.service.ports import ControlStore
 from strongroom import ids, keyring, limits
 from strongroom.clock import Clock
@@ -45,10 +47,14 @@ class Jobs:
             files_per_second: How many at the most, on all workers together; 0 for any number.
 
         Raises:
+            InvalidArgumentError: Not a rate that can be kept.
             ConflictError: Too many jobs wait already.
             BusyError, IntegrityError, UnavailableError: The disk, or what lies there.
         """
         self._access.require_everywhere(caller)
+        if files_per_second and not 1 <= files_per_second <= limits.REWRAP_FILES_PER_SECOND_MAX:
+            most = limits.REWRAP_FILES_PER_SECOND_MAX
+            raise InvalidArgumentError(f"files_per_second is 1 to {most}")
         with self._store.exclusive():
             self._live.follow()
             data = self._live.of(frozenset({Purpose.DATA}))
@@ -70,11 +76,14 @@ class Jobs:
                 may be lost by it, at the most.
 
         Raises:
+            InvalidArgumentError: Not a number of entities.
             NotFoundError: There is no such key.
             ConflictError: It is the active one, or was destroyed, or too many jobs wait.
             BusyError, IntegrityError, UnavailableError: The disk, or what lies there.
         """
         self._access.require_everywhere(caller)
+        if not 0 <= (entities_accepted or 0) <= limits.ENTITIES_LOST_MAX:
+            raise InvalidArgumentError(f"entities is 0 to {limits.ENTITIES_LOST_MAX}")
         with self._store.exclusive():
             self._live.follow()
             keyring.without(self._live.current, key_id)
@@ -120,6 +129,16 @@ class Jobs:
         names = self._store.jobs.names()
         found = [job for job in map(self._readable, reversed(names)) if job is not None]
         return found, len(names) - len(found)
+
+    def page(self, caller: Caller, limit: int, cursor: str) -> Listing[JobRecord]:
+        """Return a page of the jobs that are kept, the newest first.
+
+        Raises:
+            InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`.
+        """
+        self._access.require_everywhere(caller)
+        names = reversed(self._store.jobs.names())
+        return listing.page(names, self._store.jobs.get, limit, cursor, newest_first=True)
 
     def _changed(self, job: JobRecord, **members: float) -> JobRecord:
         """Put on record what is asked of a running job; called under the lock."""

@@ -3,8 +3,10 @@
 from main_api.domain.caller import Caller
 from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.listing import Listing, check_limit
 from strongroom import keyring
 from strongroom.clock import Clock, rfc3339
+from strongroom.errors import InvalidArgumentError
 from strongroom.keyring import Key, Purpose
 
 
@@ -30,6 +32,22 @@ class Keys:
         self._access.require_everywhere(caller)
         self._live.follow()
         return self._live.of(frozenset({Purpose.DATA}))
+
+    def page(self, caller: Caller, limit: int, cursor: str) -> Listing[Key]:
+        """Return a page of `list`.
+
+        Raises:
+            InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`, or the cursor not one.
+        """
+        found = self.list(caller)
+        check_limit(limit)
+        key_ids = [key.key_id for key in found]
+        if cursor and cursor not in key_ids:
+            raise InvalidArgumentError("the cursor is not one of this listing")
+        begin = key_ids.index(cursor) + 1 if cursor else 0
+        records = found[begin : begin + limit]
+        is_last = begin + limit >= len(found)
+        return Listing(records, "" if is_last else records[-1].key_id, 0)
 
     def rotate(self, caller: Caller) -> Key:
         """Make a new data key active; the former ones still decrypt.

@@ -2,8 +2,10 @@
 
 from main_api.domain.caller import Caller
 from main_api.domain.exports import ExportRecord
+from main_api.service import listing
 from main_api.service.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.listing import Listing
 from main_api.service.ports import ControlStore, RootWrapper
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
@@ -67,6 +69,16 @@ class Exports:
         self._access.require_everywhere(caller)
         found = map(self._store.exports.get, self._store.exports.names())
         return tuple(one for one in found if one is not None)
+
+    def page(self, caller: Caller, limit: int, cursor: str) -> Listing[ExportRecord]:
+        """Return a page of what is on record.
+
+        Raises:
+            InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`.
+        """
+        self._access.require_everywhere(caller)
+        exports = self._store.exports
+        return listing.page(exports.names(), exports.get, limit, cursor)
 
     def remove(self, caller: Caller, export_id: str) -> None:
         """Take an export whose every copy is gone off the record.

@@ -43,6 +43,8 @@ class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType
     """
     RIGHT_EVERYWHERE: _Right.ValueType  # 7
     """A grant of the action admin in every database (`*`), on all keys."""
+    RIGHT_CLIENT: _Right.ValueType  # 8
+    """A client's id and secret, in the request."""
 
 class Right(_Right, metaclass=_RightEnumTypeWrapper):
     """What a method takes: every right that it names, or it is refused. Whether what is asked for
@@ -66,6 +68,8 @@ where the request names none.
 """
 RIGHT_EVERYWHERE: Right.ValueType  # 7
 """A grant of the action admin in every database (`*`), on all keys."""
+RIGHT_CLIENT: Right.ValueType  # 8
+"""A client's id and secret, in the request."""
 Global___Right: _TypeAlias = Right  # noqa: Y015
 
 @_typing.final
@@ -139,6 +143,38 @@ class Condition(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Condition: _TypeAlias = Condition  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """A file that is not as it should be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    CONDITION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REPAIRED_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """Below the shared directory."""
+    condition: _builtins.str
+    """damaged, orphaned, stale or unjudged."""
+    reason: _builtins.str
+    repaired: _builtins.bool
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        condition: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        repaired: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "path", b"path", "reason", b"reason", "repaired", b"repaired"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
 
 RIGHTS_FIELD_NUMBER: _builtins.int
 ALSO_TAKES_FIELD_NUMBER: _builtins.int

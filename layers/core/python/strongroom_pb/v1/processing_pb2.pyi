@@ -478,11 +478,11 @@ class InspectResponse(_message.Message):
     """Shards of all databases that lie behind it, and how many there are."""
     total: _builtins.int
     @_builtins.property
-    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]: ...
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.Finding]: ...
     def __init__(
         self,
         *,
-        findings: _abc.Iterable[Global___Finding] | None = ...,
+        findings: _abc.Iterable[_common_pb2.Finding] | None = ...,
         cursor: _builtins.str = ...,
         examined: _builtins.int = ...,
         done: _builtins.int = ...,
@@ -495,36 +495,6 @@ class InspectResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InspectResponse: _TypeAlias = InspectResponse  # noqa: Y015
-
-@_typing.final
-class Finding(_message.Message):
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PATH_FIELD_NUMBER: _builtins.int
-    CONDITION_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    REPAIRED_FIELD_NUMBER: _builtins.int
-    path: _builtins.str
-    """Below the shared directory."""
-    condition: _builtins.str
-    """damaged, orphaned, stale or unjudged."""
-    reason: _builtins.str
-    repaired: _builtins.bool
-    def __init__(
-        self,
-        *,
-        path: _builtins.str = ...,
-        condition: _builtins.str = ...,
-        reason: _builtins.str = ...,
-        repaired: _builtins.bool = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "path", b"path", "reason", b"reason", "repaired", b"repaired"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Finding: _TypeAlias = Finding  # noqa: Y015
 
 @_typing.final
 class RewrapRequest(_message.Message):

@@ -1,0 +1,1 @@
+"""AdminService, a module for each kind of thing that is administered."""

@@ -1,0 +1,112 @@
+"""Clients and their grants."""
+
+from collections.abc import Iterable
+from typing import Annotated, Final
+
+import msgspec
+
+from main_api.bootstrap import Main
+from main_api.domain.caller import Caller
+from main_api.domain.grants import Action, Grant
+from main_api.service.ports import ClientRecord
+from strongroom import limits
+from strongroom.errors import InvalidArgumentError
+from strongroom_pb.v1 import admin_pb2 as pb
+
+_ACTIONS: Final = {
+    pb.ACTION_READ: Action.READ,
+    pb.ACTION_WRITE: Action.WRITE,
+    pb.ACTION_DELETE: Action.DELETE,
+    pb.ACTION_ADMIN: Action.ADMIN,
+}
+_NUMBERS: Final = {action: number for number, action in _ACTIONS.items()}
+
+
+class _Granted(msgspec.Struct):
+    grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=limits.GRANTS_MAX)]
+
+
+def put_client(main: Main, caller: Caller, request: pb.PutClientRequest) -> pb.PutClientResponse:
+    """Make a client, its secret shown this once; or change a client's grants."""
+    grants = _to_grants(request.grants)
+    client, secret = main.administration.put_client(caller, request.client_id, grants)
+    return pb.PutClientResponse(
+        client=_client(client), client_secret=secret or "", created=secret is not None
+    )
+
+
+def get_client(main: Main, caller: Caller, request: pb.GetClientRequest) -> pb.Client:
+    """Return a client, without its secret."""
+    return _client(main.administration.client(caller, request.client_id))
+
+
+def list_clients(
+    main: Main, caller: Caller, request: pb.ListClientsRequest
+) -> pb.ListClientsResponse:
+    """Return a page of the clients, without their secrets."""
+    limit = request.page_size or limits.PAGE_SIZE
+    found = main.administration.clients(caller, limit, request.page_token)
+    return pb.ListClientsResponse(
+        clients=map(_client, found.records),
+        next_page_token=found.cursor,
+        damaged=found.damaged,
+    )
+
+
+def delete_client(
+    main: Main, caller: Caller, request: pb.DeleteClientRequest
+) -> pb.DeleteClientResponse:
+    """Remove a client."""
+    main.administration.delete_client(caller, request.client_id)
+    return pb.DeleteClientResponse()
+
+
+def rotate_client_secret(
+    main: Main, caller: Caller, request: pb.RotateClientSecretRequest
+) -> pb.RotateClientSecretResponse:
+    """Give a client a new secret, shown this once."""
+    is_said = request.HasField("overlap_seconds")
+    overlap_s = request.overlap_seconds if is_said else limits.SECRET_OVERLAP_SECONDS
+    client, secret = main.administration.rotate_secret(caller, request.client_id, overlap_s)
+    return pb.RotateClientSecretResponse(client=_client(client), client_secret=secret)
+
+
+METHODS: Final = (put_client, get_client, list_clients, delete_client, rotate_client_secret)
+
+
+def _to_grants(messages: Iterable[pb.Grant]) -> tuple[Grant, ...]:
+    members = [
+        {
+            "database": one.database,
+            "actions": [_to_action(action) for action in one.actions],
+            "key_prefix": one.key_prefix,
+        }
+        for one in messages
+    ]
+    try:
+        return msgspec.convert({"grants": members}, _Granted).grants
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(str(error)) from error
+
+
+def _to_action(number: pb.Action.ValueType) -> Action:
+    if number not in _ACTIONS:
+        raise InvalidArgumentError(f"there is no action {number}")
+    return _ACTIONS[number]
+
+
+def _client(client: ClientRecord) -> pb.Client:
+    return pb.Client(
+        client_id=client.client_id,
+        grants=map(_grant, client.grants),
+        created_at=client.created_at,
+        old_secret_until=client.retiring.valid_until if client.retiring else "",
+    )
+
+
+def _grant(grant: Grant) -> pb.Grant:
+    return pb.Grant(
+        database=grant.database,
+        actions=sorted(_NUMBERS[action] for action in grant.actions),
+        key_prefix=grant.key_prefix,
+    )

@@ -1,0 +1,17 @@
+"""AdminService: what administrators do."""
+
+from typing import Final
+
+from main_api.rpc.admin import backups, clients, databases, jobs, keys, templates, workers
+from strongroom_pb.v1 import admin_pb2 as pb
+
+DESCRIPTOR: Final = pb.DESCRIPTOR.services_by_name["AdminService"]
+METHODS: Final = (
+    *templates.METHODS,
+    *databases.METHODS,
+    *clients.METHODS,
+    *workers.METHODS,
+    *keys.METHODS,
+    *jobs.METHODS,
+    *backups.METHODS,
+)
