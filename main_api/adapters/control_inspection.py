@@ -11,7 +11,7 @@ from strongroom.errors import IntegrityError, InvalidArgumentError, UnavailableE
 from strongroom.finding import Condition, Finding
 from strongroom.layout import RECORD_KINDS, TEMPORARY_PREFIX, Layout
 
-_OF_CONTROL: Final = frozenset({"keyring.json", *RECORD_KINDS})
+_OF_CONTROL: Final = frozenset({"keyring.json", "audit", *RECORD_KINDS})
 _TOLD_BY_NAME_MAX: Final = limits.FINDINGS_PER_PAGE // 4
 """How much of one directory is told one by one: an answer is bounded."""
 

@@ -4,8 +4,6 @@ What a double cannot show is here the kernel's own: writes that end in the middl
 gone, a rename that needs none.
 """
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,52 +20,22 @@ from strongroom.layout import TEMPORARY_PREFIX
 from tests.support.clocks import ManualClock
 from tests.support.engines import AT, Rig, Worker
 from tests.support.main_fakes import a_database, a_worker
+from tests.support.small_disk import PAGE_BYTES, SIZE_BYTES, fill, mounted
 
-SIZE_BYTES, PAGE_BYTES = 1024 * 1024, 4096
 OLD, NEW = b'{"n":1}', b'{"n":2}'
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """Mount a small tmpfs; unmount it in the end, whoever still has a file of it open."""
-    path = tmp_path / "shared"
-    path.mkdir()
-    mount, unmount = shutil.which("mount"), shutil.which("umount")
-    if mount is None or unmount is None:
-        pytest.skip("there is no mount(8) here")
-    mounted = _run(mount, "-t", "tmpfs", "-o", f"size={SIZE_BYTES},mode=0700", "tmpfs", str(path))
-    if mounted.returncode != 0:
-        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.strip()}")
-    try:
+    """Mount a small disk."""
+    with mounted(tmp_path / "shared") as path:
         yield path
-    finally:
-        # Lazily: workers keep their lock files open as long as they live.
-        unmounted = _run(unmount, "--lazy", str(path))
-    assert unmounted.returncode == 0, unmounted.stderr
-
-
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - see above
 
 
 @pytest.fixture
 def rig(root: Path) -> Rig:
     """Return a database on the small disk."""
     return Rig(root)
-
-
-def fill(root: Path, *, pages_left: int) -> Path:
-    """Fill the disk up to so many pages, and return the file that does it."""
-    filler = root / "filler"
-    with filler.open("wb", buffering=0) as file:
-        size = SIZE_BYTES - _used_bytes(root) - pages_left * PAGE_BYTES
-        assert file.write(bytes(size)) == size
-    assert SIZE_BYTES - _used_bytes(root) == pages_left * PAGE_BYTES
-    return filler
-
-
-def _used_bytes(root: Path) -> int:
-    return shutil.disk_usage(root).used
 
 
 def document(number: int, size: int = 0) -> bytes:

@@ -7,6 +7,7 @@ databases/<database>.json                       configuration of databases
 control/keyring.json                            the keyring
 control/{clients,workers,worker-credentials,revocations,jobs,backups,exports}/<id>.sealed
                                                 records of the Main Worker
+control/audit/<chain>-<number>-<time>.audit     segments of the audit log
 locks/                                          lock files
 """
 
@@ -65,7 +66,7 @@ class Layout:
 
     def data(self) -> list[Path]:
         """Return the directories whose content is of no use without the keyring."""
-        return [self.root / "files", *self.configuration()]
+        return [self.root / "files", *self.configuration(), self.audit()]
 
     def configuration(self) -> list[Path]:
         """Return the directories of templates, databases and control records."""
@@ -82,6 +83,10 @@ class Layout:
     def record(self, kind: str, name: str) -> Path:
         """Return the file of one control record."""
         return self.records(kind) / f"{name}{RECORD_SUFFIX}"
+
+    def audit(self) -> Path:
+        """Return the directory of the audit log."""
+        return self.root / "control" / "audit"
 
     def locks(self) -> Path:
         """Return the directory of the entities' lock files."""

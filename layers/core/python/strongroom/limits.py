@@ -134,6 +134,21 @@ CLIENTS_METERED_MAX: Final = 10_000
 FAILED_AUTHENTICATIONS_SETTABLE_MAX: Final = 1_000_000
 TRUSTED_PROXIES_MAX: Final = 10
 
+# The audit log (main_api/domain/audit, main_api/service/audit).
+AUDIT_RECORD_BYTES_MAX: Final = 16 * 1024
+AUDIT_TEXT_CHARS_MAX: Final = 128
+AUDIT_SUBJECT_CHARS_MAX: Final = 512
+AUDIT_DETAIL_CHARS_MAX: Final = 1_024
+AUDIT_DETAIL_MEMBERS_MAX: Final = 8
+AUDIT_BLOCK_BYTES_MAX: Final = 1024 * 1024
+AUDIT_SEGMENT_BYTES_MAX: Final = 8 * 1024 * 1024
+AUDIT_SEGMENT_SECONDS_MAX: Final = 3600
+AUDIT_SEGMENT_SLACK_SECONDS: Final = 600
+AUDIT_MENTIONED_EVERY_SECONDS: Final = 60.0
+AUDIT_HEADS_MENTIONED_MAX: Final = 1_000
+AUDIT_FLUSHED_EVERY_SECONDS: Final = 0.1
+AUDIT_RETRIED_EVERY_SECONDS: Final = 1.0
+
 # The cache of a Processing Worker.
 CACHE_BYTES: Final = 256 * 1024 * 1024
 CACHE_TTL_SECONDS: Final = 300.0
@@ -205,4 +220,17 @@ _require(
     PROCESS_BYTES + WORKER_THREADS * COPIES_PER_THREAD * MESSAGE_BYTES_MAX
     <= WORKER_MEMORY_BESIDE_CACHE_BYTES_MAX,
     "what a worker may hold is more than its memory",
+)
+_require(
+    70 * ENTITIES_PER_REQUEST_MAX + 6 * (AUDIT_SUBJECT_CHARS_MAX + 8 * AUDIT_TEXT_CHARS_MAX)
+    <= AUDIT_RECORD_BYTES_MAX
+    <= AUDIT_BLOCK_BYTES_MAX / 2,
+    "a record has to hold the file-ids of a request, and a block a record",
+)
+_require(
+    2 * AUDIT_BLOCK_BYTES_MAX <= AUDIT_SEGMENT_BYTES_MAX, "a segment has to hold more than a block"
+)
+_require(
+    AUDIT_MENTIONED_EVERY_SECONDS + 2 * CLOCK_SKEW_MS_MAX / 1000 < AUDIT_SEGMENT_SLACK_SECONDS,
+    "the last word of a chain might never be mentioned",
 )

@@ -1,0 +1,1 @@
+"""Use cases of the audit log: writing it, reading it, what is recorded of which act."""
