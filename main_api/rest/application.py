@@ -2,8 +2,8 @@
 
 Chalice keeps the current request on the app object, so that two threads would see each other's;
 here it is kept per thread. And every request passes `__call__`: there the bearer token is
-verified, for every path that is not listed as public, before any view runs. So no route can miss
-it (docs/adr/0003-token-verified-in-the-app.md).
+verified, for every operation that does not declare that it takes none, before any view runs. So no
+route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 """
 
 import threading
@@ -11,13 +11,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final, TypeVar
 
+import msgspec
 from chalice.app import Chalice, Request, Response
 
 from main_api.bootstrap import Current, Main
 from main_api.domain.addresses import Origin
 from main_api.domain.caller import Caller
 from main_api.rest import problems, rate_limit_fields
-from main_api.rest.requests import basic_credentials
+from main_api.rest.operations import Operation, Right
+from main_api.rest.requests import basic_credentials, query_of
 from main_api.service.throttling import Attempt
 from strongroom import ids, logs
 from strongroom.errors import (
@@ -34,6 +36,7 @@ _UNAUTHENTICATED: Final = 401
 _log = logs.logger()
 Event = dict[str, Any]
 T = TypeVar("T")
+Q = TypeVar("Q", bound=msgspec.Struct)
 
 
 class _PerThread(threading.local):
@@ -41,17 +44,18 @@ class _PerThread(threading.local):
     lambda_context: Any = None
     caller: Caller | None = None
     attempt: Attempt | None = None
+    query: msgspec.Struct | None = None
     request_id: str = ""
 
 
 class StrongroomApp(Chalice):
     """The REST face's application object: `app(event, context)`, as Lambda calls it."""
 
-    def __init__(self, app_name: str, public: frozenset[str], current: Current) -> None:
-        """Take the paths that need no token, and the way to the use cases."""
+    def __init__(self, app_name: str, current: Current) -> None:
+        """Take the way to the use cases."""
         self._per_thread = _PerThread()
         super().__init__(app_name, configure_logs=False)
-        self._public = public
+        self.operations: dict[tuple[str, str], Operation] = {}
         self._current = current
 
     @property
@@ -98,14 +102,35 @@ class StrongroomApp(Chalice):
         """The use cases."""
         return self._current.get()
 
-    def route(self, path: str, **kwargs: Any) -> Callable[..., Any]:  # noqa: ANN401 - Chalice's
-        """Register a view; its errors become problem details."""
+    def query(self, kind: type[Q]) -> Q:
+        """Return the query parameters of the request, as the view's operation declares them."""
+        query = self._per_thread.query
+        if not isinstance(query, kind):
+            raise InternalError("the operation does not declare these parameters")
+        return query
+
+    def route(
+        self,
+        path: str,
+        operation: Operation | None = None,
+        **kwargs: Any,  # noqa: ANN401 - Chalice's
+    ) -> Callable[..., Any]:
+        """Register a view; its errors become problem details.
+
+        Args:
+            path: With the names of its parameters in braces.
+            operation: What its methods do. Without it, a token is wanted, no parameter is taken,
+                and the document at `/openapi.json` cannot be made.
+            kwargs: Chalice's further arguments, `methods` among them.
+        """
         register = super().route(path, content_types=[], **kwargs)
+        if operation is not None:
+            self.operations |= {(path, method): operation for method in kwargs["methods"]}
 
         def decorate(view: Callable[..., Response]) -> Callable[..., Response]:
             @wraps(view)
             def translated(*args: str, **values: str) -> Response:
-                return self._answer(lambda: view(*args, **values))
+                return self._answer(lambda: self._served(operation, lambda: view(*args, **values)))
 
             register(translated)
             return translated
@@ -116,7 +141,7 @@ class StrongroomApp(Chalice):
         """Serve one API Gateway proxy event (v1)."""
         mine = self._per_thread
         mine.request_id = _request_id(event)
-        mine.caller, mine.attempt = None, None
+        mine.caller, mine.attempt, mine.query = None, None, None
         try:
             refusal = self._answer(lambda: self._admit(event))
             answer = (
@@ -128,7 +153,7 @@ class StrongroomApp(Chalice):
             headers[REQUEST_ID_HEADER] = mine.request_id
             self._count(answer)
         finally:
-            mine.request, mine.caller = None, None
+            mine.request, mine.caller, mine.query = None, None, None
         return answer
 
     def require_client(self, headers: dict[str, str], peer: str) -> None:
@@ -157,21 +182,29 @@ class StrongroomApp(Chalice):
         methods = self.routes.get(resource)
         if methods is None:
             raise NotFoundError("no such path")
-        if event["requestContext"]["httpMethod"] not in methods:
+        method = event["requestContext"]["httpMethod"]
+        if method not in methods:
             raise MethodNotAllowedError("allowed here: " + ", ".join(sorted(methods)))
         headers = {k.lower(): v for k, v in (event.get("headers") or {}).items()}
         peer = event["requestContext"].get("identity", {}).get("sourceIp", "")
-        if resource not in self._public:
+        operation = self.operations.get((resource, method))
+        if operation is None or operation.takes_token:
             caller = self._prove(headers, peer)
             quotas = self.main.quotas
             if quotas.policies:
                 quotas.admit(caller.client_id, _body_bytes(event))
             self._per_thread.caller = caller
-        elif event["requestContext"]["httpMethod"] == "POST":
+        elif Right.PUBLIC not in operation.rights:
             # It takes credentials of its own, which its view compares.
             self._per_thread.attempt = self.main.throttle.attempt(
                 _origin(headers, peer), _named_client(headers)
             )
+
+    def _served(self, operation: Operation | None, view: Callable[[], Response]) -> Response:
+        """Run a view once the request is one that its operation declares."""
+        declared = None if operation is None else operation.query
+        self._per_thread.query = query_of(self.request, declared)
+        return view()
 
     def _prove(self, headers: dict[str, str], peer: str) -> Caller:
         return self.main.throttle.prove(headers.get("authorization"), _origin(headers, peer))

@@ -1,6 +1,6 @@
 """The paths of entities: get, list, query, put, patch, transform, delete."""
 
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -8,63 +8,98 @@ from chalice.app import Request, Response
 
 from main_api.rest import conditions, problems
 from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.entity_models import (
+    ERRORS_OF_READING,
+    ERRORS_OF_WRITING,
+    EXAMPLE,
+    JSON_PATCH,
+    MERGE_PATCH,
+    QUERY_PAGE,
+    WRITTEN,
+    DeleteQuery,
+    Documents,
+    Found,
+    JsonPatches,
+    MergePatches,
+    PutQuery,
+    QueryBody,
+    QueryPage,
+    ReadQuery,
+    TransformBody,
+    Verdict,
+    Verdicts,
+    WrittenEntity,
+    WrittenMap,
+)
+from main_api.rest.operations import DELETED, Answer, Content, Operation, Right, Tag, json_content
 from main_api.rest.requests import (
     bounded_body,
-    check_dry_run,
     decoded,
     idempotency_key,
     json_body,
     media_type,
     parameters,
-    single,
-    whole_number,
 )
 from main_api.service.ports import WriteKind, Written
 from strongroom import jsontext, limits
 from strongroom.entity import Condition
-from strongroom.errors import InvalidArgumentError, StrongroomError
+from strongroom.errors import (
+    ConflictError,
+    InvalidArgumentError,
+    PatchFailedError,
+    SchemaViolationError,
+    StrongroomError,
+)
 
 _PATCHES: Final = {
     "application/merge-patch+json": WriteKind.MERGE_PATCH,
     "application/json-patch+json": WriteKind.JSON_PATCH,
 }
-_WAYS_TO_READ: Final = frozenset({"key", "limit", "cursor", "prefix", "select"})
 DAMAGED_HEADER: Final = "Strongroom-Damaged"
-_WAYS_TO_PUT: Final = frozenset({"ttl_seconds", "dry_run"})
-_KEY_ALONE: Final = frozenset({"key"})
-
-
-class _TransformBody(msgspec.Struct, forbid_unknown_fields=True):
-    key: str
-    expression: str
-    store: bool = False
-
-
-class _QueryBody(msgspec.Struct, forbid_unknown_fields=True):
-    filter: str = ""
-    select: str = ""
-    prefix: str = ""
-    limit: int = limits.PAGE_SIZE
-    cursor: str = ""
 
 
 def add(app: StrongroomApp) -> None:
     """Register the paths."""
     _add_reading(app)
-    _add_put_and_delete(app)
+    _add_query(app)
+    _add_put(app)
+    _add_delete(app)
     _add_patch(app)
     _add_transform(app)
 
 
 def _add_reading(app: StrongroomApp) -> None:
-    @app.route("/entity/{database}", methods=["GET"])
+    @app.route(
+        "/entity/{database}",
+        methods=["GET"],
+        operation=Operation(
+            tag=Tag.ENTITIES,
+            rights=(Right.READ,),
+            query=ReadQuery,
+            headers=("If-None-Match",),
+            answers=(
+                Answer(
+                    200,
+                    "The entities, by key.",
+                    json_content(Found, EXAMPLE),
+                    headers=("ETag?", "Link?", "Strongroom-Damaged?"),
+                ),
+                Answer(304, "Of a single one: it is the one that is known.", headers=("ETag",)),
+            ),
+            errors=ERRORS_OF_READING,
+        ),
+    )
     def get_entities(database: str) -> Response:
-        """Answer the entities of the `key` parameters, or a page of all, as a mapping."""
-        given = parameters(app.request, _WAYS_TO_READ)
-        keys = given.get("key", [])
+        """Answer the entities of the `key` parameters, or a page of all, as a mapping.
+
+        Of several keys, those that are not there are left out; a single one that is not there is
+        an error. `key` goes with no other parameter.
+        """
+        given = app.query(ReadQuery)
+        keys = given.key
         if not keys:
             return _listed(app, database, given)
-        if len(given) > 1:
+        if given != ReadQuery(key=keys):
             raise InvalidArgumentError("key goes with no other parameter")
         entities = app.main.entities
         if len(set(keys)) > 1:
@@ -80,10 +115,26 @@ def _add_reading(app: StrongroomApp) -> None:
             return Response("", {**headers, "Cache-Control": "no-store"}, 304)
         return json_response(_mapping([(found.key, found.document)]), headers=headers)
 
-    @app.route("/entity/{database}/query", methods=["POST"])
+
+def _add_query(app: StrongroomApp) -> None:
+    @app.route(
+        "/entity/{database}/query",
+        methods=["POST"],
+        operation=Operation(
+            tag=Tag.ENTITIES,
+            rights=(Right.READ,),
+            body=json_content(QueryBody, QueryBody(filter="length(chat) > `0`", select="chat[0]")),
+            answers=(Answer(200, "A page.", json_content(QueryPage, QUERY_PAGE)),),
+            errors=ERRORS_OF_READING,
+        ),
+    )
     def query_entities(database: str) -> Response:
-        """Answer a page of the entities for which the filter is true."""
-        body = decoded(json_body(app.request), _QueryBody)
+        """Answer a page of the entities for which the filter is true.
+
+        There is no index: every entity is looked at. A page may have none at all; without `cursor`
+        it is the last one.
+        """
+        body = decoded(json_body(app.request), QueryBody)
         page = app.main.entities.page(
             app.caller,
             database,
@@ -103,39 +154,69 @@ def _add_reading(app: StrongroomApp) -> None:
         return json_response(b'{"items":[' + items + b"]," + jsontext.dump(rest)[1:])
 
 
-def _add_put_and_delete(app: StrongroomApp) -> None:
-    @app.route("/entity/{database}", methods=["PUT"])
+def _add_put(app: StrongroomApp) -> None:
+    @app.route(
+        "/entity/{database}",
+        methods=["PUT"],
+        operation=Operation(
+            tag=Tag.ENTITIES,
+            rights=(Right.WRITE,),
+            query=PutQuery,
+            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
+            body=json_content(Documents, EXAMPLE),
+            answers=(
+                Answer(201, "All are new.", json_content(WrittenMap, WRITTEN), headers=("ETag?",)),
+                Answer(
+                    200,
+                    "They are written; not all are new. With `dry_run`: what would refuse each.",
+                    json_content((WrittenMap, Verdicts), WRITTEN),
+                    headers=("ETag?",),
+                ),
+            ),
+            errors=(*ERRORS_OF_WRITING, SchemaViolationError),
+        ),
+    )
     def put_entities(database: str) -> Response:
-        """Create or replace the entities of the body, a mapping."""
+        """Create or replace the entities of the body, a mapping.
+
+        All are validated before any is written. A failure after that is told with one outcome for
+        each. `If-Match` and `If-None-Match` are for a single one.
+        """
         request = app.request
         documents = jsontext.split(json_body(request))
-        given = parameters(request, _WAYS_TO_PUT)
-        if "dry_run" in given:
-            check_dry_run(given)
+        given = app.query(PutQuery)
+        if given.dry_run:
             return _verdicts(app, database, documents)
-        lifetime = given.get("ttl_seconds")
         written = app.main.entities.put(
             app.caller,
             database,
             documents,
             condition=_condition(request),
             idempotency_key=idempotency_key(request),
-            ttl_seconds=(
-                whole_number("ttl_seconds", single("ttl_seconds", lifetime)) if lifetime else None
-            ),
+            ttl_seconds=None if given.ttl_seconds is msgspec.UNSET else given.ttl_seconds,
         )
         return _put_answer(written)
 
-    @app.route("/entity/{database}", methods=["DELETE"])
+
+def _add_delete(app: StrongroomApp) -> None:
+    @app.route(
+        "/entity/{database}",
+        methods=["DELETE"],
+        operation=Operation(
+            tag=Tag.ENTITIES,
+            rights=(Right.DELETE,),
+            query=DeleteQuery,
+            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
+            answers=(DELETED,),
+            errors=ERRORS_OF_WRITING,
+        ),
+    )
     def delete_entity(database: str) -> Response:
         """Delete the entity of the `key` parameter."""
-        keys = parameters(app.request, _KEY_ALONE).get("key", [])
-        if len(keys) != 1:
-            raise InvalidArgumentError("name one entity: ?key=...")
         app.main.entities.delete(
             app.caller,
             database,
-            keys[0],
+            app.query(DeleteQuery).key,
             condition=_condition(app.request),
             idempotency_key=idempotency_key(app.request),
         )
@@ -143,9 +224,30 @@ def _add_put_and_delete(app: StrongroomApp) -> None:
 
 
 def _add_patch(app: StrongroomApp) -> None:
-    @app.route("/entity/{database}", methods=["PATCH"])
+    @app.route(
+        "/entity/{database}",
+        methods=["PATCH"],
+        operation=Operation(
+            tag=Tag.ENTITIES,
+            rights=(Right.WRITE,),
+            further_rights={"the body is a JSON Patch": Right.READ},
+            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
+            body={
+                "application/merge-patch+json": Content(MergePatches, MERGE_PATCH),
+                "application/json-patch+json": Content(JsonPatches, JSON_PATCH),
+            },
+            answers=(
+                Answer(200, "It is changed.", json_content(WrittenMap, WRITTEN), headers=("ETag",)),
+            ),
+            errors=(*ERRORS_OF_WRITING, ConflictError, SchemaViolationError, PatchFailedError),
+        ),
+    )
     def patch_entity(database: str) -> Response:
-        """Change a part of the entity of the body, a mapping of its key to a patch."""
+        """Change a part of the entity of the body, a mapping of its key to a patch.
+
+        A merge patch is RFC 7396, a JSON Patch RFC 6902. What comes of it is validated as a PUT;
+        the entity's expiry stays.
+        """
         request = app.request
         kind = _PATCHES[media_type(request, tuple(_PATCHES))]
         members = jsontext.split(bounded_body(request, limits.MESSAGE_BYTES_MAX))
@@ -165,11 +267,33 @@ def _add_patch(app: StrongroomApp) -> None:
 
 
 def _add_transform(app: StrongroomApp) -> None:
-    @app.route("/entity/{database}/transform", methods=["POST"])
+    @app.route(
+        "/entity/{database}/transform",
+        methods=["POST"],
+        operation=Operation(
+            tag=Tag.ENTITIES,
+            rights=(Right.READ,),
+            further_rights={"`store` is true": Right.WRITE},
+            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
+            body=json_content(TransformBody, TransformBody(key="Chat_id", expression="chat[0]")),
+            answers=(
+                Answer(
+                    200,
+                    "What the expression makes of it, by key. With `store`: that it is written.",
+                    json_content((Found, WrittenMap), EXAMPLE),
+                    headers=("ETag",),
+                ),
+            ),
+            errors=(*ERRORS_OF_WRITING, SchemaViolationError),
+        ),
+    )
     def transform_entity(database: str) -> Response:
-        """Answer what an expression makes of an entity, or store it in its place."""
+        """Answer what an expression makes of an entity, or store it in its place.
+
+        What is stored is validated as a PUT.
+        """
         request = app.request
-        body = decoded(json_body(request), _TransformBody)
+        body = decoded(json_body(request), TransformBody)
         entities = app.main.entities
         if not body.store:
             found = entities.transform(app.caller, database, body.key, body.expression)
@@ -189,42 +313,41 @@ def _add_transform(app: StrongroomApp) -> None:
 def _put_answer(written: list[Written]) -> Response:
     status = 201 if all(one.created for one in written) else 200
     headers = {"ETag": conditions.etag(written[0].metadata.version)} if len(written) == 1 else {}
-    return json_response(_mapping([(one.key, _written(one)) for one in written]), status, headers)
+    answer = {one.key: _written(one) for one in written}
+    return json_response(jsontext.dump(answer), status, headers)
 
 
 def _verdicts(app: StrongroomApp, database: str, documents: dict[str, bytes]) -> Response:
     """Answer what would refuse a put of each document."""
     verdicts = app.main.entities.validate(app.caller, database, documents)
-    return json_response(
-        _mapping([(key, jsontext.dump(_verdict(one))) for key, one in verdicts.items()])
+    return json_response(jsontext.dump({key: _verdict(one) for key, one in verdicts.items()}))
+
+
+def _verdict(refusal: StrongroomError | None) -> Verdict:
+    if refusal is None:
+        return Verdict(valid=True)
+    return Verdict(
+        valid=False,
+        error=refusal.code,
+        detail=refusal.detail,
+        errors=problems.violations(refusal.violations),
     )
 
 
-def _verdict(refusal: StrongroomError | None) -> dict[str, Any]:
-    if refusal is None:
-        return {"valid": True}
-    return {
-        "valid": False,
-        "error": refusal.code,
-        "detail": refusal.detail,
-        "errors": problems.violations(refusal.violations),
-    }
-
-
-def _listed(app: StrongroomApp, database: str, given: dict[str, list[str]]) -> Response:
+def _listed(app: StrongroomApp, database: str, given: ReadQuery) -> Response:
     """Answer a page; the next one is in `Link` (RFC 8288)."""
-    wanted = {name: single(name, values) for name, values in given.items()}
     page = app.main.entities.page(
         app.caller,
         database,
-        prefix=wanted.get("prefix", ""),
-        select=wanted.get("select", ""),
-        limit=whole_number("limit", wanted["limit"]) if "limit" in wanted else limits.PAGE_SIZE,
-        cursor=wanted.get("cursor", ""),
+        prefix=given.prefix,
+        select=given.select,
+        limit=given.limit,
+        cursor=given.cursor,
     )
     headers = {}
     if page.cursor:
-        query = urlencode({**wanted, "cursor": page.cursor})
+        asked = parameters(app.request, frozenset(ReadQuery.__struct_fields__))
+        query = urlencode({name: one for name, (one,) in asked.items()} | {"cursor": page.cursor})
         headers["Link"] = f'</entity/{database}?{query}>; rel="next"'
     if page.damaged:
         headers[DAMAGED_HEADER] = str(page.damaged)
@@ -241,13 +364,11 @@ def _mapping(members: list[tuple[str, bytes]]) -> bytes:
     return b"{" + b",".join(jsontext.string(k) + b":" + v for k, v in members) + b"}"
 
 
-def _written(one: Written) -> bytes:
-    return jsontext.dump(
-        {
-            "version": one.metadata.version,
-            "created": one.created,
-            "created_at": one.metadata.created_at,
-            "updated_at": one.metadata.updated_at,
-        }
-        | ({"expires_at": one.metadata.expires_at} if one.metadata.expires_at else {})
+def _written(one: Written) -> WrittenEntity:
+    return WrittenEntity(
+        version=one.metadata.version,
+        created=one.created,
+        created_at=one.metadata.created_at,
+        updated_at=one.metadata.updated_at,
+        expires_at=one.metadata.expires_at or msgspec.UNSET,
     )

@@ -1,7 +1,7 @@
 """Errors as RFC 9457 problem details: the one table between our codes and HTTP's."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from chalice.app import Response
@@ -13,7 +13,7 @@ from main_api.service.ports import Written
 from strongroom import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
-_TYPE: Final = "urn:strongroom:problem:"
+TYPE_PREFIX: Final = "urn:strongroom:problem:"
 
 _HTTP: Final[dict[type[errors.StrongroomError], int]] = {
     errors.InternalError: 500,
@@ -42,11 +42,64 @@ _HTTP: Final[dict[type[errors.StrongroomError], int]] = {
 }
 
 
+class ViolationMember(msgspec.Struct, frozen=True, kw_only=True):
+    """One reason why a schema refuses a document."""
+
+    pointer: Annotated[
+        str, msgspec.Meta(description="JSON Pointer (RFC 6901) to the value that is refused.")
+    ]
+    keyword: Annotated[str, msgspec.Meta(description="The keyword of the schema.")]
+    detail: Annotated[str, msgspec.Meta(description="One sentence, without the value.")]
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one entity: written, or which error."""
+
+    version: int | msgspec.UnsetType = msgspec.UNSET
+    created: bool | msgspec.UnsetType = msgspec.UNSET
+    error: str | msgspec.UnsetType = msgspec.UNSET
+    detail: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """Problem details, RFC 9457."""
+
+    type: Annotated[str, msgspec.Meta(description="Which kind of problem, as a URN.")]
+    title: str
+    status: int
+    detail: Annotated[str, msgspec.Meta(description="Never a value of a document.")]
+    request_id: Annotated[str, msgspec.Meta(description="As in `X-Request-ID`: the log has it.")]
+    errors: Annotated[
+        list[ViolationMember] | msgspec.UnsetType,
+        msgspec.Meta(description="Where and why a schema refuses the document."),
+    ] = msgspec.UNSET
+    key: Annotated[
+        str | msgspec.UnsetType, msgspec.Meta(description="Of several entities, which one.")
+    ] = msgspec.UNSET
+    current_version: Annotated[
+        int | msgspec.UnsetType,
+        msgspec.Meta(description="Where a condition does not hold: what is there; 0 for nothing."),
+    ] = msgspec.UNSET
+    outcomes: Annotated[
+        dict[str, Outcome] | msgspec.UnsetType,
+        msgspec.Meta(description="Of a PUT of several that failed midway: what became of each."),
+    ] = msgspec.UNSET
+    violated_policies: Annotated[
+        list[str] | msgspec.UnsetType,
+        msgspec.Meta(
+            description="Which limits; draft-ietf-httpapi-ratelimit-headers-11 section 5.1."
+        ),
+    ] = msgspec.field(name="violated-policies", default=msgspec.UNSET)
+    error: Annotated[
+        str | msgspec.UnsetType, msgspec.Meta(description="What RFC 6749 section 5.2 calls it.")
+    ] = msgspec.UNSET
+
+
 def response(
     error: errors.StrongroomError,
     request_id: str,
     headers: Mapping[str, str] | None = None,
-    members: Mapping[str, Any] | None = None,
+    oauth_error: str = "",
 ) -> Response:
     """Return the answer to a request that failed.
 
@@ -54,30 +107,28 @@ def response(
         error: Why.
         request_id: Shown to the client, who can quote it.
         headers: Further headers.
-        members: Further members of the problem (RFC 9457 section 3.2).
+        oauth_error: What RFC 6749 section 5.2 calls it.
     """
-    # A subclass without a row of its own is answered as its parent is.
-    status = next(_HTTP[kind] for kind in type(error).__mro__ if kind in _HTTP)
-    problem: dict[str, Any] = {
-        "type": _TYPE + error.code,
-        "title": error.title,
-        "status": status,
-        "detail": error.detail,
-        "request_id": request_id,
-        **(members or {}),
-    }
+    status = status_of(type(error))
+    problem = Problem(
+        type=TYPE_PREFIX + error.code,
+        title=error.title,
+        status=status,
+        detail=error.detail,
+        request_id=request_id,
+        error=oauth_error or msgspec.UNSET,
+    )
     if error.violations:
-        problem["errors"] = violations(error.violations)
+        problem.errors = violations(error.violations)
     if error.entity_key is not None:
-        problem["key"] = error.entity_key
+        problem.key = error.entity_key
     if error.current_version is not None:
-        problem["current_version"] = error.current_version
+        problem.current_version = error.current_version
     if isinstance(error, PartlyWrittenError):
-        problem["outcomes"] = {key: _outcome(o) for key, o in error.outcomes.items()}
+        problem.outcomes = {key: _outcome(o) for key, o in error.outcomes.items()}
     all_headers: dict[str, str | list[str]] = {"Content-Type": MEDIA_TYPE, **(headers or {})}
     if isinstance(error, QuotaExceededError):
-        # draft-ietf-httpapi-ratelimit-headers-11 section 5.1.
-        problem["violated-policies"] = [standing.policy.name for standing in error.violated]
+        problem.violated_policies = [standing.policy.name for standing in error.violated]
         all_headers.update(rate_limit_fields.of_refusal(error))
     if error.retry_after_s is not None:
         all_headers["Retry-After"] = str(error.retry_after_s)
@@ -86,12 +137,20 @@ def response(
     return Response(msgspec.json.encode(problem).decode(), all_headers, status)
 
 
-def violations(found: Iterable[errors.Violation]) -> list[dict[str, str]]:
+def status_of(kind: type[errors.StrongroomError]) -> int:
+    """Return the status of an error; a subclass without a row of its own has its parent's."""
+    return next(_HTTP[one] for one in kind.__mro__ if one in _HTTP)
+
+
+def violations(found: Iterable[errors.Violation]) -> list[ViolationMember]:
     """Return the member `errors`: where and why a schema refuses a document."""
-    return [{"pointer": v.pointer, "keyword": v.keyword, "detail": v.detail} for v in found]
+    return [
+        ViolationMember(pointer=one.pointer, keyword=one.keyword, detail=one.detail)
+        for one in found
+    ]
 
 
-def _outcome(outcome: Written | errors.StrongroomError) -> dict[str, Any]:
+def _outcome(outcome: Written | errors.StrongroomError) -> Outcome:
     if isinstance(outcome, Written):
-        return {"version": outcome.metadata.version, "created": outcome.created}
-    return {"error": outcome.code, "detail": outcome.detail}
+        return Outcome(version=outcome.metadata.version, created=outcome.created)
+    return Outcome(error=outcome.code, detail=outcome.detail)

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from typing import Final, TypeVar
+from functools import cache
+from typing import Final, TypeVar, get_origin, get_type_hints
 from urllib.parse import parse_qs, unquote_plus
 
 import msgspec
@@ -17,10 +18,10 @@ from strongroom.errors import (
 )
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=msgspec.Struct)
 _JSON: Final = "application/json"
 _FORM: Final = "application/x-www-form-urlencoded"
 _TOKEN_BODY_BYTES_MAX: Final = 16 * 1024
-_DIGITS_MAX: Final = 10
 
 
 def json_body(request: Request) -> bytes:
@@ -62,6 +63,36 @@ def parameters(request: Request, known: frozenset[str]) -> dict[str, list[str]]:
     return parameters
 
 
+def query_of(request: Request, kind: type[Q] | None) -> Q | None:
+    """Return the query parameters, as a struct has them; None takes none.
+
+    Raises:
+        InvalidArgumentError: One is not known, it is not passed over; or is repeated though it is
+            no list; or is not of its form.
+    """
+    if kind is None:
+        parameters(request, frozenset())
+        return None
+    lists = _fields(kind)
+    given = parameters(request, frozenset(lists))
+    values = {name: found if lists[name] else single(name, found) for name, found in given.items()}
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise InvalidArgumentError(f"{where.rstrip('`')}: {what}") from error
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, bool]:
+    """Return for each field of a struct whether it is a list."""
+    hints = get_type_hints(kind)
+    return {
+        field.encode_name: get_origin(hints[field.name]) is list
+        for field in msgspec.structs.fields(kind)
+    }
+
+
 def single(name: str, values: list[str]) -> str:
     """Return the value of a parameter that stands once.
 
@@ -71,27 +102,6 @@ def single(name: str, values: list[str]) -> str:
     if len(values) != 1:
         raise InvalidArgumentError(f"{name} stands once")
     return values[0]
-
-
-def check_dry_run(given: dict[str, list[str]]) -> None:
-    """Check the parameter `dry_run` of a request that has it.
-
-    Raises:
-        InvalidArgumentError: It is not `true`; nobody then knows what was meant.
-    """
-    if single("dry_run", given["dry_run"]) != "true":
-        raise InvalidArgumentError("dry_run is true, or not there")
-
-
-def whole_number(name: str, text: str) -> int:
-    """Return the number that a parameter says.
-
-    Raises:
-        InvalidArgumentError: It is not a whole number.
-    """
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS_MAX):
-        raise InvalidArgumentError(f"{name} is a whole number")
-    return int(text)
 
 
 def decoded(body: bytes, kind: type[T]) -> T:
@@ -106,6 +116,11 @@ def decoded(body: bytes, kind: type[T]) -> T:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise InvalidArgumentError(str(error)) from error
+
+
+def optional_body(request: Request, kind: type[T]) -> T:
+    """Return the content of a body; without one, what its members are by default."""
+    return decoded(json_body(request), kind) if body_of(request) else kind()
 
 
 def idempotency_key(request: Request) -> str:

@@ -1,66 +1,38 @@
-"""The REST face: health, tokens, and the paths that other modules add."""
-
-from typing import Final
-
-from chalice.app import Response
+"""The REST face: one application of the paths that the modules add."""
 
 from main_api.bootstrap import Current
 from main_api.rest import (
-    admin_routes,
+    backup_routes,
+    client_routes,
+    database_routes,
+    document_routes,
     entity_routes,
-    export_routes,
+    inspection_routes,
+    job_routes,
     key_routes,
     metrics_routes,
     oauth_routes,
+    schema_routes,
+    service_routes,
     worker_routes,
 )
-from main_api.rest.application import StrongroomApp, json_response
-from main_api.service.keys.health import KeyProviderState
-from strongroom import jsontext
-from strongroom.errors import UnavailableError
-
-PUBLIC: Final = frozenset(
-    {"/oauth/token", "/.well-known/jwks.json", "/workers/subscribe", "/healthz", "/readyz"}
-)
+from main_api.rest.application import StrongroomApp
 
 
 def build(current: Current) -> StrongroomApp:
     """Return the application with its routes."""
-    app = StrongroomApp("strongroom", PUBLIC, current)
-    _add_service_routes(app)
-    oauth_routes.add(app)
+    app = StrongroomApp("strongroom", current)
     entity_routes.add(app)
-    admin_routes.add(app)
+    schema_routes.add(app)
+    database_routes.add(app)
+    client_routes.add(app)
+    oauth_routes.add(app)
     key_routes.add(app)
+    job_routes.add(app)
+    backup_routes.add(app)
     worker_routes.add(app)
-    export_routes.add(app)
+    inspection_routes.add(app)
+    service_routes.add(app)
     metrics_routes.add(app)
+    document_routes.add(app)
     return app
-
-
-def _add_service_routes(app: StrongroomApp) -> None:
-    @app.route("/healthz", methods=["GET"])
-    def healthz() -> Response:
-        """Say that the process answers."""
-        return json_response(b'{"status":"ok"}')
-
-    @app.route("/readyz", methods=["GET"])
-    def readyz() -> Response:
-        """Say whether requests can be served: keyring open, a worker available.
-
-        Requests are served without the key provider; an outage of it is told all the same, because
-        no Main Worker can start meanwhile.
-        """
-        workers = app.main.dispatcher.live_workers()
-        if not workers:
-            raise UnavailableError("no worker is available", retry_after_s=1)
-        provider = _key_provider(app.main.key_health.state())
-        return json_response(
-            jsontext.dump({"status": "ok", "workers": len(workers), "key_provider": provider})
-        )
-
-
-def _key_provider(state: KeyProviderState) -> dict[str, str]:
-    if state.is_up:
-        return {"status": "ok", "since": state.since}
-    return {"status": "unavailable", "since": state.since, "reason": state.reason}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from wsgiref.validate import validator
 
+import msgspec
 import pytest
 from chalice.app import Chalice, Response
 from hypothesis import given
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from main_api.rest import problems, routes
 from main_api.rest.application import StrongroomApp
+from main_api.rest.operations import Operation, Right, Tag
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Written
 from strongroom import errors
@@ -28,7 +30,16 @@ from tests.support.wsgi import Answer, WsgiClient, an_environ
 
 SECONDS = 30.0
 THREADS = 16
+
+
+class AnyQuery(msgspec.Struct):
+    """The parameters of the views of this page."""
+
+    marker: str = ""
+
+
 ROUTES = routes.build(Unbuildable(UnavailableError("not built"))).routes
+OPEN = Operation(tag=Tag.SERVICE, rights=(Right.PUBLIC,), answers=(), query=AnyQuery)
 
 
 @pytest.fixture
@@ -67,8 +78,9 @@ def problem(answer: Answer) -> dict[str, Any]:
 
 def looking_twice(app: Chalice, barrier: threading.Barrier) -> None:
     """Give an application a view that looks at its request before and after all others have."""
+    declared = {"operation": OPEN} if isinstance(app, StrongroomApp) else {}
 
-    @app.route("/look", methods=["GET"])
+    @app.route("/look", methods=["GET"], **declared)
     def look() -> Response:
         seen = []
         for _ in range(2):
@@ -104,7 +116,7 @@ def crossed(app: Chalice) -> list[str]:
 
 def test_no_thread_sees_the_request_of_another() -> None:
     """A client is answered with the request, and so the data, of another client."""
-    app = StrongroomApp("test", frozenset({"/look"}), Unbuildable(UnavailableError("not built")))
+    app = StrongroomApp("test", Unbuildable(UnavailableError("not built")))
     assert crossed(app) == []
 
 
@@ -154,14 +166,21 @@ def path_of(route: str) -> str:
     return route.replace("{", "").replace("}", "")
 
 
-PROVES_NOTHING = {"/oauth/token", "/workers/subscribe", "/healthz", "/readyz", "/openapi.json"}
+WITHOUT_TOKEN = {
+    ("/oauth/token", "POST"),
+    ("/workers/subscribe", "POST"),
+    ("/healthz", "GET"),
+    ("/readyz", "GET"),
+    ("/openapi.json", "GET"),
+    ("/.well-known/jwks.json", "GET"),
+}
 EVERY_ROUTE = [(path, method) for path, methods in ROUTES.items() for method in methods]
 
 
 def test_there_are_routes() -> None:
     """The tests below would be worth nothing."""
     assert ("/entity/{database}", "GET") in EVERY_ROUTE
-    assert set(ROUTES) > routes.PUBLIC
+    assert set(EVERY_ROUTE) > WITHOUT_TOKEN
 
 
 @pytest.mark.parametrize(("path", "method"), EVERY_ROUTE)
@@ -174,9 +193,7 @@ def test_every_route_is_public_or_refuses_without_a_token(
     """A route was added that anybody can use."""
     headers = {} if authorization is None else {"Authorization": authorization}
     answer = http(method, path_of(path), b"{}", headers)
-    if path in routes.PUBLIC:
-        assert path in PROVES_NOTHING or (path.startswith("/.well-known/"))
-    else:
+    if (path, method) not in WITHOUT_TOKEN:
         assert answer.status == 401
         assert problem(answer)["type"] == "urn:strongroom:problem:unauthenticated"
         assert answer.headers["www-authenticate"].startswith("Bearer")
@@ -186,7 +203,7 @@ def test_every_route_is_public_or_refuses_without_a_token(
 @pytest.mark.parametrize(("path", "method"), EVERY_ROUTE)
 def test_every_route_wants_a_grant(rig: MainRig, path: str, method: str) -> None:
     """A route was added that every client can use, whatever it was granted."""
-    if path in routes.PUBLIC:
+    if (path, method) in WITHOUT_TOKEN:
         return
     bearer = rig.bearer(rig.add_client("nobody", grant("elsewhere")))
     http = WsgiClient(routes.build(Built(rig.main())), authorization=bearer)
@@ -235,9 +252,9 @@ def test_every_view_has_an_explanation() -> None:
 
 def failing(error: Exception) -> WsgiClient:
     """Return a client of an application with a view that fails."""
-    app = StrongroomApp("test", frozenset({"/fail"}), Unbuildable(UnavailableError("not built")))
+    app = StrongroomApp("test", Unbuildable(UnavailableError("not built")))
 
-    @app.route("/fail", methods=["GET"])
+    @app.route("/fail", methods=["GET"], operation=OPEN)
     def fail() -> Response:
         raise error
 
@@ -580,8 +597,9 @@ context = {"resourcePath": "/healthz", "httpMethod": "GET"}
 event = {"requestContext": context, "headers": {}, "pathParameters": {}, "body": None}
 event |= {"multiValueQueryStringParameters": None, "stageVariables": None, "isBase64Encoded": False}
 assert entry_point.app(event, None)["statusCode"] == 200
-failing = StrongroomApp("failing", frozenset({"/healthz"}), Current())
-@failing.route("/healthz", methods=["GET"])
+failing = StrongroomApp("failing", Current())
+declared = entry_point.app.operations["/healthz", "GET"]
+@failing.route("/healthz", methods=["GET"], operation=declared)
 def healthz():
     secret = "hunter2"
     raise ValueError(secret)

@@ -7,11 +7,14 @@ from typing import Final
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError
 
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_WORKER_ID: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+NAME_PATTERN: Final = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+WORKER_ID_PATTERN: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+REQUEST_ID_PATTERN: Final = f"[!#$%&'*+.^_`|~0-9A-Za-z-]{{1,{limits.REQUEST_ID_CHARS_MAX}}}"
+_NAME: Final = re.compile(NAME_PATTERN)
+_WORKER_ID: Final = re.compile(WORKER_ID_PATTERN)
 # A worker of this name could not be revoked over REST.
 _SUBSCRIBE: Final = "subscribe"
-_REQUEST_ID: Final = re.compile(f"[!#$%&'*+.^_`|~0-9A-Za-z-]{{1,{limits.REQUEST_ID_CHARS_MAX}}}")
+_REQUEST_ID: Final = re.compile(REQUEST_ID_PATTERN)
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 

@@ -1,0 +1,193 @@
+"""The paths of clients."""
+
+from typing import Annotated, Final
+
+import msgspec
+from chalice.app import Response
+
+from main_api.domain.grants import Action, Grant
+from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.operations import (
+    AN_INSTANT,
+    DELETED,
+    Answer,
+    Count,
+    Cursor,
+    Name,
+    Operation,
+    PageQuery,
+    Right,
+    Tag,
+    Time,
+    json_content,
+)
+from main_api.rest.requests import decoded, json_body, optional_body
+from main_api.service.ports import ClientRecord
+from strongroom import jsontext, limits
+from strongroom.errors import IntegrityError, NotFoundError
+
+Secret = Annotated[str, msgspec.Meta(description="Shown in this answer, and never again.")]
+
+
+class ClientBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a client may do."""
+
+    grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=limits.GRANTS_MAX)]
+
+
+class RotateSecretBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long the secret so far stays valid."""
+
+    overlap_seconds: Annotated[int, msgspec.Meta(ge=0, le=limits.SECRET_OVERLAP_SECONDS_MAX)] = (
+        limits.SECRET_OVERLAP_SECONDS
+    )
+
+
+class ClientAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A client."""
+
+    client_id: Name
+    grants: tuple[Grant, ...]
+    created_at: Time
+    old_secret_until: Time | msgspec.UnsetType = msgspec.UNSET
+    client_secret: Secret | msgspec.UnsetType = msgspec.UNSET
+
+
+class ClientPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of clients, by id; without `cursor` it is the last one."""
+
+    clients: list[ClientAnswer]
+    cursor: Cursor | msgspec.UnsetType = msgspec.UNSET
+    damaged: Count | msgspec.UnsetType = msgspec.UNSET
+
+
+_GRANTS: Final = (
+    Grant(
+        database="chatdb",
+        actions=frozenset({Action.READ, Action.WRITE}),
+        key_prefix="users/{sub}/",
+    ),
+)
+_CLIENT: Final = ClientAnswer(client_id="front-end", grants=_GRANTS, created_at=AN_INSTANT)
+_WITH_SECRET: Final = msgspec.structs.replace(
+    _CLIENT,
+    client_secret="dGhpcyBpcyBhbiBleGFtcGxlIG9mIGEgc2VjcmV0ISE",  # noqa: S106 - an example
+)
+
+
+def add(app: StrongroomApp) -> None:
+    """Register the paths."""
+    _add_writing(app)
+    _add_reading(app)
+
+
+def _add_writing(app: StrongroomApp) -> None:
+    @app.route(
+        "/clients/{client_id}",
+        methods=["PUT"],
+        operation=Operation(
+            tag=Tag.CLIENTS,
+            rights=(Right.EVERYWHERE,),
+            body=json_content(ClientBody, ClientBody(grants=_GRANTS)),
+            answers=(
+                Answer(
+                    201, "It is made; here is its secret.", json_content(ClientAnswer, _WITH_SECRET)
+                ),
+                Answer(200, "Its grants are changed.", json_content(ClientAnswer, _CLIENT)),
+            ),
+            errors=(IntegrityError,),
+        ),
+    )
+    def put_client(client_id: str) -> Response:
+        """Make a client, its secret shown this once; or change a client's grants."""
+        body = decoded(json_body(app.request), ClientBody)
+        client, secret = app.main.administration.put_client(app.caller, client_id, body.grants)
+        return json_response(jsontext.dump(_shown(client, secret)), 201 if secret else 200)
+
+    @app.route(
+        "/clients/{client_id}/rotate-secret",
+        methods=["POST"],
+        operation=Operation(
+            tag=Tag.CLIENTS,
+            rights=(Right.EVERYWHERE,),
+            body=json_content(RotateSecretBody, RotateSecretBody(overlap_seconds=3600)),
+            body_optional=True,
+            answers=(
+                Answer(201, "Here is the new secret.", json_content(ClientAnswer, _WITH_SECRET)),
+            ),
+            errors=(NotFoundError, IntegrityError),
+        ),
+    )
+    def rotate_secret(client_id: str) -> Response:
+        """Give a client a new secret, shown this once."""
+        body = optional_body(app.request, RotateSecretBody)
+        client, secret = app.main.administration.rotate_secret(
+            app.caller, client_id, body.overlap_seconds
+        )
+        return json_response(jsontext.dump(_shown(client, secret)), 201)
+
+    @app.route(
+        "/clients/{client_id}",
+        methods=["DELETE"],
+        operation=Operation(
+            tag=Tag.CLIENTS,
+            rights=(Right.EVERYWHERE,),
+            answers=(DELETED,),
+            errors=(NotFoundError, IntegrityError),
+        ),
+    )
+    def delete_client(client_id: str) -> Response:
+        """Remove a client."""
+        app.main.administration.delete_client(app.caller, client_id)
+        return Response("", {}, 204)
+
+
+def _add_reading(app: StrongroomApp) -> None:
+    @app.route(
+        "/clients",
+        methods=["GET"],
+        operation=Operation(
+            tag=Tag.CLIENTS,
+            rights=(Right.EVERYWHERE,),
+            query=PageQuery,
+            answers=(
+                Answer(200, "A page.", json_content(ClientPage, ClientPage(clients=[_CLIENT]))),
+            ),
+        ),
+    )
+    def list_clients() -> Response:
+        """Answer a page of the clients, without their secrets."""
+        asked = app.query(PageQuery)
+        found = app.main.administration.clients(app.caller, asked.limit, asked.cursor)
+        page = ClientPage(
+            clients=[_shown(one) for one in found.records],
+            cursor=found.cursor or msgspec.UNSET,
+            damaged=found.damaged or msgspec.UNSET,
+        )
+        return json_response(jsontext.dump(page))
+
+    @app.route(
+        "/clients/{client_id}",
+        methods=["GET"],
+        operation=Operation(
+            tag=Tag.CLIENTS,
+            rights=(Right.EVERYWHERE,),
+            answers=(Answer(200, "The client.", json_content(ClientAnswer, _CLIENT)),),
+            errors=(NotFoundError, IntegrityError),
+        ),
+    )
+    def get_client(client_id: str) -> Response:
+        """Answer a client, without its secret."""
+        return json_response(
+            jsontext.dump(_shown(app.main.administration.client(app.caller, client_id)))
+        )
+
+
+def _shown(client: ClientRecord, secret: str | None = None) -> ClientAnswer:
+    return ClientAnswer(
+        client_id=client.client_id,
+        grants=client.grants,
+        created_at=client.created_at,
+        old_secret_until=client.retiring.valid_until if client.retiring else msgspec.UNSET,
+        client_secret=secret or msgspec.UNSET,
+    )
