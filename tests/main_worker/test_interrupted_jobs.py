@@ -19,6 +19,7 @@ from strongroom.keyring import Purpose
 from strongroom.layout import Layout
 from tests.support.main_fakes import MemoryBarrier
 from tests.support.mains import AT, MainRig
+from tests.support.memory_filesystem import MemoryFilesystem
 
 ALL_SHARDS = f"{(1 << jobs.SHARDS) - 1:x}"
 STEPS = 5
@@ -100,3 +101,20 @@ def test_a_damaged_record_of_a_copy_is_one_that_may_need_the_key(rig: Rig, kind:
     shredded = rig.run(Kind.DESTROY, Phase.VERIFYING, seen, entities=2)
     assert (shredded.state, getattr(shredded, kind)) == (State.DONE, ("monday",))
     assert rig.main.live.find(rig.old, Purpose.DATA).state is keyring.State.DESTROYED
+
+
+def test_a_power_cut_leaves_a_job_that_goes_on() -> None:
+    """A job that was under way in a power cut is gone, and nobody can tell how far it had come."""
+    memory, bare = MemoryFilesystem(), MainRig()
+    store = ControlFiles(memory, Layout(Path("/shared")), bare.keys, bare.clock)
+    main = MainRig(keys=bare.keys, other_store=store, clock=bare.clock)
+    job = jobs.rewrap("job", ("old",), 0, bare.clock.wall_ms())
+    store.jobs.put("job", msgspec.structs.replace(job, phase=Phase.SETTLING))
+    runner = main.job_runner(MemoryBarrier(held=2), NobodyToAsk())
+    runner.stop()
+    runner.step()
+    memory.cut(lambda _name: True)
+    found = store.jobs.get("job")
+    assert found is not None
+    assert found.is_running
+    assert "holds an entity's lock" in found.detail

@@ -137,7 +137,7 @@ class JobRunner:
             nonlocal job, saved_at_s
             job = msgspec.structs.replace(job, seen=seen, detail=trouble)
             if self._clock.boot_s() >= saved_at_s + _SAVED_EVERY_S:
-                job = self._save(job, is_durable=False)
+                job = self._save(job)
                 saved_at_s = self._clock.boot_s()
 
         looked = ShardPass(
@@ -150,7 +150,7 @@ class JobRunner:
         if not job.is_running:
             return
         if not looked:
-            self._save(job, is_durable=False)
+            self._save(job)
         elif job.kind is Kind.REWRAP:
             self._save(jobs.after_pass(job, self._clock.wall_ms()))
         else:
@@ -174,8 +174,7 @@ class JobRunner:
             job = self._save(
                 msgspec.structs.replace(
                     job, detail="a writer holds an entity's lock; if it was stopped, end it"
-                ),
-                is_durable=False,
+                )
             )
             if self._stopping.is_set() or not job.is_running:
                 return
@@ -228,14 +227,14 @@ class JobRunner:
 
     def _save_detail(self, job: JobRecord, detail: str) -> None:
         if detail != job.detail:
-            self._save(msgspec.structs.replace(job, detail=detail), is_durable=False)
+            self._save(msgspec.structs.replace(job, detail=detail))
 
-    def _save(self, job: JobRecord, *, is_durable: bool = True) -> JobRecord:
+    def _save(self, job: JobRecord) -> JobRecord:
         """Put a job on record, and return it with what was ordered since it was read."""
         with self._store.exclusive():
             on_record = self._store.jobs.get(job.job_id)
             job = jobs.as_ordered(job, on_record, self._clock.wall_ms())
-            self._store.jobs.put(job.job_id, job, is_durable=is_durable or not job.is_running)
+            self._store.jobs.put(job.job_id, job)
         if not job.is_running:
             self._ended.add(job.job_id)
             _log.info("job-ended", job_id=job.job_id, code=job.state.value, reason=job.detail)
