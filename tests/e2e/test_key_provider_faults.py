@@ -1,6 +1,7 @@
 """KMS is down, slow, throttling or refusing: who starts says so and ends, who runs goes on."""
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -91,7 +92,8 @@ def test_a_start_outlasts_a_short_throttling(deployment: FaultyDeployment) -> No
     starts = [Starting(deployment, face, fault) for face in ("rest", "grpc")]
     for start in starts:
         assert wait_until(start.serves, SECONDS)
-        assert start.kms.operations == ["Decrypt"] * 3
+        # One that serves goes on to check the provider every second.
+        assert start.kms.operations[:3] == ["Decrypt"] * 3
         start.process.terminate()
         assert start.ended()[0] == 0
 
@@ -125,10 +127,12 @@ def test_who_runs_goes_on_and_says_so(deployment: FaultyDeployment, name: str) -
 def test_nobody_outside_makes_a_main_worker_call_kms(deployment: FaultyDeployment) -> None:
     """A stranger's requests are billed by AWS, and use up the account's quota."""
     deployment.kms.fail(None)
-    asked = 300
+    asked, began_s = 300, time.monotonic()
     for _ in range(asked):
         httpx.get(f"{deployment.http_url}/readyz")
-    assert len(deployment.kms.operations) < asked / 5
+    # Each of the two faces checks it every second.
+    of_their_own = 2 * (time.monotonic() - began_s + 1)
+    assert len(deployment.kms.operations) < of_their_own + asked / 5
 
 
 def _works(http: httpx.Client, key: str) -> None:
