@@ -115,6 +115,17 @@ def test_a_rotation_by_another_main_worker_is_seen(rig: Rig, kind: Kind) -> None
         assert rig.jobs.destroy(rig.root, active, None).drained == (active,)
 
 
+def test_a_rewrap_is_ordered_anew_while_one_is_cancelled(rig: Rig) -> None:
+    """Whoever cancels a rewrap and orders it once more is given the one that ends."""
+    first = rig.jobs.rewrap(rig.root)
+    rig.jobs.cancel(rig.root, first.job_id)
+    rig.main.clock.advance(1)
+    second = rig.jobs.rewrap(rig.root)
+    assert second.job_id != first.job_id
+    assert (second.is_running, second.cancel) == (True, False)
+    assert rig.jobs.rewrap(rig.root) == second
+
+
 def test_a_key_is_named_that_can_be_destroyed(rig: Rig) -> None:
     """The active key is destroyed, or a job waits for ever for a key that is none."""
     old, active = rig.data_keys()

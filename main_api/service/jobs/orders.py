@@ -60,7 +60,8 @@ class Jobs:
             data = self._live.of(frozenset({Purpose.DATA}))
             drained = tuple(key.key_id for key in data if key.state == State.DECRYPT_ONLY)
             for job in self._running():
-                if job.kind is jobs.Kind.REWRAP and job.drained == drained:
+                is_same = job.kind is jobs.Kind.REWRAP and job.drained == drained
+                if is_same and not job.cancel:
                     return self._changed(job, files_per_second=files_per_second)
             return self._begin(
                 jobs.rewrap(self._new_id(), drained, files_per_second, self._clock.wall_ms())

@@ -54,6 +54,7 @@ class Keys:
 
         Raises:
             BusyError: Others change the configuration for too long.
+            ConflictError: The keyring has as many keys as it may have.
             IntegrityError, UnavailableError: The keyring's file cannot be read or written.
         """
         self._access.require_everywhere(caller)
