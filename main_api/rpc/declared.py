@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from strongroom_pb.v1 import common_pb2
@@ -16,6 +16,12 @@ def rights(method: MethodDescriptor) -> frozenset[str]:
     """Return the rights that a method takes, in lower case: "read", "public", "everywhere" ..."""
     declared = method.GetOptions().Extensions[common_pb2.rights]
     return frozenset(_word(right) for right in declared)
+
+
+def further_rights(message: Descriptor) -> frozenset[str]:
+    """Return the rights that a request may take beside its method's, by the fields it has set."""
+    declared = [field.GetOptions().Extensions[common_pb2.also_takes] for field in message.fields]
+    return frozenset(_word(right) for rights in declared for right in rights)
 
 
 def takes_token(method: MethodDescriptor) -> bool:

@@ -1,10 +1,11 @@
 """EntityService: what clients do with entities."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
+from main_api.rpc.methods import Who
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Found, WriteKind, Written
 from strongroom import limits
@@ -33,21 +34,18 @@ def list_entities(
     main: Main, caller: Caller, request: pb.ListEntitiesRequest
 ) -> pb.ListEntitiesResponse:
     """Read a page."""
-    page = main.entities.page(
-        caller,
-        request.database,
-        prefix=request.prefix,
-        filter_=request.filter,
-        select=request.select,
-        limit=request.page_size or limits.PAGE_SIZE,
-        cursor=request.page_token,
-    )
-    return pb.ListEntitiesResponse(
-        entities=map(_entity, page.entities),
-        next_page_token=page.cursor,
-        examined=page.examined,
-        damaged=page.damaged,
-    )
+    return _page(main, caller, request, request.page_token)
+
+
+def stream_entities(
+    main: Main, who: Who, request: pb.ListEntitiesRequest
+) -> Iterator[pb.ListEntitiesResponse]:
+    """Read page after page."""
+    page = _page(main, who(), request, request.page_token)
+    yield page
+    while page.next_page_token:
+        page = _page(main, who(), request, page.next_page_token)
+        yield page
 
 
 def put_entity(main: Main, caller: Caller, request: pb.PutEntityRequest) -> pb.PutEntityResponse:
@@ -153,6 +151,7 @@ METHODS: Final = (
     get_entity,
     batch_get_entities,
     list_entities,
+    stream_entities,
     put_entity,
     patch_entity,
     transform_entity,
@@ -161,6 +160,26 @@ METHODS: Final = (
     delete_entity,
     batch_put_entities,
 )
+
+
+def _page(
+    main: Main, caller: Caller, request: pb.ListEntitiesRequest, page_token: str
+) -> pb.ListEntitiesResponse:
+    page = main.entities.page(
+        caller,
+        request.database,
+        prefix=request.prefix,
+        filter_=request.filter,
+        select=request.select,
+        limit=request.page_size or limits.PAGE_SIZE,
+        cursor=page_token,
+    )
+    return pb.ListEntitiesResponse(
+        entities=map(_entity, page.entities),
+        next_page_token=page.cursor,
+        examined=page.examined,
+        damaged=page.damaged,
+    )
 
 
 def _documents(entities: Collection[pb.KeyedDocument]) -> dict[str, bytes]:

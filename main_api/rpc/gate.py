@@ -24,6 +24,8 @@ from cachetools import TTLCache
 from google.protobuf.message import DecodeError
 
 from main_api.domain.addresses import Origin
+from main_api.rpc import streams
+from main_api.rpc.streams import Streams
 from main_api.service.quotas import Quotas
 from main_api.service.room import Room
 from main_api.service.throttling import Throttle
@@ -40,6 +42,7 @@ from strongroom.rpc import status
 # grpcio's own types say less of handlers and contexts than is needed here.
 Handler = Any
 Context = Any
+_NO_MESSAGE: Final = "the message is not one of this call"
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -72,7 +75,8 @@ class Gate(grpc.aio.ServerInterceptor):
         self._room = Room()
         self._clients = asyncio.Semaphore(limits.MESSAGES_RECEIVED_MAX)
         self._strangers = asyncio.Semaphore(limits.STRANGERS_MESSAGES_RECEIVED_MAX)
-        self._streams = 0
+        self._streams = Streams(limits.CLIENT_STREAMS_MAX, limits.STREAMS_PER_CLIENT_MAX)
+        self._strangers_streams = Streams(limits.MAIN_STREAMS_MAX, limits.MAIN_STREAMS_MAX)
         self._proven: TTLCache[str | None, str] = TTLCache(
             limits.VERIFIED_TOKENS_CACHED, limits.CLIENT_RECORD_CACHE_SECONDS
         )
@@ -103,7 +107,7 @@ class Gate(grpc.aio.ServerInterceptor):
             message = await self._receive(context, client_id)
             data: bytes
             if iscoroutinefunction(handler.unary_unary):
-                request = handler.request_deserializer(message.pop())
+                request = await _deserialized(handler, message, context)
                 data = handler.response_serializer(await handler.unary_unary(request, context))
             else:
                 run = asyncio.get_running_loop().run_in_executor
@@ -118,7 +122,17 @@ class Gate(grpc.aio.ServerInterceptor):
         async def stream(_: object, context: Context) -> None:
             client_id = None if is_public else await self._admit(context)
             message = await self._receive(context, client_id)
-            await handler.unary_stream(handler.request_deserializer(message.pop()), context)
+            request = await _deserialized(handler, message, context)
+            if client_id is None:
+                await self._hold(context, self._strangers_streams)
+                await handler.unary_stream(request, context)
+                return
+            await self._hold(context, self._streams, client_id)
+            pages = handler.unary_stream(request, _ThreadContext(context))
+            try:
+                await streams.send(pages, context, self._pool, self._quotas, client_id)
+            except StrongroomError as error:
+                await _abort(context, error)
 
         if handler.response_streaming:
             return grpc.stream_stream_rpc_method_handler(
@@ -132,16 +146,23 @@ class Gate(grpc.aio.ServerInterceptor):
         async def refuse(_: object, context: Context) -> None:
             await _abort(context, RateLimitedError("too many streams at once", retry_after_s=1))
 
-        def end(_: object) -> None:
-            self._streams -= 1
-
         # grpcio runs a call's interceptors and its handler in one task.
         task = asyncio.current_task()
-        if self._streams >= limits.MAIN_STREAMS_MAX or task is None:
+        try:
+            give_back = self._strangers_streams.take()
+        except RateLimitedError:
             return grpc.stream_stream_rpc_method_handler(refuse)
-        self._streams += 1
-        task.add_done_callback(end)
+        if task is not None:
+            task.add_done_callback(lambda _: give_back())
         return handler
+
+    async def _hold(self, context: Context, held: Streams, whose: str = "") -> None:
+        """Take a stream's place until the call has ended."""
+        try:
+            give_back = held.take(whose)
+        except RateLimitedError as error:
+            await _abort(context, error)
+        context.add_done_callback(lambda _: give_back())
 
     async def _receive(self, context: Context, client_id: str | None) -> list[bytes]:
         """Receive a call's message, and return the one place that holds it.
@@ -217,8 +238,7 @@ def _serve(
         # The call has ended while it waited for the thread.
         return b""
     except DecodeError:
-        detail = "the message is not one of this call"
-        status.abort(cast("grpc.ServicerContext", context), InvalidArgumentError(detail))
+        status.abort(cast("grpc.ServicerContext", context), InvalidArgumentError(_NO_MESSAGE))
     if throttle is not None:
         return _authenticating(handler, request, context, throttle)
     data: bytes = handler.response_serializer(handler.unary_unary(request, context))
@@ -248,6 +268,14 @@ def _origin(context: Context) -> Origin:
     """Return where a call comes from; `peer` is `ipv4:192.0.2.1:5000` or `ipv6:%5B::1%5D:5000`."""
     forwarded = (v for k, v in context.invocation_metadata() or () if k == "x-forwarded-for")
     return Origin(unquote(context.peer().partition(":")[2]), ",".join(map(str, forwarded)))
+
+
+async def _deserialized(handler: Handler, message: list[bytes], context: Context) -> Any:  # noqa: ANN401 - any message
+    """Return the request of a call that no thread serves."""
+    try:
+        return handler.request_deserializer(message.pop())
+    except DecodeError:
+        await _abort(context, InvalidArgumentError(_NO_MESSAGE))
 
 
 async def _read(context: Context, places: asyncio.Semaphore) -> bytes:

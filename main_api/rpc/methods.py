@@ -6,23 +6,34 @@ serves `GetEntity`. A function gets at its caller only through a verified token,
 served without one; only what its proto file declares to take no token is a function of
 `(main, request)`.
 Functions run on a thread pool: the use cases block, and asyncio is left to what is held open.
+
+A method that streams its answers is a generator, of which a thread makes each page. In the place of
+a caller it is given the way to one, and goes it for each page: who is revoked, or loses a grant,
+meanwhile, gets no further page.
+
+    def stream_entities(
+        main: Main, who: Who, request: pb.ListEntitiesRequest
+    ) -> Iterator[pb.ListEntitiesResponse]: ...
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, get_args
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from main_api.bootstrap import Main
+from main_api.domain.caller import Caller
 from main_api.rpc import declared
 from strongroom import logs
 from strongroom.errors import InternalError, StrongroomError
 from strongroom.rpc import status
 
 T = TypeVar("T")
-Method = Callable[..., Message]
+# Of these, mypy sees each function beside its own messages; what binds them is checked here.
+Method = Callable[..., Any]
+Who = Callable[[], Caller]
 _log = logs.logger()
 
 
@@ -70,16 +81,22 @@ def _handler(
 ) -> "grpc.RpcMethodHandler[Any, Any]":
     request_type, answer_type = _messages(method, function)
 
-    def answer(request: Message, context: grpc.ServicerContext) -> Message:
-        def work() -> Message:
-            caller = main.access.authenticate(authorization(context))
-            return function(main, caller, request)
+    def caller_of(context: grpc.ServicerContext) -> Caller:
+        return main.access.authenticate(authorization(context))
 
-        return serve(context, work)
+    def answer(request: Message, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - a message
+        return serve(context, lambda: function(main, caller_of(context), request))
 
-    def answer_anybody(request: Message, context: grpc.ServicerContext) -> Message:
+    def answer_anybody(request: Message, context: grpc.ServicerContext) -> Any:  # noqa: ANN401
         return serve(context, lambda: function(main, request))
 
+    def stream(request: Message, context: grpc.ServicerContext) -> Iterator[bytes]:
+        pages = function(main, lambda: caller_of(context), request)
+        while (page := serve(context, lambda: next(pages, None))) is not None:
+            yield page.SerializeToString()
+
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(stream, request_type.FromString)
     return grpc.unary_unary_rpc_method_handler(
         answer if declared.takes_token(method) else answer_anybody,
         request_deserializer=request_type.FromString,
@@ -91,11 +108,12 @@ def _messages(method: MethodDescriptor, function: Method) -> tuple[type[Message]
     """Return the messages that a function takes and answers, which are those of its method."""
     if not declared.rights(method):
         raise TypeError(f"{method.full_name} does not declare which rights it takes")
-    types = function.__annotations__
-    found: tuple[type[Message], type[Message]] = types["request"], types["return"]
-    if [one.DESCRIPTOR for one in found] != [method.input_type, method.output_type]:
+    takes, answers = (function.__annotations__[name] for name in ("request", "return"))
+    if method.server_streaming:
+        (answers,) = get_args(answers)
+    if [method.input_type, method.output_type] != [takes.DESCRIPTOR, answers.DESCRIPTOR]:
         raise TypeError(f"{function.__qualname__} has not the messages of {method.full_name}")
-    return found
+    return takes, answers
 
 
 def _name(function: Method) -> str:

@@ -46,9 +46,11 @@ def page(
         newest_first: The names are in descending order.
 
     Raises:
-        InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`.
+        InvalidArgumentError: `limit` is not 1 to `limits.PAGE_SIZE_MAX`, or `after` no name.
     """
     check_limit(limit)
+    if len(after) > limits.CURSOR_CHARS_MAX:
+        raise InvalidArgumentError("the cursor is not one of this listing")
     found: list[T] = []
     last, damaged, left_bytes = after, 0, limits.PAGE_BYTES_MAX
     for name in names:

@@ -1,11 +1,8 @@
 """How functions are bound to the methods of a proto file."""
 
-from collections.abc import Callable
-
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import ServiceDescriptor
-from google.protobuf.message import Message
 
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
@@ -18,7 +15,7 @@ METHODS = entity_service.METHODS
 WORDS = {"client", "read", "write", "delete", "admin", "everywhere"}
 
 
-def bind(functions: tuple[Callable[..., Message], ...], descriptor: ServiceDescriptor) -> None:
+def bind(functions: tuple[methods.Method, ...], descriptor: ServiceDescriptor) -> None:
     """Make what serves a service."""
     methods.service(MainRig().main(), descriptor, functions)
 
@@ -90,6 +87,6 @@ def test_every_method_declares_what_it_takes() -> None:
 def test_what_changes_something_is_not_declared_to_read_only() -> None:
     """A change is refused for the size of its answer when it has taken place."""
     only_read = {m.name for m in declared.methods(CLIENT_SERVICES) if declared.only_reads(m)}
-    reading = ("Get", "BatchGet", "List", "Transform", "Validate", "DryRun")
+    reading = ("Get", "BatchGet", "List", "Stream", "Transform", "Validate", "DryRun")
     assert {name for name in only_read if not name.startswith(reading)} == set()
     assert {"GetEntity", "BatchGetEntities", "ListEntities", "TransformEntity"} <= only_read

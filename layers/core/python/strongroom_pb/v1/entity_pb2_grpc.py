@@ -51,6 +51,11 @@ class EntityServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.FromString,
                 _registered_method=True)
+        self.StreamEntities = channel.unary_stream(
+                '/strongroom_pb.v1.EntityService/StreamEntities',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.FromString,
+                _registered_method=True)
         self.PutEntity = channel.unary_unary(
                 '/strongroom_pb.v1.EntityService/PutEntity',
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.PutEntityRequest.SerializeToString,
@@ -109,6 +114,14 @@ class EntityServiceServicer:
     def ListEntities(self, request, context):
         """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
         A page may be short or empty; the end is where `next_page_token` is empty.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamEntities(self, request, context):
+        """The same, page after page to the end, each as a message, no faster than they are read. A stream
+        that broke is taken up with the `next_page_token` of its last message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -176,6 +189,11 @@ def add_EntityServiceServicer_to_server(servicer, server):
             ),
             'ListEntities': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEntities,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.SerializeToString,
+            ),
+            'StreamEntities': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamEntities,
                     request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.SerializeToString,
             ),
@@ -296,6 +314,33 @@ class EntityService:
             request,
             target,
             '/strongroom_pb.v1.EntityService/ListEntities',
+            strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamEntities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/StreamEntities',
             strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_entity__pb2.ListEntitiesResponse.FromString,
             options,

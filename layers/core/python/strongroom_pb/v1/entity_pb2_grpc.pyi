@@ -42,6 +42,10 @@ class EntityServiceStub:
     """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
     A page may be short or empty; the end is where `next_page_token` is empty.
     """
+    StreamEntities: _grpc.UnaryStreamMultiCallable[_entity_pb2.ListEntitiesRequest, _entity_pb2.ListEntitiesResponse]
+    """The same, page after page to the end, each as a message, no faster than they are read. A stream
+    that broke is taken up with the `next_page_token` of its last message.
+    """
     PutEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]
     """Creates or replaces."""
     PatchEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.PatchEntityRequest, _entity_pb2.PutEntityResponse]
@@ -68,6 +72,10 @@ class EntityServiceAsyncStub(EntityServiceStub):
     ListEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.ListEntitiesRequest, _entity_pb2.ListEntitiesResponse]  # type: ignore[assignment]
     """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
     A page may be short or empty; the end is where `next_page_token` is empty.
+    """
+    StreamEntities: _aio.UnaryStreamMultiCallable[_entity_pb2.ListEntitiesRequest, _entity_pb2.ListEntitiesResponse]  # type: ignore[assignment]
+    """The same, page after page to the end, each as a message, no faster than they are read. A stream
+    that broke is taken up with the `next_page_token` of its last message.
     """
     PutEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.PutEntityRequest, _entity_pb2.PutEntityResponse]  # type: ignore[assignment]
     """Creates or replaces."""
@@ -110,6 +118,16 @@ class EntityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_entity_pb2.ListEntitiesResponse, _abc.Awaitable[_entity_pb2.ListEntitiesResponse]]:
         """A page of a database, in storage order; with `filter` and `select`, JMESPath expressions, a query.
         A page may be short or empty; the end is where `next_page_token` is empty.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamEntities(
+        self,
+        request: _entity_pb2.ListEntitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_entity_pb2.ListEntitiesResponse], _abc.AsyncIterator[_entity_pb2.ListEntitiesResponse]]:
+        """The same, page after page to the end, each as a message, no faster than they are read. A stream
+        that broke is taken up with the `next_page_token` of its last message.
         """
 
     @_abc_1.abstractmethod
