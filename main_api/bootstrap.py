@@ -13,6 +13,7 @@ from main_api.adapters.writer_barrier import WriterBarrier
 from main_api.service import provisioning
 from main_api.service.access import Access
 from main_api.service.administration import Administration
+from main_api.service.authorization_server import AuthorizationServer
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
@@ -47,6 +48,7 @@ class Main:
     """The use cases of a Main Worker, over one opened keyring."""
 
     access: Access
+    authorization: AuthorizationServer
     throttle: Throttle
     quotas: Quotas
     entities: Entities
@@ -95,6 +97,7 @@ def build(configured: Settings) -> Main:
     workers = GrpcWorkers(configured.identity)
     return Main(
         access=access,
+        authorization=AuthorizationServer(access.secrets, token_keys, clock),
         throttle=Throttle(access, configured.throttling, clock),
         quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),

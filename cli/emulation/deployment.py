@@ -227,7 +227,7 @@ class LocalDeployment:
                 ) from error
             # They are of no use where somebody has removed the shared directory.
             with suppress(UnauthenticatedError):
-                main.access.issue_token(kept.client_id, kept.client_secret, "")
+                main.authorization.issue_token(kept.client_id, kept.client_secret, "")
                 return kept
         secret = main.provisioning.put_administrator("admin")
         made = Credentials("admin", secret)

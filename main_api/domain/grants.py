@@ -1,7 +1,7 @@
 """Who may do what: grants name databases, actions and a prefix of keys."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -60,6 +60,12 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether this grant covers an action on some keys of a database."""
         return action in self.actions and self._names(database)
 
+    def names_all_of(self, pattern: str) -> bool:
+        """Tell whether every database that a pattern names is one of this grant's."""
+        if self.database.endswith("*"):
+            return pattern.startswith(self.database[:-1])
+        return pattern == self.database
+
     def _names(self, database: str) -> bool:
         if self.database.endswith("*"):
             return database.startswith(self.database[:-1])
@@ -87,6 +93,40 @@ def _resolved(grant: Grant, claims: Mapping[str, str]) -> Grant | None:
         return None
     # Not by making a grant anew: what a claim says is taken as it is, braces too.
     return msgspec.structs.replace(grant, key_prefix=prefix)
+
+
+def require_within(
+    users: Sequence[Grant], clients: Sequence[Grant], client_id: str
+) -> tuple[Grant, ...]:
+    """Return grants for a client's users; they allow nothing that the client may not do itself.
+
+    That holds whatever the users are called: a user's grant is within a client's one whose prefix
+    its own begins with, up to the first claim that is not known yet.
+
+    Raises:
+        InvalidArgumentError: One allows more; the detail says which, and which action.
+    """
+    own = client_claims(client_id)
+    outer = resolved(clients, own)
+    for number, grant in enumerate(users):
+        prefix = grant.key_prefix.replace("{client_id}/", f"{client_id}/").partition("{")[0]
+        for action in sorted(grant.actions):
+            if not any(
+                action in one.actions
+                and one.names_all_of(grant.database)
+                and prefix.startswith(one.key_prefix)
+                for one in outer
+            ):
+                raise InvalidArgumentError(
+                    f"user_grants[{number}] allows to {action} what none of the client's own grants"
+                    " does: its users would have more than the client"
+                )
+    return tuple(users)
+
+
+def client_claims(client_id: str) -> dict[str, str]:
+    """Return what stands in the key prefixes of a client that acts for itself (RFC 9068)."""
+    return {"sub": client_id, "client_id": client_id}
 
 
 def _is_one_part(claim: str) -> bool:

@@ -29,10 +29,21 @@ from strongroom.errors import IntegrityError, NotFoundError
 Secret = Annotated[str, msgspec.Meta(description="Shown in this answer, and never again.")]
 
 
+UserGrants = Annotated[
+    list[Grant],
+    msgspec.Meta(
+        max_length=limits.GRANTS_MAX,
+        description="What tokens may do that it has issued for its users, within its own `grants`."
+        " Without any it may have none issued.",
+    ),
+]
+
+
 class ClientBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a client may do."""
 
     grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=limits.GRANTS_MAX)]
+    user_grants: UserGrants = msgspec.field(default_factory=list)
 
 
 class RotateSecretBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,6 +59,7 @@ class ClientAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     client_id: Name
     grants: tuple[Grant, ...]
+    user_grants: UserGrants
     created_at: Time
     old_secret_until: Time | msgspec.UnsetType = msgspec.UNSET
     client_secret: Secret | msgspec.UnsetType = msgspec.UNSET
@@ -61,14 +73,15 @@ class ClientPage(msgspec.Struct, frozen=True, kw_only=True):
     damaged: Count | msgspec.UnsetType = msgspec.UNSET
 
 
-_GRANTS: Final = (
-    Grant(
-        database="chatdb",
-        actions=frozenset({Action.READ, Action.WRITE}),
-        key_prefix="users/{sub}/",
-    ),
+_OWN: Final = (Grant(database="chatdb", actions=frozenset({Action.READ, Action.WRITE})),)
+_USERS: Final = Grant(
+    database="chatdb",
+    actions=frozenset({Action.READ, Action.WRITE}),
+    key_prefix="users/{sub}/",
 )
-_CLIENT: Final = ClientAnswer(client_id="front-end", grants=_GRANTS, created_at=AN_INSTANT)
+_CLIENT: Final = ClientAnswer(
+    client_id="front-end", grants=_OWN, user_grants=[_USERS], created_at=AN_INSTANT
+)
 _WITH_SECRET: Final = msgspec.structs.replace(
     _CLIENT,
     client_secret="dGhpcyBpcyBhbiBleGFtcGxlIG9mIGEgc2VjcmV0ISE",  # noqa: S106 - an example
@@ -88,7 +101,7 @@ def _add_writing(app: StrongroomApp) -> None:
         operation=Operation(
             tag=Tag.CLIENTS,
             rights=(Right.EVERYWHERE,),
-            body=json_content(ClientBody, ClientBody(grants=_GRANTS)),
+            body=json_content(ClientBody, ClientBody(grants=_OWN, user_grants=[_USERS])),
             answers=(
                 Answer(
                     201, "It is made; here is its secret.", json_content(ClientAnswer, _WITH_SECRET)
@@ -101,7 +114,9 @@ def _add_writing(app: StrongroomApp) -> None:
     def put_client(client_id: str) -> Response:
         """Make a client, its secret shown this once; or change a client's grants."""
         body = decoded(json_body(app.request), ClientBody)
-        client, secret = app.main.administration.put_client(app.caller, client_id, body.grants)
+        client, secret = app.main.administration.put_client(
+            app.caller, client_id, body.grants, tuple(body.user_grants)
+        )
         return json_response(jsontext.dump(_shown(client, secret)), 201 if secret else 200)
 
     @app.route(
@@ -187,6 +202,7 @@ def _shown(client: ClientRecord, secret: str | None = None) -> ClientAnswer:
     return ClientAnswer(
         client_id=client.client_id,
         grants=client.grants,
+        user_grants=list(client.user_grants),
         created_at=client.created_at,
         old_secret_until=client.retiring.valid_until if client.retiring else msgspec.UNSET,
         client_secret=secret or msgspec.UNSET,

@@ -1,4 +1,8 @@
-"""The paths of OAuth 2.0: tokens, and the keys that they verify by."""
+"""The paths of OAuth 2.0: tokens, and the keys that they verify by.
+
+Whatever is refused is problem details, as everywhere, with the members `error` and
+`error_description` of RFC 6749 section 5.2 beside the problem's own.
+"""
 
 import base64
 from typing import Annotated, Final, Literal
@@ -10,30 +14,74 @@ from main_api.rest import problems
 from main_api.rest.application import StrongroomApp, json_response
 from main_api.rest.operations import FORM, Answer, Content, Operation, Right, Tag, json_content
 from main_api.rest.requests import basic_credentials, form
+from main_api.service.authorization_server import (
+    ACCESS_TOKEN_TYPE,
+    SUBJECT_TOKEN_TYPE,
+    Exchange,
+    InvalidScopeError,
+    InvalidTargetError,
+    IssuedToken,
+)
 from main_api.service.keys.signing import PublishedKey
-from strongroom import jsontext, limits
-from strongroom.errors import InvalidArgumentError, UnauthenticatedError
+from strongroom import jsontext, limits, tokens
+from strongroom.errors import (
+    ForbiddenError,
+    InvalidArgumentError,
+    StrongroomError,
+    UnauthenticatedError,
+)
 
+_CREDENTIALS: Final = "client_credentials"
+_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="strongroom", charset="UTF-8"'}
+Scope = Annotated[
+    str,
+    msgspec.Meta(
+        description="What to narrow it to: some of `read`, `write`, `delete`, `admin`, separated by"
+        " spaces."
+    ),
+]
 
 
-class TokenForm(msgspec.Struct, frozen=True, kw_only=True):
-    """A request for a token."""
+class CredentialsForm(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="grant_type", tag=_CREDENTIALS
+):
+    """A request for a client's own token (RFC 6749 section 4.4)."""
 
-    grant_type: Literal["client_credentials"]
-    scope: Annotated[
+    scope: Scope = ""
+
+
+class ExchangeForm(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="grant_type", tag=_EXCHANGE
+):
+    """A request for the token of one of the client's users (RFC 8693 section 2.1)."""
+
+    subject_token: Annotated[
         str,
         msgspec.Meta(
-            description="What to narrow it to: some of `read`, `write`, `delete`, `admin`,"
-            " separated by spaces."
+            description="The user's name, which becomes the token's `sub`: 1 to"
+            f" {limits.SUBJECT_BYTES_MAX} bytes of UTF-8 without `/` and control characters."
         ),
+    ]
+    subject_token_type: Annotated[
+        str, msgspec.Meta(extra_json_schema={"const": SUBJECT_TOKEN_TYPE})
+    ]
+    scope: Scope = ""
+    requested_token_type: Annotated[
+        str, msgspec.Meta(extra_json_schema={"enum": [ACCESS_TOKEN_TYPE, ""]})
+    ] = ""
+    audience: Annotated[
+        str, msgspec.Meta(extra_json_schema={"enum": [tokens.CLIENT_AUDIENCE, ""]})
     ] = ""
 
 
 class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token (RFC 6749 section 5.1)."""
+    """An access token (RFC 6749 section 5.1, RFC 8693 section 2.2.1)."""
 
     access_token: str
+    issued_token_type: Annotated[
+        str | msgspec.UnsetType, msgspec.Meta(description="Of an exchange.")
+    ] = msgspec.UNSET
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - its type
     expires_in: Annotated[int, msgspec.Meta(description="Seconds.")]
     scope: str
@@ -56,6 +104,18 @@ class JwkSet(msgspec.Struct, frozen=True, kw_only=True):
     keys: list[Jwk]
 
 
+class _UnsupportedGrantTypeError(InvalidArgumentError):
+    """A grant type that there is not."""
+
+
+_ERRORS: Final[dict[type[StrongroomError], str]] = {
+    UnauthenticatedError: "invalid_client",
+    ForbiddenError: "unauthorized_client",
+    InvalidScopeError: "invalid_scope",
+    InvalidTargetError: "invalid_target",
+    _UnsupportedGrantTypeError: "unsupported_grant_type",
+    InvalidArgumentError: "invalid_request",
+}
 _JWKS: Final = JwkSet(
     keys=[Jwk(x="11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", kid="da3c7a8bdb800453")]
 )
@@ -79,35 +139,64 @@ def _add_token(app: StrongroomApp) -> None:
         operation=Operation(
             tag=Tag.TOKENS,
             rights=(Right.CLIENT,),
-            body={FORM: Content(TokenForm, TokenForm(grant_type="client_credentials"))},
+            body={FORM: Content(CredentialsForm | ExchangeForm, CredentialsForm())},
             answers=(Answer(200, "The token.", json_content(TokenAnswer, _TOKEN)),),
             errors=(UnauthenticatedError,),
         ),
     )
     def issue_token() -> Response:
-        """Issue an access token for client credentials (RFC 6749 section 4.4).
+        """Issue an access token, for a client or for one of its users.
 
-        The credentials are sent as HTTP Basic: client id and secret.
+        The client's credentials are sent as HTTP Basic: client id and secret (RFC 6749 section
+        4.4). A client with `user_grants` gets a token for a user by token exchange (RFC 8693).
         """
-        fields = form(app.request)
-        if fields.get("grant_type") != "client_credentials":
-            error = InvalidArgumentError("grant_type is client_credentials")
-            return problems.response(error, app.request_id, oauth_error="unsupported_grant_type")
         try:
-            client_id, secret = basic_credentials(app.request.headers.get("authorization"))
-            issued = app.main.access.issue_token(client_id, secret, fields.get("scope", ""))
-        except UnauthenticatedError as refusal:
-            return problems.response(
-                refusal, app.request_id, _CHALLENGE, oauth_error="invalid_client"
-            )
-        except InvalidArgumentError as refusal:
-            return problems.response(refusal, app.request_id, oauth_error="invalid_scope")
-        answer = TokenAnswer(
-            access_token=issued.access_token,
-            expires_in=issued.expires_in_s,
-            scope=" ".join(sorted(issued.scope)),
-        )
-        return json_response(jsontext.dump(answer))
+            return json_response(jsontext.dump(_token(app)))
+        except tuple(_ERRORS) as error:
+            return _refused(error, app.request_id)
+
+
+def _token(app: StrongroomApp) -> TokenAnswer:
+    # A parameter without a value is not there (RFC 6749 section 3.2).
+    fields = {name: value for name, value in form(app.request).items() if value}
+    if fields.get("grant_type", _CREDENTIALS) not in {_CREDENTIALS, _EXCHANGE}:
+        raise _UnsupportedGrantTypeError(f"grant_type is {_CREDENTIALS} or {_EXCHANGE}")
+    for name in ("actor_token", "actor_token_type", "resource"):
+        if name in fields:
+            # RFC 8693 section 2.1; who acts is the client itself, by its credentials.
+            raise InvalidArgumentError(f"{name} is not taken here")
+    client_id, secret = basic_credentials(app.request.headers.get("authorization"))
+    try:
+        asked = msgspec.convert(fields, CredentialsForm | ExchangeForm)
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(str(error)) from error
+    if isinstance(asked, CredentialsForm):
+        return _shown(app.main.authorization.issue_token(client_id, secret, asked.scope))
+    wanted = Exchange(
+        subject_token=asked.subject_token,
+        subject_token_type=asked.subject_token_type,
+        scope=asked.scope,
+        requested_token_type=asked.requested_token_type,
+        audience=asked.audience,
+    )
+    issued = _shown(app.main.authorization.exchange(client_id, secret, wanted))
+    return msgspec.structs.replace(issued, issued_token_type=ACCESS_TOKEN_TYPE)
+
+
+def _shown(issued: IssuedToken) -> TokenAnswer:
+    return TokenAnswer(
+        access_token=issued.access_token,
+        expires_in=issued.expires_in_s,
+        scope=" ".join(sorted(issued.scope)),
+    )
+
+
+def _refused(error: StrongroomError, request_id: str) -> Response:
+    code = next(_ERRORS[kind] for kind in type(error).__mro__ if kind in _ERRORS)
+    if isinstance(error, UnauthenticatedError):
+        return problems.response(error, request_id, _CHALLENGE, oauth_error=code)
+    # Whatever else it is, it is 400 (RFC 6749 section 5.2).
+    return problems.response(InvalidArgumentError(error.detail), request_id, oauth_error=code)
 
 
 def _add_keys(app: StrongroomApp) -> None:

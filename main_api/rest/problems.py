@@ -1,5 +1,6 @@
 """Errors as RFC 9457 problem details: the one table between our codes and HTTP's."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Final
 
@@ -40,6 +41,8 @@ _HTTP: Final[dict[type[errors.StrongroomError], int]] = {
     errors.KeyDestroyedError: 410,
     errors.StaleBindingError: 503,
 }
+# RFC 6749 section 5.2: what does not stand in a description.
+_INDESCRIBABLE: Final = re.compile(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 
 
 class ViolationMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +96,9 @@ class Problem(msgspec.Struct, kw_only=True):
     error: Annotated[
         str | msgspec.UnsetType, msgspec.Meta(description="What RFC 6749 section 5.2 calls it.")
     ] = msgspec.UNSET
+    error_description: Annotated[
+        str | msgspec.UnsetType, msgspec.Meta(description="As `detail`, where there is an `error`.")
+    ] = msgspec.UNSET
 
 
 def response(
@@ -117,6 +123,7 @@ def response(
         detail=error.detail,
         request_id=request_id,
         error=oauth_error or msgspec.UNSET,
+        error_description=_INDESCRIBABLE.sub(" ", error.detail) if oauth_error else msgspec.UNSET,
     )
     if error.violations:
         problem.errors = violations(error.violations)

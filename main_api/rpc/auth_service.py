@@ -3,6 +3,7 @@
 from typing import Final
 
 from main_api.bootstrap import Main
+from main_api.service.authorization_server import SUBJECT_TOKEN_TYPE, Exchange, IssuedToken
 from strongroom_pb.v1 import auth_pb2 as pb
 
 DESCRIPTOR: Final = pb.DESCRIPTOR.services_by_name["AuthService"]
@@ -10,7 +11,18 @@ DESCRIPTOR: Final = pb.DESCRIPTOR.services_by_name["AuthService"]
 
 def issue_token(main: Main, request: pb.IssueTokenRequest) -> pb.IssueTokenResponse:
     """Issue a token for client credentials."""
-    issued = main.access.issue_token(request.client_id, request.client_secret, request.scope)
+    return _issued(
+        main.authorization.issue_token(request.client_id, request.client_secret, request.scope)
+    )
+
+
+def exchange_token(main: Main, request: pb.ExchangeTokenRequest) -> pb.IssueTokenResponse:
+    """Issue a token for a user of a client."""
+    wanted = Exchange(request.subject, SUBJECT_TOKEN_TYPE, request.scope)
+    return _issued(main.authorization.exchange(request.client_id, request.client_secret, wanted))
+
+
+def _issued(issued: IssuedToken) -> pb.IssueTokenResponse:
     return pb.IssueTokenResponse(
         access_token=issued.access_token,
         token_type="Bearer",  # noqa: S106 - the kind of token
@@ -19,4 +31,4 @@ def issue_token(main: Main, request: pb.IssueTokenRequest) -> pb.IssueTokenRespo
     )
 
 
-METHODS: Final = (issue_token,)
+METHODS: Final = (issue_token, exchange_token)

@@ -12,11 +12,7 @@ from main_api.service.client_secrets import ClientSecrets
 from main_api.service.ports import ClientRecord, ControlStore
 from strongroom import limits, tokens
 from strongroom.clock import Clock
-from strongroom.errors import (
-    ForbiddenError,
-    InvalidArgumentError,
-    UnauthenticatedError,
-)
+from strongroom.errors import ForbiddenError, UnauthenticatedError
 from strongroom.keyring import Keys
 
 _SCHEME = "bearer "
@@ -29,17 +25,16 @@ class _NotCached:
 _NOT_CACHED = _NotCached()
 
 
-@dataclass(frozen=True, slots=True)
-class IssuedToken:
-    """An access token, with its lifetime in seconds and the actions that it covers."""
+@dataclass(slots=True)
+class _Verified:
+    """A token that has verified, and whom it came to by which record of its client."""
 
-    access_token: str
-    expires_in_s: int
-    scope: frozenset[str]
+    claims: tokens.Claims
+    came_to: tuple[ClientRecord | None, Caller | None] = (None, None)
 
 
 class Access:
-    """Issues tokens, verifies them, decides. Safe under threads."""
+    """Verifies tokens, and decides. Safe under threads."""
 
     def __init__(self, keyring: Keys, store: ControlStore, clock: Clock) -> None:
         """Start with empty caches."""
@@ -48,38 +43,10 @@ class Access:
         self._clock = clock
         self.secrets = ClientSecrets(keyring, store, clock)
         self._lock = threading.Lock()
-        self._verified: LRUCache[str, tokens.Claims] = LRUCache(limits.VERIFIED_TOKENS_CACHED)
+        self._verified: LRUCache[str, _Verified] = LRUCache(limits.VERIFIED_TOKENS_CACHED)
         self._clients: TTLCache[str, ClientRecord | None] = TTLCache(
             limits.VERIFIED_TOKENS_CACHED, limits.CLIENT_RECORD_CACHE_SECONDS, timer=clock.boot_s
         )
-
-    def issue_token(self, client_id: str, client_secret: str, scope: str) -> IssuedToken:
-        """Return an access token for a client's credentials (RFC 6749 section 4.4).
-
-        Args:
-            client_id: Its id.
-            client_secret: Its secret.
-            scope: Actions to narrow the token to, separated by spaces; empty for all.
-
-        Raises:
-            UnauthenticatedError: Unknown client or wrong secret, indistinguishably.
-            InvalidArgumentError: A scope that no grant of the client has.
-        """
-        client = self.secrets.authenticate(client_id, client_secret)
-        offered = frozenset(map(str, grants.actions_of(client.grants)))
-        wanted = frozenset(scope.split()) or offered
-        if not wanted <= offered:
-            raise InvalidArgumentError("the scope is wider than the client's grants")
-        token = tokens.issue(
-            self._keyring,
-            self._clock,
-            audience=tokens.CLIENT_AUDIENCE,
-            subject=client.client_id,
-            scope=wanted,
-            lifetime_s=limits.ACCESS_TOKEN_SECONDS,
-            issued_to=tokens.Party(client.client_id, client.incarnation),
-        )
-        return IssuedToken(token, limits.ACCESS_TOKEN_SECONDS, wanted)
 
     def authenticate(self, authorization: str | None) -> Caller:
         """Return who calls, by the value of an `Authorization: Bearer` header (RFC 6750).
@@ -91,18 +58,16 @@ class Access:
             raise UnauthenticatedError("send an access token: Authorization: Bearer <token>")
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             raise UnauthenticatedError("the Authorization header is not a Bearer token")
-        claims = self._verify(authorization[len(_SCHEME) :].strip())
-        client = self._client(claims.client_id)
-        if client is None or client.incarnation != claims.incarnation:
+        verified = self._verify(authorization[len(_SCHEME) :].strip())
+        client = self._client(verified.claims.client_id)
+        if client is None or client.incarnation != verified.claims.incarnation:
             raise UnauthenticatedError("the token's client does not exist any more")
-        return Caller(
-            client_id=client.client_id,
-            incarnation=client.incarnation,
-            subject=claims.subject,
-            claims=claims.public,
-            grants=grants.resolved(client.grants, claims.public),
-            scope=claims.scope,
-        )
+        # A record is read anew every few seconds; grants are resolved once for each.
+        record, caller = verified.came_to
+        if caller is None or record is not client:
+            caller = _caller(verified.claims, client)
+            verified.came_to = client, caller
+        return caller
 
     def has_verified(self, authorization: str) -> bool:
         """Tell whether the token of a header is known to be genuine, without verifying any."""
@@ -162,18 +127,19 @@ class Access:
             return ()
         return grants.key_prefixes(caller.grants, database, action)
 
-    def _verify(self, token: str) -> tokens.Claims:
+    def _verify(self, token: str) -> _Verified:
         """Verify a signature once per token; its time each time (108 us against 1)."""
         with self._lock:
-            claims = self._verified.get(token)
-        if claims is None:
+            verified = self._verified.get(token)
+        if verified is None:
             claims = tokens.verify(
                 self._keyring, self._clock, token, audience=tokens.CLIENT_AUDIENCE
             )
+            verified = _Verified(claims)
             with self._lock:
-                self._verified[token] = claims
-        tokens.check_time(claims, self._clock)
-        return claims
+                self._verified[token] = verified
+        tokens.check_time(verified.claims, self._clock)
+        return verified
 
     def _client(self, client_id: str) -> ClientRecord | None:
         with self._lock:
@@ -185,3 +151,16 @@ class Access:
         with self._lock:
             self._clients[client_id] = client
         return client
+
+
+def _caller(claims: tokens.Claims, client: ClientRecord) -> Caller:
+    granted = client.user_grants if claims.is_user else client.grants
+    return Caller(
+        client_id=client.client_id,
+        incarnation=client.incarnation,
+        subject=claims.subject,
+        claims=claims.public,
+        grants=grants.resolved(granted, claims.public),
+        scope=claims.scope,
+        is_user=claims.is_user,
+    )

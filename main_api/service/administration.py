@@ -141,11 +141,19 @@ class Administration:
         self._provisioning.delete_database(name)
 
     def put_client(
-        self, caller: Caller, client_id: str, grants: tuple[Grant, ...]
+        self,
+        caller: Caller,
+        client_id: str,
+        grants: tuple[Grant, ...],
+        user_grants: tuple[Grant, ...] = (),
     ) -> tuple[ClientRecord, str | None]:
-        """Make a client and return its secret, shown this once; or change a client's grants."""
+        """Make a client and return its secret, shown this once; or change a client's grants.
+
+        Raises:
+            InvalidArgumentError: They are too many, or `user_grants` allow more than `grants`.
+        """
         self._access.require_everywhere(caller)
-        return self._provisioning.put_client(ids.client_id(client_id), grants)
+        return self._provisioning.put_client(client_id, grants, user_grants)
 
     def client(self, caller: Caller, client_id: str) -> ClientRecord:
         """Return a client.

@@ -43,6 +43,8 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
         secret_mac: HMAC-SHA256 of its secret under the client-secret key, base64.
         secret_key_id: Which key that is.
         grants: What it may do.
+        user_grants: What a token may do that it has issued for one of its users, within its own
+            grants. Without any it may have none issued.
         created_at: RFC 3339.
         incarnation: Random, new each time that a client of this id is made: a token, a cursor and
             an idempotency key of an earlier one are not this one's.
@@ -56,6 +58,7 @@ class ClientRecord(msgspec.Struct, frozen=True, kw_only=True):
     created_at: str
     incarnation: str
     retiring: RetiringSecret | None = None
+    user_grants: tuple[Grant, ...] = ()
 
 
 class KeyProviderUnavailableError(UnavailableError):

@@ -2,14 +2,14 @@
 
 import msgspec
 
-from main_api.domain.grants import ALL_ACTIONS, Grant
+from main_api.domain.grants import ALL_ACTIONS, Grant, require_within
 from main_api.service.access import Access
 from main_api.service.ports import ClientRecord, ControlStore, KeyProvider, KeyringStore, Kind
 from strongroom import ids, keyring, limits
 from strongroom.clock import Clock, from_rfc3339, rfc3339
 from strongroom.configuration import Database, Retired, Template
 from strongroom.crypto import aead
-from strongroom.errors import ConflictError, NotFoundError
+from strongroom.errors import ConflictError, InvalidArgumentError, NotFoundError
 
 
 def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> None:
@@ -161,14 +161,22 @@ class Provisioning:
             )
 
     def put_client(
-        self, client_id: str, grants: tuple[Grant, ...]
+        self, client_id: str, grants: tuple[Grant, ...], user_grants: tuple[Grant, ...] = ()
     ) -> tuple[ClientRecord, str | None]:
-        """Make a client, its secret shown once; or give one other grants, its secret stays."""
+        """Make a client, its secret shown once; or give one other grants, its secret stays.
+
+        Raises:
+            InvalidArgumentError: They are too many, or `user_grants` allow more than `grants`.
+        """
+        ids.client_id(client_id)
+        if max(len(grants), len(user_grants)) > limits.GRANTS_MAX:
+            raise InvalidArgumentError(f"a client has at most {limits.GRANTS_MAX} grants")
+        require_within(user_grants, grants, client_id)
         with self._store.exclusive():
-            client = self._store.client(ids.client_id(client_id))
+            client = self._store.client(client_id)
             if client is None:
-                return self._new_client(client_id, grants, ids.new_id(64))
-            changed = msgspec.structs.replace(client, grants=grants)
+                return self._new_client(client_id, grants, ids.new_id(64), user_grants)
+            changed = msgspec.structs.replace(client, grants=grants, user_grants=user_grants)
             self._store.put_client(changed)
             return changed, None
 
@@ -210,7 +218,11 @@ class Provisioning:
         )
 
     def _new_client(
-        self, client_id: str, grants: tuple[Grant, ...], incarnation: str
+        self,
+        client_id: str,
+        grants: tuple[Grant, ...],
+        incarnation: str,
+        user_grants: tuple[Grant, ...] = (),
     ) -> tuple[ClientRecord, str]:
         secret, secret_mac, key_id = self._access.secrets.new(client_id)
         client = ClientRecord(
@@ -220,6 +232,7 @@ class Provisioning:
             grants=grants,
             created_at=rfc3339(self._clock.wall_ms()),
             incarnation=incarnation,
+            user_grants=user_grants,
         )
         self._store.put_client(client)
         return client, secret

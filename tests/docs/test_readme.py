@@ -93,6 +93,19 @@ def test_the_table_has_every_method() -> None:
     assert set(re.findall(r"`([A-Z]\w+)`", column)) == methods
 
 
+USERS = "## A token for each user\n"
+
+
+def test_a_user_gets_a_token_as_the_readme_shows(fresh: Deployment) -> None:
+    """A front end cannot be set up by the README, or its users see each other's chats."""
+    token, steps = _steps(_example())[0], _steps(_section(USERS))
+    assert [step.kind for step in steps] == ["", "http", "http"]
+    script = "".join(f"{step.commands}\nprintf '\\n%s\\n' '{MARK}'\n" for step in [token, *steps])
+    done = _enter(fresh.directory, _at(fresh, script))
+    for step, answer in zip(steps[1:], done.split(f"\n{MARK}\n")[2:], strict=False):
+        _compare_http(step.answer, answer)
+
+
 KEYS = "## Keys: rotate, rewrap, destroy\n"
 
 
@@ -163,9 +176,11 @@ def _section(heading: str) -> str:
 
 
 def _example() -> str:
-    """Return the README without what is entered on another day: new keys, and a recovery."""
+    """Return the README without what is entered later: users, new keys, and a recovery."""
     text = (REPOSITORY / "README.md").read_text()
-    return text.replace(_section(KEYS), "").replace(_section(RECOVERY), "")
+    for later in (USERS, KEYS, RECOVERY):
+        text = text.replace(_section(later), "")
+    return text
 
 
 def _table() -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from main_api.domain.grants import Action
-from main_api.service.access import Access
+from main_api.service.client_secrets import ClientSecrets
 from strongroom import keyring, limits, tokens
 from strongroom.errors import (
     ForbiddenError,
@@ -31,7 +31,7 @@ def rig() -> MainRig:
 def refused(rig: MainRig, client_id: str, secret: str) -> StrongroomError:
     """Return the error of a login that fails."""
     with pytest.raises(UnauthenticatedError) as refusal:
-        rig.access.issue_token(client_id, secret, "")
+        rig.authorization.issue_token(client_id, secret, "")
     return refusal.value
 
 
@@ -39,7 +39,7 @@ def test_a_client_gets_a_token_and_is_known_by_it(rig: MainRig) -> None:
     """No client gets in."""
     rights = (grant("chatdb", READ), grant("logs*", WRITE, key_prefix="ada/"))
     ada = rig.add_client("ada", *rights)
-    issued = rig.access.issue_token("ada", ada.secret, "")
+    issued = rig.authorization.issue_token("ada", ada.secret, "")
     assert issued.expires_in_s == limits.ACCESS_TOKEN_SECONDS
     assert issued.scope == {"read", "write"}
     for scheme in ("Bearer", "bearer", "BEARER"):
@@ -101,14 +101,15 @@ def test_a_new_secret_replaces_the_old_one(rig: MainRig) -> None:
     old = rig.add_client("ada")
     new = rig.add_client("ada")
     refused(rig, "ada", old.secret)
-    rig.access.issue_token("ada", new.secret, "")
+    rig.authorization.issue_token("ada", new.secret, "")
 
 
 def test_a_secret_outlives_a_rotation_of_its_key(rig: MainRig) -> None:
     """A rotation of the client-secret key locks every client out."""
     ada = rig.add_client("ada")
     rotated = keyring.with_active(rig.keys, keyring.new_key(Purpose.CLIENT_SECRET, AT))
-    assert Access(rotated, rig.memory, rig.clock).issue_token("ada", ada.secret, "")
+    secrets = ClientSecrets(rotated, rig.memory, rig.clock)
+    assert secrets.authenticate("ada", ada.secret).client_id == "ada"
 
 
 # -- scope -----------------------------------------------------------------------------------------

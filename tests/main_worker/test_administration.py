@@ -118,7 +118,7 @@ def test_an_administrator_manages_clients(rig: MainRig) -> None:
     changed, again = rig.administration.put_client(root, "ada", (grant("there", WRITE),))
     assert again is None
     assert changed.grants == (grant("there", WRITE),)
-    assert rig.access.issue_token("ada", secret, "").scope == {"write"}
+    assert rig.authorization.issue_token("ada", secret, "").scope == {"write"}
     rig.administration.delete_client(root, "ada")
     for use in (rig.administration.client, rig.administration.delete_client):
         with pytest.raises(NotFoundError):

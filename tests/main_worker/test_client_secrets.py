@@ -41,7 +41,7 @@ class Rig:
     def gets_in(self, secret: str, client_id: str = "ada") -> bool:
         """Tell whether a secret is one of the client's."""
         try:
-            self.main.access.issue_token(client_id, secret, "")
+            self.main.authorization.issue_token(client_id, secret, "")
         except UnauthenticatedError:
             return False
         return True
@@ -63,6 +63,7 @@ def test_both_secrets_are_valid_for_the_overlap_and_no_longer(rig: Rig) -> None:
         "client_id",
         "client_secret",
         "grants",
+        "user_grants",
         "created_at",
         "old_secret_until",
     }
@@ -100,11 +101,11 @@ def test_there_are_two_secrets_at_the_most(rig: Rig) -> None:
 def test_a_client_with_two_secrets_is_one_client(rig: Rig) -> None:
     """A rotation logs a client out, or takes its grants, its cursors and idempotency keys away."""
     before = rig.main.access.authenticate(
-        f"Bearer {rig.main.access.issue_token('ada', rig.first, '').access_token}"
+        f"Bearer {rig.main.authorization.issue_token('ada', rig.first, '').access_token}"
     )
     second = rig.rotated()
     after = rig.main.access.authenticate(
-        f"Bearer {rig.main.access.issue_token('ada', second, '').access_token}"
+        f"Bearer {rig.main.authorization.issue_token('ada', second, '').access_token}"
     )
     assert before == after
     rig.main.provisioning.put_client("ada", (grant("one", Action.READ),))
@@ -213,7 +214,7 @@ def test_another_clients_damage_shows_in_no_login(rig: Rig) -> None:
     assert not rig.gets_in("wrong", "nobody")
     rig.main.memory.down = True
     with pytest.raises(StrongroomError, match="does not answer"):
-        rig.main.access.issue_token("nobody", "wrong", "")
+        rig.main.authorization.issue_token("nobody", "wrong", "")
     rig.main.memory.down = False
     for client_id in list(rig.main.memory.clients):
         rig.main.memory.remove_client(client_id)

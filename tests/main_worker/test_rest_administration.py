@@ -71,7 +71,7 @@ def test_lists_show_what_there_is(rig: Rig) -> None:
     answer = rig.http("GET", "/clients")
     assert answer.headers["cache-control"] == "no-store"
     first, _ = answer.json()["clients"]
-    assert set(first) == {"client_id", "grants", "created_at"}
+    assert set(first) == {"client_id", "grants", "user_grants", "created_at"}
     (template, _) = rig.http("GET", "/schemas").json()["schemas"]
     assert set(template) == {"schema_id", "schema_version", "created_at", "updated_at"}
     assert "cursor" not in answer.json()

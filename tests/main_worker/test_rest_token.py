@@ -1,6 +1,7 @@
 """POST /oauth/token: client credentials in a form (RFC 6749), and what is not."""
 
 import base64
+import re
 
 import pytest
 from hypothesis import given
@@ -102,15 +103,15 @@ def test_a_token_can_be_narrowed(rig: Rig) -> None:
 REFUSED: dict[str, tuple[bytes, str | None, dict[str, str], int, str | None]] = {
     "wider scope": (GRANT + b"&scope=admin", None, {}, 400, "invalid_scope"),
     "unknown scope": (GRANT + b"&scope=%00", None, {}, 400, "invalid_scope"),
-    "no grant type": (b"", None, {}, 400, "unsupported_grant_type"),
-    "empty grant type": (b"grant_type=", None, {}, 400, "unsupported_grant_type"),
+    "no grant type": (b"", None, {}, 400, "invalid_request"),
+    "empty grant type": (b"grant_type=", None, {}, 400, "invalid_request"),
     "password grant": (b"grant_type=password", None, {}, 400, "unsupported_grant_type"),
     "refresh token": (b"grant_type=refresh_token", None, {}, 400, "unsupported_grant_type"),
-    "repeated parameter": (GRANT + b"&" + GRANT, None, {}, 400, None),
-    "repeated scope": (GRANT + b"&scope=read&scope=write", None, {}, 400, None),
-    "not ASCII": (GRANT + b"&scope=\xff", None, {}, 400, None),
-    "not UTF-8 once decoded": (GRANT + b"&scope=%ff", None, {}, 400, None),
-    "too many fields": (GRANT + b"&a=1" * 30, None, {}, 400, None),
+    "repeated parameter": (GRANT + b"&" + GRANT, None, {}, 400, "invalid_request"),
+    "repeated scope": (GRANT + b"&scope=read&scope=write", None, {}, 400, "invalid_request"),
+    "not ASCII": (GRANT + b"&scope=\xff", None, {}, 400, "invalid_request"),
+    "not UTF-8 once decoded": (GRANT + b"&scope=%ff", None, {}, 400, "invalid_request"),
+    "too many fields": (GRANT + b"&a=1" * 30, None, {}, 400, "invalid_request"),
     "too large": (GRANT + b"&a=" + b"x" * 16 * KIB, None, {}, 413, None),
     "JSON": (
         b'{"grant_type": "client_credentials"}',
@@ -147,6 +148,8 @@ def test_what_is_no_client_credentials_request_is_refused(
     assert answer.status == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json().get("error") == error
+    if error is not None:
+        assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", answer.json()["error_description"])
     if status == 401:
         assert answer.headers["www-authenticate"].startswith("Basic ")
 

@@ -6,6 +6,7 @@ import pytest
 
 from main_api.domain.grants import Action
 from main_api.service.access import Access
+from main_api.service.authorization_server import AuthorizationServer
 from main_api.service.keys.followed_keys import FollowedKeys
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.signing import SigningKeys
@@ -24,11 +25,12 @@ class Beside:
         self.live = LiveKeyring(rig.keyring_store, rig.key_provider)
         self.keys = FollowedKeys(self.live, rig.clock)
         self.access = Access(self.keys, rig.store, rig.clock)
+        self.authorization = AuthorizationServer(self.access.secrets, self.keys, rig.clock)
         self.signing_keys = SigningKeys(self.access, self.live, self.keys, rig.clock)
 
     def bearer(self, client: Credentials) -> str:
         """Return a token that this one has signed."""
-        issued = self.access.issue_token(client.client_id, client.secret, "")
+        issued = self.authorization.issue_token(client.client_id, client.secret, "")
         return f"Bearer {issued.access_token}"
 
 

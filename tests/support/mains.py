@@ -12,6 +12,11 @@ from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.service.access import Access
 from main_api.service.administration import Administration
+from main_api.service.authorization_server import (
+    SUBJECT_TOKEN_TYPE,
+    AuthorizationServer,
+    Exchange,
+)
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
@@ -86,6 +91,7 @@ class MainRig:
         self.key_health = KeyHealth(self.live.probe, self.clock)
         self.token_keys = FollowedKeys(self.live, self.clock)
         self.access = Access(self.token_keys, self.store, self.clock)
+        self.authorization = AuthorizationServer(self.access.secrets, self.token_keys, self.clock)
         self.signing_keys = SigningKeys(self.access, self.live, self.token_keys, self.clock)
         self.dispatcher = Dispatcher(self.store, self.clock)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
@@ -133,7 +139,21 @@ class MainRig:
 
     def bearer(self, credentials: Credentials, scope: str = "") -> str:
         """Return the value of an `Authorization: Bearer` header."""
-        issued = self.access.issue_token(credentials.client_id, credentials.secret, scope)
+        issued = self.authorization.issue_token(credentials.client_id, credentials.secret, scope)
+        return f"Bearer {issued.access_token}"
+
+    def add_front_end(
+        self, client_id: str, own: tuple[Grant, ...], users: tuple[Grant, ...]
+    ) -> Credentials:
+        """Make a client that may act for users."""
+        _, secret = self.provisioning.put_client(client_id, own, users)
+        assert secret is not None
+        return Credentials(client_id, secret)
+
+    def user_bearer(self, front_end: Credentials, user: str, scope: str = "") -> str:
+        """Return the value of an `Authorization: Bearer` header of a front end's user."""
+        wanted = Exchange(user, SUBJECT_TOKEN_TYPE, scope)
+        issued = self.authorization.exchange(front_end.client_id, front_end.secret, wanted)
         return f"Bearer {issued.access_token}"
 
     def caller(self, *grants: Grant, client_id: str = "somebody") -> Caller:
@@ -156,6 +176,7 @@ class MainRig:
         """Return the Main that the faces are given."""
         return Main(
             access=self.access,
+            authorization=self.authorization,
             throttle=Throttle(self.access, self.throttling, self.clock),
             quotas=Quotas(self.quotas, self.clock),
             entities=self.entities,

@@ -28,8 +28,8 @@ class _Granted(msgspec.Struct):
 
 def put_client(main: Main, caller: Caller, request: pb.PutClientRequest) -> pb.PutClientResponse:
     """Make a client, its secret shown this once; or change a client's grants."""
-    grants = _to_grants(request.grants)
-    client, secret = main.administration.put_client(caller, request.client_id, grants)
+    grants, user_grants = _to_grants(request.grants), _to_grants(request.user_grants)
+    client, secret = main.administration.put_client(caller, request.client_id, grants, user_grants)
     return pb.PutClientResponse(
         client=_client(client), client_secret=secret or "", created=secret is not None
     )
@@ -99,6 +99,7 @@ def _client(client: ClientRecord) -> pb.Client:
     return pb.Client(
         client_id=client.client_id,
         grants=map(_grant, client.grants),
+        user_grants=map(_grant, client.user_grants),
         created_at=client.created_at,
         old_secret_until=client.retiring.valid_until if client.retiring else "",
     )

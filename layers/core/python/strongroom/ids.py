@@ -84,6 +84,28 @@ def entity_key(text: str) -> str:
     return text
 
 
+def subject(text: str) -> str:
+    """Return the name of a client's user, as it stands in the `sub` of a token.
+
+    It is 1 to 256 bytes of UTF-8 without control characters, and without the `/` that ends it in a
+    grant's key prefix. Names are told apart byte for byte: `é` has two forms in Unicode.
+
+    Raises:
+        InvalidArgumentError: It is not one.
+    """
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError("a user's name is UTF-8 text") from error
+    if not 0 < size <= limits.SUBJECT_BYTES_MAX:
+        raise InvalidArgumentError(
+            f"a user's name has 1 to {limits.SUBJECT_BYTES_MAX} bytes of UTF-8"
+        )
+    if "/" in text or _CONTROL_CHARACTER.search(text) is not None:
+        raise InvalidArgumentError("a user's name has no / and no control characters")
+    return text
+
+
 def is_request_id(text: str) -> bool:
     """Tell whether a client's `X-Request-ID` may be taken over (1 to 128 token characters)."""
     return _REQUEST_ID.fullmatch(text) is not None

@@ -667,12 +667,17 @@ class Client(_message.Message):
     GRANTS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     OLD_SECRET_UNTIL_FIELD_NUMBER: _builtins.int
+    USER_GRANTS_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     created_at: _builtins.str
     old_secret_until: _builtins.str
     """Until when the secret before the last rotation is valid; empty: it is not."""
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]: ...
+    @_builtins.property
+    def user_grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
+        """What tokens may do that it has issued for its users; without any it may have none issued."""
+
     def __init__(
         self,
         *,
@@ -680,10 +685,11 @@ class Client(_message.Message):
         grants: _abc.Iterable[Global___Grant] | None = ...,
         created_at: _builtins.str = ...,
         old_secret_until: _builtins.str = ...,
+        user_grants: _abc.Iterable[Global___Grant] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "created_at", b"created_at", "grants", b"grants", "old_secret_until", b"old_secret_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "created_at", b"created_at", "grants", b"grants", "old_secret_until", b"old_secret_until", "user_grants", b"user_grants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -695,20 +701,26 @@ class PutClientRequest(_message.Message):
 
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
+    USER_GRANTS_FIELD_NUMBER: _builtins.int
     client_id: _builtins.str
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
         """Up to 100."""
+
+    @_builtins.property
+    def user_grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]:
+        """Up to 100, within `grants`; AuthService.ExchangeToken."""
 
     def __init__(
         self,
         *,
         client_id: _builtins.str = ...,
         grants: _abc.Iterable[Global___Grant] | None = ...,
+        user_grants: _abc.Iterable[Global___Grant] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "grants", b"grants"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "grants", b"grants", "user_grants", b"user_grants"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -40,6 +40,11 @@ class AuthServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.FromString,
                 _registered_method=True)
+        self.ExchangeToken = channel.unary_unary(
+                '/strongroom_pb.v1.AuthService/ExchangeToken',
+                request_serializer=strongroom__pb_dot_v1_dot_auth__pb2.ExchangeTokenRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServiceServicer:
@@ -53,12 +58,24 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExchangeToken(self, request, context):
+        """A token for one of the client's users (RFC 8693), which does what the client's `user_grants` say.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'IssueToken': grpc.unary_unary_rpc_method_handler(
                     servicer.IssueToken,
                     request_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.SerializeToString,
+            ),
+            'ExchangeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExchangeToken,
+                    request_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.ExchangeTokenRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.SerializeToString,
             ),
     }
@@ -89,6 +106,33 @@ class AuthService:
             target,
             '/strongroom_pb.v1.AuthService/IssueToken',
             strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExchangeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AuthService/ExchangeToken',
+            strongroom__pb_dot_v1_dot_auth__pb2.ExchangeTokenRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.FromString,
             options,
             channel_credentials,

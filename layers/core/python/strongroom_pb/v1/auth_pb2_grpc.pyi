@@ -35,6 +35,8 @@ class AuthServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AuthServiceAsyncStub: ...
     IssueToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.IssueTokenRequest, _auth_pb2.IssueTokenResponse]
     """OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
+    ExchangeToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExchangeTokenRequest, _auth_pb2.IssueTokenResponse]
+    """A token for one of the client's users (RFC 8693), which does what the client's `user_grants` say."""
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -43,6 +45,8 @@ class AuthServiceAsyncStub(AuthServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     IssueToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.IssueTokenRequest, _auth_pb2.IssueTokenResponse]  # type: ignore[assignment]
     """OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
+    ExchangeToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExchangeTokenRequest, _auth_pb2.IssueTokenResponse]  # type: ignore[assignment]
+    """A token for one of the client's users (RFC 8693), which does what the client's `user_grants` say."""
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     """Issues access tokens; the only service that is called without one."""
@@ -54,5 +58,13 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.IssueTokenResponse, _abc.Awaitable[_auth_pb2.IssueTokenResponse]]:
         """OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
+
+    @_abc_1.abstractmethod
+    def ExchangeToken(
+        self,
+        request: _auth_pb2.ExchangeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.IssueTokenResponse, _abc.Awaitable[_auth_pb2.IssueTokenResponse]]:
+        """A token for one of the client's users (RFC 8693), which does what the client's `user_grants` say."""
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
