@@ -18,6 +18,7 @@ from main_api.bootstrap import Main
 from main_api.rpc import admin_service, auth_service, declared, entity_service, methods
 from main_api.rpc.gate import Gate
 from main_api.rpc.keyring_events import KeyringEvents
+from main_api.rpc.readiness import Readiness
 from main_api.rpc.subscription_service import SubscriptionService
 from main_api.settings import RpcSettings
 from strongroom import limits
@@ -42,13 +43,16 @@ class RunningServers:
 
     clients: grpc.aio.Server
     subscriptions: grpc.aio.Server
-    following: asyncio.Task[None]
+    readiness: Readiness
+    following: tuple[asyncio.Task[None], ...]
     client_port: int
     subscription_port: int
 
     async def stop(self) -> None:
         """Finish what is running, within five seconds."""
-        self.following.cancel()
+        for task in self.following:
+            task.cancel()
+        await self.readiness.end()
         await self.clients.stop(_DRAIN_S)
         await self.subscriptions.stop(_DRAIN_S)
 
@@ -63,8 +67,10 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     clients = _server(pool, limits.MESSAGE_BYTES_MAX, _gate(main, pool))
     for descriptor, functions in CLIENT_SERVICES.items():
         clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
-    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), clients)
     names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
+    readiness = Readiness(main.dispatcher.live_workers, entity_service.DESCRIPTOR.full_name)
+    await readiness.serve(names)
+    health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, clients)
     reflection.enable_server_reflection(
         [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], clients
     )
@@ -85,8 +91,10 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     )
     await clients.start()
     await subscriptions.start()
-    following = asyncio.create_task(events.run())
-    return RunningServers(clients, subscriptions, following, client_port, subscription_port)
+    following = (asyncio.create_task(events.run()), asyncio.create_task(readiness.run()))
+    return RunningServers(
+        clients, subscriptions, readiness, following, client_port, subscription_port
+    )
 
 
 def _gate(main: Main, pool: ThreadPoolExecutor) -> Gate:

@@ -3,14 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
-    ProtoReflectionDescriptorDatabase,
-)
 
 from main_api.domain.grants import Action
 from strongroom import limits
@@ -250,13 +245,3 @@ def test_an_entity_of_the_largest_size_crosses(client: Client) -> None:
     document = b'"' + b"x" * (limits.ENTITY_BYTES_MAX - 2) + b'"'
     client.put("k", document)
     assert client.rig.entities.get(client.rig.caller(), "chatdb", "k").document == document
-
-
-def test_health_and_reflection_are_served(client: Client) -> None:
-    """An orchestrator takes the service for dead, and grpcurl finds no methods."""
-    health: Any = health_pb2_grpc.HealthStub(client.channel)
-    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=SECONDS)
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    names = set(ProtoReflectionDescriptorDatabase(client.channel).get_services())
-    assert {"strongroom_pb.v1.AuthService", "strongroom_pb.v1.EntityService"} <= names
-    assert "strongroom_pb.v1.SubscriptionService" not in names

@@ -67,6 +67,10 @@ class ServedMain:
         self.clients = f"127.0.0.1:{self._running.client_port}"
         self.subscriptions = f"127.0.0.1:{self._running.subscription_port}"
 
+    def end(self) -> None:
+        """Begin to stop, and return at once."""
+        asyncio.run_coroutine_threadsafe(self._running.readiness.end(), self._loop).result(SECONDS)
+
     def stop(self) -> None:
         """Stop serving and end the loop."""
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(SECONDS)
