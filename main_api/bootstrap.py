@@ -97,7 +97,7 @@ def build(configured: Settings) -> Main:
     workers = GrpcWorkers(configured.identity)
     return Main(
         access=access,
-        authorization=AuthorizationServer(access.secrets, token_keys, clock),
+        authorization=AuthorizationServer(access.secrets, access.revocations, token_keys, clock),
         throttle=Throttle(access, configured.throttling, clock),
         quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),

@@ -12,6 +12,7 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
+from main_api.domain.token_revocations import TokenRevocation
 from main_api.service.ports import ClientRecord, Kind
 from strongroom import configuration, durable, ids, limits, logs
 from strongroom.clock import Clock
@@ -104,6 +105,14 @@ class ControlFiles:
             record_type=Revocation,
             well_formed=ids.worker_id,
         )
+        self.token_revocations = SealedRecords(
+            filesystem,
+            layout,
+            keyring,
+            clock,
+            kind="token-revocations",
+            record_type=TokenRevocation,
+        )
         self.worker_credentials = SealedRecords(
             filesystem,
             layout,
@@ -173,6 +182,7 @@ class ControlFiles:
             self._clients,
             self._workers,
             self.revocations,
+            self.token_revocations,
             self.worker_credentials,
             self.jobs,
             self.backups,

@@ -124,6 +124,14 @@ def require_within(
     return tuple(users)
 
 
+def administer_everything(grants: Iterable[Grant]) -> bool:
+    """Tell whether grants have the action admin on every database, on all keys."""
+    return any(
+        grant.database == "*" and Action.ADMIN in grant.actions and not grant.key_prefix
+        for grant in grants
+    )
+
+
 def client_claims(client_id: str) -> dict[str, str]:
     """Return what stands in the key prefixes of a client that acts for itself (RFC 9068)."""
     return {"sub": client_id, "client_id": client_id}

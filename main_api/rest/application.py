@@ -31,7 +31,7 @@ from strongroom.errors import (
 )
 
 REQUEST_ID_HEADER: Final = "X-Request-ID"
-_NO_STORE: Final = {"Cache-Control": "no-store"}
+NO_STORE: Final = {"Cache-Control": "no-store"}
 _UNAUTHENTICATED: Final = 401
 _log = logs.logger()
 Event = dict[str, Any]
@@ -241,7 +241,7 @@ def json_response(
     """Return an answer of JSON text; nobody on the way may keep it (RFC 9111 section 5.2.2.5)."""
     all_headers: dict[str, str | list[str]] = {
         "Content-Type": "application/json",
-        **_NO_STORE,
+        **NO_STORE,
         **(headers or {}),
     }
     return Response(body.decode(), all_headers, status)

@@ -5,13 +5,13 @@ Whatever is refused is problem details, as everywhere, with the members `error` 
 """
 
 import base64
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeVar
 
 import msgspec
 from chalice.app import Response
 
 from main_api.rest import problems
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.application import NO_STORE, StrongroomApp, json_response
 from main_api.rest.operations import FORM, Answer, Content, Operation, Right, Tag, json_content
 from main_api.rest.requests import basic_credentials, form
 from main_api.service.authorization_server import (
@@ -21,6 +21,7 @@ from main_api.service.authorization_server import (
     InvalidScopeError,
     InvalidTargetError,
     IssuedToken,
+    UnsupportedTokenTypeError,
 )
 from main_api.service.keys.signing import PublishedKey
 from strongroom import jsontext, limits, tokens
@@ -31,6 +32,7 @@ from strongroom.errors import (
     UnauthenticatedError,
 )
 
+T = TypeVar("T")
 _CREDENTIALS: Final = "client_credentials"
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="strongroom", charset="UTF-8"'}
@@ -75,6 +77,13 @@ class ExchangeForm(
     ] = ""
 
 
+class RevocationForm(msgspec.Struct, frozen=True, kw_only=True):
+    """A request to revoke a token (RFC 7009 section 2.1)."""
+
+    token: Annotated[str, msgspec.Meta(description="The access token.")]
+    token_type_hint: Annotated[str, msgspec.Meta(description="Is not needed.")] = ""
+
+
 class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An access token (RFC 6749 section 5.1, RFC 8693 section 2.2.1)."""
 
@@ -112,6 +121,7 @@ _ERRORS: Final[dict[type[StrongroomError], str]] = {
     UnauthenticatedError: "invalid_client",
     ForbiddenError: "unauthorized_client",
     InvalidScopeError: "invalid_scope",
+    UnsupportedTokenTypeError: "unsupported_token_type",
     InvalidTargetError: "invalid_target",
     _UnsupportedGrantTypeError: "unsupported_grant_type",
     InvalidArgumentError: "invalid_request",
@@ -129,6 +139,7 @@ _TOKEN: Final = TokenAnswer(
 def add(app: StrongroomApp) -> None:
     """Register the paths."""
     _add_token(app)
+    _add_revocation(app)
     _add_keys(app)
 
 
@@ -156,22 +167,52 @@ def _add_token(app: StrongroomApp) -> None:
             return _refused(error, app.request_id)
 
 
+def _add_revocation(app: StrongroomApp) -> None:
+    @app.route(
+        "/oauth/revoke",
+        methods=["POST"],
+        operation=Operation(
+            tag=Tag.TOKENS,
+            rights=(Right.CLIENT,),
+            body={FORM: Content(RevocationForm, RevocationForm(token="eyJ..."))},  # noqa: S106
+            answers=(Answer(200, "It is good for nothing now, if it ever was."),),
+            errors=(UnauthenticatedError,),
+        ),
+    )
+    def revoke_token() -> Response:
+        """Revoke an access token of the client, its own or a user's (RFC 7009).
+
+        It is refused within 5 s. A text that is no token, or one that has ended, is answered in the
+        same way. Who administers everything may revoke any client's.
+        """
+        try:
+            client_id, secret = basic_credentials(app.request.headers.get("authorization"))
+            asked = _asked(_fields(app), RevocationForm)
+            app.main.authorization.revoke(client_id, secret, asked.token)
+        except ForbiddenError as error:
+            # RFC 6749 section 5.2: "or was issued to another client".
+            return _refused(error, app.request_id, "invalid_grant")
+        except tuple(_ERRORS) as error:
+            return _refused(error, app.request_id)
+        return Response("", dict(NO_STORE), 200)
+
+
 def _token(app: StrongroomApp) -> TokenAnswer:
-    # A parameter without a value is not there (RFC 6749 section 3.2).
-    fields = {name: value for name, value in form(app.request).items() if value}
-    if fields.get("grant_type", _CREDENTIALS) not in {_CREDENTIALS, _EXCHANGE}:
+    fields = _fields(app)
+    grant_type = fields.get("grant_type")
+    if grant_type is None:
+        raise InvalidArgumentError("grant_type is missing")
+    if grant_type not in {_CREDENTIALS, _EXCHANGE}:
         raise _UnsupportedGrantTypeError(f"grant_type is {_CREDENTIALS} or {_EXCHANGE}")
     for name in ("actor_token", "actor_token_type", "resource"):
         if name in fields:
             # RFC 8693 section 2.1; who acts is the client itself, by its credentials.
             raise InvalidArgumentError(f"{name} is not taken here")
     client_id, secret = basic_credentials(app.request.headers.get("authorization"))
-    try:
-        asked = msgspec.convert(fields, CredentialsForm | ExchangeForm)
-    except msgspec.ValidationError as error:
-        raise InvalidArgumentError(str(error)) from error
-    if isinstance(asked, CredentialsForm):
-        return _shown(app.main.authorization.issue_token(client_id, secret, asked.scope))
+    if grant_type == _CREDENTIALS:
+        own = _asked(fields, CredentialsForm)
+        return _shown(app.main.authorization.issue_token(client_id, secret, own.scope))
+    asked = _asked(fields, ExchangeForm)
     wanted = Exchange(
         subject_token=asked.subject_token,
         subject_token_type=asked.subject_token_type,
@@ -183,6 +224,18 @@ def _token(app: StrongroomApp) -> TokenAnswer:
     return msgspec.structs.replace(issued, issued_token_type=ACCESS_TOKEN_TYPE)
 
 
+def _fields(app: StrongroomApp) -> dict[str, str]:
+    """Return the form; a parameter without a value is not there (RFC 6749 section 3.2)."""
+    return {name: value for name, value in form(app.request).items() if value}
+
+
+def _asked(fields: dict[str, str], kind: type[T]) -> T:
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(str(error)) from error
+
+
 def _shown(issued: IssuedToken) -> TokenAnswer:
     return TokenAnswer(
         access_token=issued.access_token,
@@ -191,8 +244,8 @@ def _shown(issued: IssuedToken) -> TokenAnswer:
     )
 
 
-def _refused(error: StrongroomError, request_id: str) -> Response:
-    code = next(_ERRORS[kind] for kind in type(error).__mro__ if kind in _ERRORS)
+def _refused(error: StrongroomError, request_id: str, code: str = "") -> Response:
+    code = code or next(_ERRORS[kind] for kind in type(error).__mro__ if kind in _ERRORS)
     if isinstance(error, UnauthenticatedError):
         return problems.response(error, request_id, _CHALLENGE, oauth_error=code)
     # Whatever else it is, it is 400 (RFC 6749 section 5.2).

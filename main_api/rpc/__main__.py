@@ -50,6 +50,12 @@ async def _serve() -> None:
         lambda: main_worker.signing_keys.step(configured.signing_key_days),
     )
     signing.start()
+    sweeping = Periodic(
+        "token-revocations",
+        limits.TOKEN_REVOCATIONS_SWEPT_EVERY_SECONDS,
+        main_worker.access.revocations.sweep,
+    )
+    sweeping.start()
     running = await server.start(main_worker, configured, common.identity)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,6 +69,7 @@ async def _serve() -> None:
     main_worker.job_runner.stop()
     rotating.stop()
     signing.stop()
+    sweeping.stop()
     main_worker.key_health.stop()
     await running.stop()
     main_worker.workers.close()

@@ -22,6 +22,12 @@ def exchange_token(main: Main, request: pb.ExchangeTokenRequest) -> pb.IssueToke
     return _issued(main.authorization.exchange(request.client_id, request.client_secret, wanted))
 
 
+def revoke_token(main: Main, request: pb.RevokeTokenRequest) -> pb.RevokeTokenResponse:
+    """Revoke a token of a client's."""
+    main.authorization.revoke(request.client_id, request.client_secret, request.token)
+    return pb.RevokeTokenResponse()
+
+
 def _issued(issued: IssuedToken) -> pb.IssueTokenResponse:
     return pb.IssueTokenResponse(
         access_token=issued.access_token,
@@ -31,4 +37,4 @@ def _issued(issued: IssuedToken) -> pb.IssueTokenResponse:
     )
 
 
-METHODS: Final = (issue_token, exchange_token)
+METHODS: Final = (issue_token, exchange_token, revoke_token)

@@ -10,6 +10,7 @@ from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.service.client_secrets import ClientSecrets
 from main_api.service.ports import ClientRecord, ControlStore
+from main_api.service.token_revocations import TokenRevocations
 from strongroom import limits, tokens
 from strongroom.clock import Clock
 from strongroom.errors import ForbiddenError, UnauthenticatedError
@@ -42,6 +43,7 @@ class Access:
         self._store = store
         self._clock = clock
         self.secrets = ClientSecrets(keyring, store, clock)
+        self.revocations = TokenRevocations(store, clock)
         self._lock = threading.Lock()
         self._verified: LRUCache[str, _Verified] = LRUCache(limits.VERIFIED_TOKENS_CACHED)
         self._clients: TTLCache[str, ClientRecord | None] = TTLCache(
@@ -52,13 +54,17 @@ class Access:
         """Return who calls, by the value of an `Authorization: Bearer` header (RFC 6750).
 
         Raises:
-            UnauthenticatedError: No token, or one that does not hold, or of a client that is gone.
+            UnauthenticatedError: No token, or one that does not hold, that was revoked, or of a
+                client that is gone.
+            UnavailableError: It cannot be known now whether it was.
         """
         if authorization is None:
             raise UnauthenticatedError("send an access token: Authorization: Bearer <token>")
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             raise UnauthenticatedError("the Authorization header is not a Bearer token")
         verified = self._verify(authorization[len(_SCHEME) :].strip())
+        if self.revocations.is_revoked(verified.claims.token_id):
+            raise UnauthenticatedError("the token was revoked")
         client = self._client(verified.claims.client_id)
         if client is None or client.incarnation != verified.claims.incarnation:
             raise UnauthenticatedError("the token's client does not exist any more")
@@ -91,10 +97,7 @@ class Access:
         Raises:
             ForbiddenError: The caller does not.
         """
-        everywhere = any(
-            grant.database == "*" and Action.ADMIN in grant.actions and not grant.key_prefix
-            for grant in caller.grants
-        )
+        everywhere = grants.administer_everything(caller.grants)
         if not everywhere or Action.ADMIN not in caller.scope:
             raise ForbiddenError("this takes the action admin on every database")
 

@@ -1,4 +1,4 @@
-"""Tokens for clients and for their users: RFC 6749, and token exchange (RFC 8693).
+"""Tokens for clients and for their users: RFC 6749, RFC 8693 (exchange), RFC 7009 (revocation).
 
 A client whose record has `user_grants` may have a token for one of its users. It vouches for the
 user, so what it sends as subject token is the user's name and nothing else, of a type of our own,
@@ -15,9 +15,10 @@ from main_api.domain import grants
 from main_api.domain.grants import Grant
 from main_api.service.client_secrets import ClientSecrets
 from main_api.service.ports import ClientRecord
+from main_api.service.token_revocations import TokenRevocations
 from strongroom import ids, limits, tokens
 from strongroom.clock import Clock
-from strongroom.errors import ForbiddenError, InvalidArgumentError
+from strongroom.errors import ForbiddenError, InvalidArgumentError, UnauthenticatedError
 from strongroom.keyring import Keys
 
 SUBJECT_TOKEN_TYPE: Final = "urn:strongroom:token-type:user"  # noqa: S105 - the name of a type
@@ -30,6 +31,10 @@ class InvalidScopeError(InvalidArgumentError):
 
 class InvalidTargetError(InvalidArgumentError):
     """A token for something that is not this service (RFC 8693 section 2.2.2)."""
+
+
+class UnsupportedTokenTypeError(InvalidArgumentError):
+    """A token that cannot be revoked here (RFC 7009 section 2.2.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,14 @@ class Exchange:
 
 
 class AuthorizationServer:
-    """Issues tokens. Safe under threads."""
+    """Issues and revokes tokens. Safe under threads."""
 
-    def __init__(self, secrets: ClientSecrets, keys: Keys, clock: Clock) -> None:
+    def __init__(
+        self, secrets: ClientSecrets, revocations: TokenRevocations, keys: Keys, clock: Clock
+    ) -> None:
         """Take the parts."""
         self._secrets = secrets
+        self._revocations = revocations
         self._keys = keys
         self._clock = clock
 
@@ -105,6 +113,33 @@ class AuthorizationServer:
             raise InvalidTargetError(f"audience is {tokens.CLIENT_AUDIENCE}")
         user = ids.subject(wanted.subject_token)
         return self._issued(client, user, _scope(wanted.scope, client.user_grants), is_user=True)
+
+    def revoke(self, client_id: str, client_secret: str, token: str) -> None:
+        """Revoke a token of a client, its own or a user's (RFC 7009).
+
+        What is no token of ours, or has ended, needs no revocation (section 2.2).
+
+        Raises:
+            UnauthenticatedError: As `issue_token`.
+            ForbiddenError: It was issued to another client, and this one does not administer
+                everything.
+            UnsupportedTokenTypeError: It is a token of another issuer.
+            RateLimitedError: Too many are revoked already.
+            UnavailableError: The disk refuses.
+        """
+        client = self._secrets.authenticate(client_id, client_secret)
+        try:
+            claims = tokens.verify(self._keys, self._clock, token, audience=tokens.CLIENT_AUDIENCE)
+        except UnauthenticatedError:
+            if tokens.is_foreign(token, self._keys.deployment):
+                raise UnsupportedTokenTypeError(
+                    "it is not a token of this service: have its issuer revoke it"
+                ) from None
+            return
+        own = grants.resolved(client.grants, grants.client_claims(client.client_id))
+        if claims.client_id != client.client_id and not grants.administer_everything(own):
+            raise ForbiddenError("the token was issued to another client")
+        self._revocations.add(claims, client.client_id)
 
     def _issued(
         self, client: ClientRecord, subject: str, scope: frozenset[str], *, is_user: bool = False

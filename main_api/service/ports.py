@@ -13,6 +13,7 @@ from main_api.domain.exports import ExportRecord
 from main_api.domain.grants import Grant
 from main_api.domain.jobs import JobRecord, Pass
 from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
+from main_api.domain.token_revocations import TokenRevocation
 from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import StrongroomError, UnavailableError
@@ -184,6 +185,11 @@ class ControlStore(Protocol):
     @property
     def revocations(self) -> Records[Revocation]:
         """The workers that are revoked: that there is a record is enough, damaged or not."""
+        ...
+
+    @property
+    def token_revocations(self) -> Records[TokenRevocation]:
+        """The tokens that are revoked, by the names that `domain.token_revocations` reads."""
         ...
 
     @property

@@ -15,7 +15,7 @@ from main_api.domain.registry import Revocation, WorkerCredential
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
 from main_api.service.keys.live_keyring import LiveKeyring
-from strongroom import limits
+from strongroom import limits, tokens
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import UnavailableError
 from strongroom.finding import Condition, Finding
@@ -54,6 +54,11 @@ class Control:
             self.main.add_client(name)
         self.store.put_worker(a_worker("worker-1"))
         self.store.revocations.put("worker-2", Revocation(worker_id="worker-2", revoked_at=AT))
+        token = self.main.bearer(self.main.add_client("ada")).removeprefix("Bearer ")
+        claims = tokens.verify(
+            self.main.keys, self.main.clock, token, audience=tokens.CLIENT_AUDIENCE
+        )
+        self.main.access.revocations.add(claims, "ada")
         self.store.worker_credentials.put(
             "worker-3",
             WorkerCredential(worker_id="worker-3", secret_mac="", secret_key_id="", created_at=AT),

@@ -25,7 +25,9 @@ class Beside:
         self.live = LiveKeyring(rig.keyring_store, rig.key_provider)
         self.keys = FollowedKeys(self.live, rig.clock)
         self.access = Access(self.keys, rig.store, rig.clock)
-        self.authorization = AuthorizationServer(self.access.secrets, self.keys, rig.clock)
+        self.authorization = AuthorizationServer(
+            self.access.secrets, self.access.revocations, self.keys, rig.clock
+        )
         self.signing_keys = SigningKeys(self.access, self.live, self.keys, rig.clock)
 
     def bearer(self, client: Credentials) -> str:

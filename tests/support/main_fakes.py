@@ -15,6 +15,7 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
+from main_api.domain.token_revocations import TokenRevocation
 from main_api.service.ports import (
     ClientRecord,
     EntityPage,
@@ -164,6 +165,7 @@ class MemoryControlStore:
         self.jobs: MemoryRecords[JobRecord] = MemoryRecords(self._check)
         self.backups: MemoryRecords[BackupRecord] = MemoryRecords(self._check)
         self.revocations: MemoryRecords[Revocation] = MemoryRecords(self._check)
+        self.token_revocations: MemoryRecords[TokenRevocation] = MemoryRecords()
         self.exports: MemoryRecords[ExportRecord] = MemoryRecords(self._check)
         self.worker_credentials: MemoryRecords[WorkerCredential] = MemoryRecords(self._check)
         self.findings: list[Finding] = []

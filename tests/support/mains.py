@@ -91,7 +91,9 @@ class MainRig:
         self.key_health = KeyHealth(self.live.probe, self.clock)
         self.token_keys = FollowedKeys(self.live, self.clock)
         self.access = Access(self.token_keys, self.store, self.clock)
-        self.authorization = AuthorizationServer(self.access.secrets, self.token_keys, self.clock)
+        self.authorization = AuthorizationServer(
+            self.access.secrets, self.access.revocations, self.token_keys, self.clock
+        )
         self.signing_keys = SigningKeys(self.access, self.live, self.token_keys, self.clock)
         self.dispatcher = Dispatcher(self.store, self.clock)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)

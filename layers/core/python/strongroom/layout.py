@@ -5,8 +5,8 @@ files/<database>/<2 hex>/<file-id>.meta.json    sidecar
 templates/<schema-id>.json                      templates
 databases/<database>.json                       configuration of databases
 control/keyring.json                            the keyring
-control/{clients,workers,worker-credentials,revocations,jobs,backups,exports}/<id>.sealed
-                                                records of the Main Worker
+control/{clients,workers,worker-credentials,revocations,token-revocations,jobs,backups,exports}/
+        <id>.sealed                             records of the Main Worker
 control/audit/<chain>-<number>-<time>.audit     segments of the audit log
 locks/                                          lock files
 """
@@ -24,6 +24,7 @@ RECORD_KINDS: Final = (
     "workers",
     "worker-credentials",
     "revocations",
+    "token-revocations",
     "jobs",
     "backups",
     "exports",

@@ -153,6 +153,17 @@ def verify(keyring: Keys, clock: Clock, token: str, *, audience: str) -> Claims:
     return checked
 
 
+def is_foreign(token: str, deployment: str) -> bool:
+    """Tell whether a text looks like the token of another issuer; nothing of it is verified."""
+    if len(token) > limits.TOKEN_CHARS_MAX:
+        return False
+    try:
+        claims = jwt.decode(token, options={"verify_signature": False})
+    except (jwt.PyJWTError, ValueError, RecursionError):
+        return False
+    return claims.get("iss") != issuer(deployment)
+
+
 def check_time(claims: Claims, clock: Clock, not_before_s: int = 0) -> None:
     """Refuse a token outside its time.
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from strongroom_pb.v1 import common_pb2 as strongroom__pb_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstrongroom_pb/v1/auth.proto\x12\x10strongroom_pb.v1\x1a\x1dstrongroom_pb/v1/common.proto\"L\n\x11IssueTokenRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x15\n\rclient_secret\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"`\n\x14\x45xchangeTokenRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x15\n\rclient_secret\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\"a\n\x12IssueTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12\r\n\x05scope\x18\x04 \x01(\t2\xd3\x01\n\x0b\x41uthService\x12^\n\nIssueToken\x12#.strongroom_pb.v1.IssueTokenRequest\x1a$.strongroom_pb.v1.IssueTokenResponse\"\x05\xca\xda\x18\x01\x08\x12\x64\n\rExchangeToken\x12&.strongroom_pb.v1.ExchangeTokenRequest\x1a$.strongroom_pb.v1.IssueTokenResponse\"\x05\xca\xda\x18\x01\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bstrongroom_pb/v1/auth.proto\x12\x10strongroom_pb.v1\x1a\x1dstrongroom_pb/v1/common.proto\"L\n\x11IssueTokenRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x15\n\rclient_secret\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"`\n\x14\x45xchangeTokenRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x15\n\rclient_secret\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\r\n\x05scope\x18\x04 \x01(\t\"M\n\x12RevokeTokenRequest\x12\x11\n\tclient_id\x18\x01 \x01(\t\x12\x15\n\rclient_secret\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\"\x15\n\x13RevokeTokenResponse\"a\n\x12IssueTokenResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x12\n\ntoken_type\x18\x02 \x01(\t\x12\x12\n\nexpires_in\x18\x03 \x01(\x05\x12\r\n\x05scope\x18\x04 \x01(\t2\xb6\x02\n\x0b\x41uthService\x12^\n\nIssueToken\x12#.strongroom_pb.v1.IssueTokenRequest\x1a$.strongroom_pb.v1.IssueTokenResponse\"\x05\xca\xda\x18\x01\x08\x12\x64\n\rExchangeToken\x12&.strongroom_pb.v1.ExchangeTokenRequest\x1a$.strongroom_pb.v1.IssueTokenResponse\"\x05\xca\xda\x18\x01\x08\x12\x61\n\x0bRevokeToken\x12$.strongroom_pb.v1.RevokeTokenRequest\x1a%.strongroom_pb.v1.RevokeTokenResponse\"\x05\xca\xda\x18\x01\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +36,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHSERVICE'].methods_by_name['IssueToken']._serialized_options = b'\312\332\030\001\010'
   _globals['_AUTHSERVICE'].methods_by_name['ExchangeToken']._loaded_options = None
   _globals['_AUTHSERVICE'].methods_by_name['ExchangeToken']._serialized_options = b'\312\332\030\001\010'
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeToken']._loaded_options = None
+  _globals['_AUTHSERVICE'].methods_by_name['RevokeToken']._serialized_options = b'\312\332\030\001\010'
   _globals['_ISSUETOKENREQUEST']._serialized_start=80
   _globals['_ISSUETOKENREQUEST']._serialized_end=156
   _globals['_EXCHANGETOKENREQUEST']._serialized_start=158
   _globals['_EXCHANGETOKENREQUEST']._serialized_end=254
-  _globals['_ISSUETOKENRESPONSE']._serialized_start=256
-  _globals['_ISSUETOKENRESPONSE']._serialized_end=353
-  _globals['_AUTHSERVICE']._serialized_start=356
-  _globals['_AUTHSERVICE']._serialized_end=567
+  _globals['_REVOKETOKENREQUEST']._serialized_start=256
+  _globals['_REVOKETOKENREQUEST']._serialized_end=333
+  _globals['_REVOKETOKENRESPONSE']._serialized_start=335
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=356
+  _globals['_ISSUETOKENRESPONSE']._serialized_start=358
+  _globals['_ISSUETOKENRESPONSE']._serialized_end=455
+  _globals['_AUTHSERVICE']._serialized_start=458
+  _globals['_AUTHSERVICE']._serialized_end=768
 # @@protoc_insertion_point(module_scope)

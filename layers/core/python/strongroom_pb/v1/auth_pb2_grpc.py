@@ -45,6 +45,11 @@ class AuthServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_auth__pb2.ExchangeTokenRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.FromString,
                 _registered_method=True)
+        self.RevokeToken = channel.unary_unary(
+                '/strongroom_pb.v1.AuthService/RevokeToken',
+                request_serializer=strongroom__pb_dot_v1_dot_auth__pb2.RevokeTokenRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.RevokeTokenResponse.FromString,
+                _registered_method=True)
 
 
 class AuthServiceServicer:
@@ -65,6 +70,14 @@ class AuthServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RevokeToken(self, request, context):
+        """An access token of the client's, its own or a user's, is refused within 5 s (RFC 7009). A text that is
+        no token, or one that has ended, is answered in the same way.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuthServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_AuthServiceServicer_to_server(servicer, server):
                     servicer.ExchangeToken,
                     request_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.ExchangeTokenRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.SerializeToString,
+            ),
+            'RevokeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeToken,
+                    request_deserializer=strongroom__pb_dot_v1_dot_auth__pb2.RevokeTokenRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_auth__pb2.RevokeTokenResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class AuthService:
             '/strongroom_pb.v1.AuthService/ExchangeToken',
             strongroom__pb_dot_v1_dot_auth__pb2.ExchangeTokenRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_auth__pb2.IssueTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AuthService/RevokeToken',
+            strongroom__pb_dot_v1_dot_auth__pb2.RevokeTokenRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_auth__pb2.RevokeTokenResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class AuthServiceStub:
     """OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
     ExchangeToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.ExchangeTokenRequest, _auth_pb2.IssueTokenResponse]
     """A token for one of the client's users (RFC 8693), which does what the client's `user_grants` say."""
+    RevokeToken: _grpc.UnaryUnaryMultiCallable[_auth_pb2.RevokeTokenRequest, _auth_pb2.RevokeTokenResponse]
+    """An access token of the client's, its own or a user's, is refused within 5 s (RFC 7009). A text that is
+    no token, or one that has ended, is answered in the same way.
+    """
 
 @_typing.type_check_only
 class AuthServiceAsyncStub(AuthServiceStub):
@@ -47,6 +51,10 @@ class AuthServiceAsyncStub(AuthServiceStub):
     """OAuth 2.0 client credentials (RFC 6749, section 4.4)."""
     ExchangeToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.ExchangeTokenRequest, _auth_pb2.IssueTokenResponse]  # type: ignore[assignment]
     """A token for one of the client's users (RFC 8693), which does what the client's `user_grants` say."""
+    RevokeToken: _aio.UnaryUnaryMultiCallable[_auth_pb2.RevokeTokenRequest, _auth_pb2.RevokeTokenResponse]  # type: ignore[assignment]
+    """An access token of the client's, its own or a user's, is refused within 5 s (RFC 7009). A text that is
+    no token, or one that has ended, is answered in the same way.
+    """
 
 class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
     """Issues access tokens; the only service that is called without one."""
@@ -66,5 +74,15 @@ class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_auth_pb2.IssueTokenResponse, _abc.Awaitable[_auth_pb2.IssueTokenResponse]]:
         """A token for one of the client's users (RFC 8693), which does what the client's `user_grants` say."""
+
+    @_abc_1.abstractmethod
+    def RevokeToken(
+        self,
+        request: _auth_pb2.RevokeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_auth_pb2.RevokeTokenResponse, _abc.Awaitable[_auth_pb2.RevokeTokenResponse]]:
+        """An access token of the client's, its own or a user's, is refused within 5 s (RFC 7009). A text that is
+        no token, or one that has ended, is answered in the same way.
+        """
 
 def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
