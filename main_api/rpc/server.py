@@ -83,6 +83,7 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
     subscription_pb2_grpc.add_SubscriptionServiceServicer_to_server(
         SubscriptionService(main, events), subscriptions
     )
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), subscriptions)
     client_port = _bind(
         clients, configured.client_listen, tls.server_credentials(configured.server_identity)
     )
