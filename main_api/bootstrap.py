@@ -10,6 +10,7 @@ from main_api.adapters.keys.escrow import EscrowWrapper
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.adapters.shared_lock import SharedLock
 from main_api.adapters.writer_barrier import WriterBarrier
+from main_api.domain.http_policy import HttpPolicy
 from main_api.service import provisioning
 from main_api.service.access import Access
 from main_api.service.administration import Administration
@@ -170,6 +171,7 @@ class Current:
         """Build nothing yet."""
         self._lock = threading.Lock()
         self._main: Main | None = None
+        self._http_policy: HttpPolicy | None = None
         self._clock = SystemClock()
         self._retry_s = 0.0
 
@@ -186,8 +188,19 @@ class Current:
                 main = self._main or self._attempt()
         return main
 
+    def http_policy(self) -> HttpPolicy:
+        """Return what settings decide of HTTP, without building anything.
+
+        Raises:
+            InvalidArgumentError: A setting is not one.
+        """
+        if self._http_policy is None:
+            self._http_policy = settings.http_policy_from_environment()
+        return self._http_policy
+
     def start(self) -> Main:
         """Build it now, for a process that ends when that fails; raises as `build`."""
+        self.http_policy()
         self._main = build(settings.from_environment())
         return self._main
 

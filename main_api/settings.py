@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from main_api.domain.buckets import Policy
+from main_api.domain.http_policy import HttpPolicy, origins
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.domain.rotation import BYTES_PER_GIB, NEVER, SECONDS_PER_DAY, RotationPolicy
 from strongroom import limits
@@ -168,6 +169,18 @@ def keys_from_environment(
         keyring_entry=environment.get("STRONGROOM_KEYRING_ENTRY") or defaults.keyring_entry,
         recovery_public_key_file=Path(recovery) if recovery else None,
     )
+
+
+def http_policy_from_environment(environment: Mapping[str, str] = os.environ) -> HttpPolicy:
+    """Return what settings decide of HTTP; raises as `from_environment`."""
+    compress = environment.get("STRONGROOM_COMPRESS", "") or "yes"
+    if compress not in {"yes", "no"}:
+        raise InvalidArgumentError(f"STRONGROOM_COMPRESS is yes or no, not {compress!r}")
+    try:
+        pages = origins(environment.get("STRONGROOM_CORS_ORIGINS", ""))
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(f"STRONGROOM_CORS_ORIGINS: {error.detail}") from error
+    return HttpPolicy(pages, compress=compress == "yes")
 
 
 def rest_from_environment(environment: Mapping[str, str] = os.environ) -> RestSettings:

@@ -22,7 +22,7 @@ from main_api.service.ports import (
     WriteKind,
     Written,
 )
-from strongroom import limits
+from strongroom import limits, tracing
 from strongroom.configuration import Database
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.finding import Condition as FileCondition
@@ -57,7 +57,7 @@ class GrpcWorkers:
         """Read an entity."""
         params = pb.Params(if_none_match_version=known)
         request = _request(database, key, pb.OPERATION_GET, params)
-        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
+        answer = _call(self._stub(worker).Process, request, timeout_s)
         return _raised(_found(key, answer))
 
     def get_many(
@@ -65,7 +65,7 @@ class GrpcWorkers:
     ) -> list[Found | StrongroomError]:
         """Read several entities."""
         request = _batch(database, pb.OPERATION_GET, [pb.BatchItem(entity_key=k) for k in keys])
-        answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
+        answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
         return [_found(key, r) for key, r in zip(keys, _batch_answer(answer), strict=True)]
 
     def transform(
@@ -79,7 +79,7 @@ class GrpcWorkers:
         """Return what a JMESPath expression makes of an entity."""
         params = pb.Params(expression=expression)
         request = _request(database, key, pb.OPERATION_TRANSFORM, params)
-        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
+        answer = _call(self._stub(worker).Process, request, timeout_s)
         return _raised(_found(key, answer))
 
     def write(
@@ -87,7 +87,7 @@ class GrpcWorkers:
     ) -> Written:
         """Write an entity."""
         request = _request(database, item.key, _OPERATIONS[item.kind], _params(item))
-        answer = _call(lambda: self._stub(worker).Process(request, timeout=timeout_s))
+        answer = _call(self._stub(worker).Process, request, timeout_s)
         return _raised(_written(item.key, answer))
 
     def scan(
@@ -100,7 +100,7 @@ class GrpcWorkers:
             incarnation=database.incarnation,
             query=_query(request),
         )
-        page = _call(lambda: self._stub(worker).Scan(message, timeout=timeout_s))
+        page = _call(self._stub(worker).Scan, message, timeout_s)
         entities = tuple(
             Found(one.entity_key, one.document, messages.to_metadata(one.metadata))
             for one in page.entities
@@ -123,7 +123,7 @@ class GrpcWorkers:
             schema=schema,
             query=_query(request),
         )
-        page = _call(lambda: self._stub(worker).TryTemplate(message, timeout=timeout_s))
+        page = _call(self._stub(worker).TryTemplate, message, timeout_s)
         refused = tuple(
             Refused(one.entity_key, one.metadata.version, status.from_status(one.refusal))
             for one in page.entities
@@ -135,7 +135,7 @@ class GrpcWorkers:
     ) -> Inspected:
         """Look at files."""
         message = pb.InspectRequest(cursor=cursor, repair=repair)
-        answer = _call(lambda: self._stub(worker).Inspect(message, timeout=timeout_s))
+        answer = _call(self._stub(worker).Inspect, message, timeout_s)
         findings = tuple(
             Finding(one.path, FileCondition(one.condition), one.reason, one.repaired)
             for one in answer.findings
@@ -150,7 +150,7 @@ class GrpcWorkers:
             drained_key_ids=piece.drained,
             files_per_second=piece.files_per_second,
         )
-        answer = _call(lambda: self._stub(worker).Rewrap(message, timeout=timeout_s))
+        answer = _call(self._stub(worker).Rewrap, message, timeout_s)
         seen = Pass(
             files=answer.files,
             rewrapped=answer.rewrapped,
@@ -165,7 +165,7 @@ class GrpcWorkers:
     ) -> list[Written | StrongroomError]:
         """Put several entities."""
         request = _batch(database, pb.OPERATION_PUT, _batch_items(items))
-        answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
+        answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
         return [_written(i.key, r) for i, r in zip(items, _batch_answer(answer), strict=True)]
 
     def validate(
@@ -173,7 +173,7 @@ class GrpcWorkers:
     ) -> list[StrongroomError | None]:
         """Return for each put what would refuse it."""
         request = _batch(database, pb.OPERATION_VALIDATE, _batch_items(items))
-        answer = _call(lambda: self._stub(worker).ProcessBatch(request, timeout=timeout_s))
+        answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
         return [
             status.from_status(r.status) if r.HasField("status") else None for r in answer.responses
         ]
@@ -181,7 +181,7 @@ class GrpcWorkers:
     def statistics(self, worker: WorkerRecord, timeout_s: float) -> dict[str, int]:
         """Return a worker's counters."""
         request = pb.GetStatisticsRequest()
-        answer = _call(lambda: self._stub(worker).GetStatistics(request, timeout=timeout_s))
+        answer = _call(self._stub(worker).GetStatistics, request, timeout_s)
         return dict(answer.counters)
 
     def close(self) -> None:
@@ -227,9 +227,9 @@ def _close_later(channel: grpc.Channel) -> None:
     timer.start()
 
 
-def _call(call: Callable[[], T]) -> T:
+def _call(method: Callable[..., T], request: object, timeout_s: float) -> T:
     try:
-        return call()
+        return method(request, timeout=timeout_s, metadata=tracing.current().metadata())
     except grpc.RpcError as error:
         failure = status.from_rpc_error(error)
         if isinstance(failure, UnavailableError) and not status.is_answer(error):

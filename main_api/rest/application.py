@@ -7,7 +7,7 @@ route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Final, TypeVar
 
@@ -15,26 +15,34 @@ import msgspec
 from chalice.app import Chalice, Request, Response
 
 from main_api.bootstrap import Current, Main
-from main_api.domain.addresses import Origin
 from main_api.domain.caller import Caller
-from main_api.rest import problems, rate_limit_fields
+from main_api.domain.http_policy import HttpPolicy
+from main_api.rest import answers, cors, negotiation, problems, rate_limit_fields
+from main_api.rest.incoming import (
+    REQUEST_ID_HEADER,
+    Event,
+    Incoming,
+    origin_of,
+    trace_of,
+    utf8_bytes,
+)
+from main_api.rest.negotiation import AS_IT_IS, Codings
 from main_api.rest.operations import Operation, Right
-from main_api.rest.requests import basic_credentials, query_of
+from main_api.rest.requests import check_conditions, query_of
 from main_api.service.throttling import Attempt
-from strongroom import ids, logs
+from strongroom import limits, logs, tracing
 from strongroom.errors import (
     InternalError,
     MethodNotAllowedError,
     NotFoundError,
     StrongroomError,
-    UnauthenticatedError,
 )
 
-REQUEST_ID_HEADER: Final = "X-Request-ID"
-NO_STORE: Final = {"Cache-Control": "no-store"}
 _UNAUTHENTICATED: Final = 401
+_OPTIONS: Final = "OPTIONS"
+_EVERY_PATH: Final = "*"
+_NOTHING: Final = HttpPolicy(compress=False)
 _log = logs.logger()
-Event = dict[str, Any]
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
 
@@ -42,10 +50,21 @@ Q = TypeVar("Q", bound=msgspec.Struct)
 class _PerThread(threading.local):
     request: Request | None = None
     lambda_context: Any = None
-    caller: Caller | None = None
-    attempt: Attempt | None = None
-    query: msgspec.Struct | None = None
-    request_id: str = ""
+
+    def __init__(self) -> None:
+        self.begin("")
+
+    def begin(self, request_id: str) -> None:
+        """Forget the request before."""
+        self.request_id = request_id
+        self.request = None
+        self.caller: Caller | None = None
+        self.attempt: Attempt | None = None
+        self.query: msgspec.Struct | None = None
+        self.media_type = ""
+        self.codings = AS_IT_IS
+        self.parts: Sequence[bytes] = ()
+        self.vary: list[str] = []
 
 
 class StrongroomApp(Chalice):
@@ -88,6 +107,11 @@ class StrongroomApp(Chalice):
     def request_id(self) -> str:
         """The id of the request that this thread is serving."""
         return self._per_thread.request_id
+
+    @property
+    def media_type(self) -> str:
+        """Which of the media types that the operation answers in is wanted; only for views."""
+        return self._per_thread.media_type
 
     @property
     def caller(self) -> Caller:
@@ -140,20 +164,21 @@ class StrongroomApp(Chalice):
     def __call__(self, event: Event, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Chalice's
         """Serve one API Gateway proxy event (v1)."""
         mine = self._per_thread
-        mine.request_id = _request_id(event)
-        mine.caller, mine.attempt, mine.query = None, None, None
-        try:
-            refusal = self._answer(lambda: self._admit(event))
-            answer = (
-                super().__call__(event, context)
-                if refusal is None
-                else refusal.to_dict(self.api.binary_types)
-            )
-            headers = answer.setdefault("headers", {})
-            headers[REQUEST_ID_HEADER] = mine.request_id
-            self._count(answer)
-        finally:
-            mine.request, mine.caller, mine.query = None, None, None
+        incoming = Incoming(event)
+        mine.begin(incoming.trace.request_id)
+        with tracing.entered(incoming.trace):
+            try:
+                refusal = self._answer(lambda: self._admit(incoming))
+                answer = (
+                    super().__call__(incoming.event, context)
+                    if refusal is None
+                    else refusal.to_dict(self.api.binary_types)
+                )
+                self._count(answer)
+                answers.encode(answer, mine.parts, mine.codings)
+                self._finish(answer, incoming)
+            finally:
+                mine.begin(mine.request_id)
         return answer
 
     def require_client(self, headers: dict[str, str], peer: str) -> None:
@@ -167,47 +192,85 @@ class StrongroomApp(Chalice):
             UnauthenticatedError: It is a stranger's.
             RateLimitedError: Its client, or its address, is over a limit.
         """
-        caller = self._prove(headers, peer)
+        origin = origin_of(headers, peer)
+        caller = self.main.throttle.prove(headers.get("authorization"), origin)
         self.main.quotas.require(caller.client_id)
 
     def refuse(self, error: StrongroomError, headers: dict[str, str]) -> dict[str, Any]:
         """Answer a request that never became an event."""
-        request_id = _request_id({"headers": headers})
-        answer = problems.response(error, request_id, {REQUEST_ID_HEADER: request_id})
-        return answer.to_dict(self.api.binary_types)
+        request_id = trace_of(headers).request_id
+        fields = {REQUEST_ID_HEADER: request_id, **self._cors_fields(headers)}
+        return problems.response(error, request_id, fields).to_dict(self.api.binary_types)
 
-    def _admit(self, event: Event) -> None:
-        """Check path, method and token, in this order, before Chalice sees the request."""
-        resource = event["requestContext"]["resourcePath"]
-        methods = self.routes.get(resource)
+    def _admit(self, incoming: Incoming) -> Response | None:
+        """Check path, method, token and body, in this order, before Chalice sees the request.
+
+        The answer is that to OPTIONS, which anybody may ask.
+        """
+        if incoming.resource == _EVERY_PATH and incoming.method == _OPTIONS:
+            return Response("", {}, 204)
+        methods = self.routes.get(incoming.resource)
         if methods is None:
             raise NotFoundError("no such path")
-        method = event["requestContext"]["httpMethod"]
-        if method not in methods:
-            raise MethodNotAllowedError("allowed here: " + ", ".join(sorted(methods)))
-        headers = {k.lower(): v for k, v in (event.get("headers") or {}).items()}
-        peer = event["requestContext"].get("identity", {}).get("sourceIp", "")
-        operation = self.operations.get((resource, method))
+        allowed = _allowed(methods)
+        if incoming.method == _OPTIONS:
+            return self._options(incoming, allowed)
+        if incoming.method not in allowed:
+            raise MethodNotAllowedError("allowed here: " + ", ".join(allowed))
+        operation = self.operations.get((incoming.resource, incoming.served_method))
+        self._identify(incoming, operation)
+        is_known = self._per_thread.caller is not None
+        more = incoming.prepare(limits.MESSAGE_BYTES_MAX if is_known else limits.SMALL_BYTES_MAX)
+        if self._per_thread.caller is not None and more > 0:
+            self.main.quotas.charge(self._per_thread.caller.client_id, more)
+        return None
+
+    def _identify(self, incoming: Incoming, operation: Operation | None) -> None:
         if operation is None or operation.takes_token:
-            caller = self._prove(headers, peer)
+            authorization = incoming.headers.get("authorization")
+            caller = self.main.throttle.prove(authorization, incoming.origin)
             quotas = self.main.quotas
             if quotas.policies:
-                quotas.admit(caller.client_id, _body_bytes(event))
+                quotas.admit(caller.client_id, incoming.body_bytes)
             self._per_thread.caller = caller
         elif Right.PUBLIC not in operation.rights:
             # It takes credentials of its own, which its view compares.
             self._per_thread.attempt = self.main.throttle.attempt(
-                _origin(headers, peer), _named_client(headers)
+                incoming.origin, incoming.named_client
             )
+
+    def _options(self, incoming: Incoming, allowed: list[str]) -> Response:
+        """Say what a path takes: RFC 9110 section 9.3.7, and to a page's preflight request."""
+        patch = self.operations.get((incoming.resource, "PATCH"))
+        fields: dict[str, str | list[str]] = {"Allow": ", ".join(allowed)}
+        if patch is not None:
+            fields["Accept-Patch"] = ", ".join(patch.body)
+        if self._cors_fields(incoming.headers).get("Access-Control-Allow-Origin"):
+            fields |= cors.preflight_fields(incoming.headers, allowed)
+        return Response("", fields, 204)
 
     def _served(self, operation: Operation | None, view: Callable[[], Response]) -> Response:
         """Run a view once the request is one that its operation declares."""
-        declared = None if operation is None else operation.query
-        self._per_thread.query = query_of(self.request, declared)
-        return view()
+        mine = self._per_thread
+        mine.query = query_of(self.request, None if operation is None else operation.query)
+        if operation is not None:
+            check_conditions(self.request, operation)
+        codings = self._negotiate(operation) if operation is not None else AS_IT_IS
+        response = view()
+        if isinstance(response, answers.PartedResponse):
+            mine.parts, mine.codings = response.parts, codings
+        return response
 
-    def _prove(self, headers: dict[str, str], peer: str) -> Caller:
-        return self.main.throttle.prove(headers.get("authorization"), _origin(headers, peer))
+    def _negotiate(self, operation: Operation) -> Codings:
+        offered = operation.media_types
+        if not offered:
+            return AS_IT_IS
+        mine, headers = self._per_thread, self.request.headers
+        mine.vary = ["Accept"] if len(offered) > 1 else []
+        mine.media_type = negotiation.media_type(headers.get("accept"), offered)
+        may_compress = self._http_policy().compress and not operation.holds_secret
+        mine.vary += ["Accept-Encoding"] if may_compress else []
+        return answers.wanted_codings(headers.get("accept-encoding"), may_compress=may_compress)
 
     def _count(self, answer: dict[str, Any]) -> None:
         """Count what became of a request: a failed authentication, bytes of an answer."""
@@ -218,8 +281,36 @@ class StrongroomApp(Chalice):
             return
         quotas = self.main.quotas
         if quotas.policies:
-            standings = quotas.settle(mine.caller.client_id, _answer_bytes(answer))
+            size_bytes = utf8_bytes(answer.get("body") or "")
+            standings = quotas.settle(mine.caller.client_id, size_bytes)
             answer["headers"].update(rate_limit_fields.fields(quotas.policies, standings))
+
+    def _finish(self, answer: dict[str, Any], incoming: Incoming) -> None:
+        """Add what every answer has; nobody on the way may keep one (RFC 9111, 5.2.2.5)."""
+        mine = self._per_thread
+        fields = answer["headers"]
+        fields[REQUEST_ID_HEADER] = mine.request_id
+        fields.setdefault("Cache-Control", "no-store")
+        of_page = self._cors_fields(incoming.headers)
+        vary = [*mine.vary, *filter(None, [of_page.pop("Vary", "")])]
+        fields |= of_page
+        if vary:
+            fields["Vary"] = ", ".join(vary)
+        if incoming.is_head:
+            answers.leave_out_content(answer)
+
+    def _cors_fields(self, headers: dict[str, str]) -> dict[str, str]:
+        """Return what is said to a web page of another origin."""
+        if "origin" not in headers:
+            return {}
+        return cors.fields(self._http_policy(), headers)
+
+    def _http_policy(self) -> HttpPolicy:
+        """Return what settings decide; a process whose settings are none serves nothing else."""
+        try:
+            return self._current.http_policy()
+        except StrongroomError:
+            return _NOTHING
 
     def _answer(self, work: Callable[[], T]) -> T | Response:
         try:
@@ -230,54 +321,12 @@ class StrongroomApp(Chalice):
         except StrongroomError as error:
             return problems.response(error, self.request_id)
         except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
-            _log.exception("request-failed", request_id=self.request_id)
+            _log.exception("request-failed")
             defect = InternalError("an internal error; quote the request id when you report it")
             return problems.response(defect, self.request_id)
 
 
-def json_response(
-    body: bytes, status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
-    """Return an answer of JSON text; nobody on the way may keep it (RFC 9111 section 5.2.2.5)."""
-    all_headers: dict[str, str | list[str]] = {
-        "Content-Type": "application/json",
-        **NO_STORE,
-        **(headers or {}),
-    }
-    return Response(body.decode(), all_headers, status)
-
-
-def _origin(headers: dict[str, str], peer: str) -> Origin:
-    return Origin(peer, headers.get("x-forwarded-for", ""))
-
-
-def _named_client(headers: dict[str, str]) -> str:
-    """Return the client that HTTP Basic credentials name, empty where none do."""
-    try:
-        return basic_credentials(headers.get("authorization"))[0]
-    except UnauthenticatedError:
-        return ""
-
-
-def _body_bytes(event: Event) -> int:
-    """Return how large the body of a request is."""
-    body = event.get("body") or ""
-    if event.get("isBase64Encoded"):
-        return len(body) * 3 // 4 - body[-2:].count("=")
-    return _utf8_bytes(body)
-
-
-def _answer_bytes(answer: dict[str, Any]) -> int:
-    return _utf8_bytes(answer.get("body") or "")
-
-
-def _utf8_bytes(text: str) -> int:
-    # Most text is ASCII, which is known of it without looking.
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _request_id(event: Event) -> str:
-    for name, value in (event.get("headers") or {}).items():
-        if name.lower() == REQUEST_ID_HEADER.lower() and ids.is_request_id(value):
-            return str(value)
-    return ids.new_id()
+def _allowed(methods: Iterable[str]) -> list[str]:
+    """Return the methods of a path, those of every one among them."""
+    implied = {_OPTIONS, *(["HEAD"] if "GET" in methods else [])}
+    return sorted({*methods, *implied})

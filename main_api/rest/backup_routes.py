@@ -7,7 +7,8 @@ from chalice.app import Response
 
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import (
     AN_INSTANT,
     Answer,
@@ -149,6 +150,7 @@ def _add_exports(app: StrongroomApp) -> None:
             tag=Tag.BACKUPS,
             rights=(Right.EVERYWHERE,),
             answers=(Answer(201, "The copy.", json_content(NewExport, _NEW_EXPORT)),),
+            holds_secret=True,
             errors=(ConflictError, IntegrityError),
         ),
     )

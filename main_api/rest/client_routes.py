@@ -6,7 +6,8 @@ import msgspec
 from chalice.app import Response
 
 from main_api.domain.grants import Action, Grant
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import (
     AN_INSTANT,
     DELETED,
@@ -102,6 +103,7 @@ def _add_writing(app: StrongroomApp) -> None:
             tag=Tag.CLIENTS,
             rights=(Right.EVERYWHERE,),
             body=json_content(ClientBody, ClientBody(grants=_OWN, user_grants=[_USERS])),
+            holds_secret=True,
             answers=(
                 Answer(
                     201, "It is made; here is its secret.", json_content(ClientAnswer, _WITH_SECRET)
@@ -126,6 +128,7 @@ def _add_writing(app: StrongroomApp) -> None:
             tag=Tag.CLIENTS,
             rights=(Right.EVERYWHERE,),
             body=json_content(RotateSecretBody, RotateSecretBody(overlap_seconds=3600)),
+            holds_secret=True,
             body_optional=True,
             answers=(
                 Answer(201, "Here is the new secret.", json_content(ClientAnswer, _WITH_SECRET)),

@@ -1,12 +1,21 @@
-"""Conditional requests, RFC 9110 section 13: `If-Match` and `If-None-Match` over our versions."""
+"""Conditional requests, RFC 9110 section 13: `If-Match` and `If-None-Match` over our versions.
+
+An entity tag of ours is a version, `"3"`. Another one is a tag that nothing here has: it is
+compared like any other, and matches nothing.
+"""
 
 import re
 from typing import Final
 
-from strongroom.entity import UNCONDITIONAL, Condition
+from strongroom import limits
+from strongroom.entity import Condition
 from strongroom.errors import InvalidArgumentError
 
-_ETAG: Final = re.compile(r'\s*"([1-9][0-9]{0,15})"\s*')
+_TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e]*)"[ \t]*(?:,|$)')
+_VERSION: Final = re.compile("[1-9][0-9]{0,15}")
+_ANY: Final = "*"
+_NEVER: Final = 0
+"""A version that no entity has."""
 
 
 def etag(version: int) -> str:
@@ -14,34 +23,68 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def for_write(if_match: str | None, if_none_match: str | None) -> Condition:
-    """Return what the headers of a write demand.
+def of_request(if_match: str | None, if_none_match: str | None) -> Condition:
+    """Return what the header fields of a request demand (RFC 9110 section 13.2.2).
 
     Raises:
-        InvalidArgumentError: Not one entity tag of ours, or both headers at once.
+        InvalidArgumentError: One is not `*` or a list of entity tags.
     """
-    if if_match is not None and if_none_match is not None:
-        raise InvalidArgumentError("send If-Match or If-None-Match, not both")
-    if if_match is not None:
-        if if_match.strip() == "*":
-            return Condition(if_present=True)
-        return Condition(if_version=_version("If-Match", if_match))
-    if if_none_match is not None:
-        if if_none_match.strip() != "*":
-            raise InvalidArgumentError("If-None-Match of a write is *")
-        return Condition(if_absent=True)
-    return UNCONDITIONAL
+    wanted = _versions("If-Match", if_match, strong=True)
+    unwanted = _versions("If-None-Match", if_none_match, strong=False)
+    if wanted is not None and unwanted == ():
+        # There has to be one, and none: with two fields a client can say so.
+        return Condition(if_version=_NEVER)
+    return Condition(
+        if_version=_only(wanted),
+        if_present=wanted == (),
+        if_one_of=wanted if wanted is not None and len(wanted) > 1 else (),
+        if_absent=unwanted == (),
+        if_none_of=unwanted or (),
+    )
 
 
-def known_versions(if_none_match: str | None) -> frozenset[int]:
-    """Return the versions that a reader has; what cannot be one of ours is passed over."""
-    tags = [] if if_none_match is None else if_none_match.split(",")
-    matches = [_ETAG.fullmatch(tag.strip().removeprefix("W/")) for tag in tags]
-    return frozenset(int(match[1]) for match in matches if match is not None)
+def is_known(if_none_match: str | None, version: int) -> bool:
+    """Tell whether a reader has a version already; a field that cannot be read is passed over."""
+    try:
+        unwanted = _versions("If-None-Match", if_none_match, strong=False)
+    except InvalidArgumentError:
+        return False
+    return unwanted is not None and (not unwanted or version in unwanted)
 
 
-def _version(header: str, value: str) -> int:
-    match = _ETAG.fullmatch(value)
-    if match is None:
-        raise InvalidArgumentError(f'{header} is * or one entity tag such as "3"')
-    return int(match[1])
+def one_known(if_none_match: str | None) -> int:
+    """Return the version that a reader has, 0 where that is none or there are several."""
+    match = _TAG.fullmatch(if_none_match or "")
+    return int(match[2]) if match is not None and _VERSION.fullmatch(match[2]) else 0
+
+
+def _only(wanted: tuple[int, ...] | None) -> int | None:
+    return wanted[0] if wanted is not None and len(wanted) == 1 else None
+
+
+def _versions(name: str, value: str | None, *, strong: bool) -> tuple[int, ...] | None:
+    """Return the versions that a field lists, none for `*`; None without the field.
+
+    A list that has no version of ours is (0,), which matches nothing.
+    """
+    if value is None:
+        return None
+    if value.strip() == _ANY:
+        return ()
+    found = set()
+    place = 0
+    tags = 0
+    while place < len(value):
+        match = _TAG.match(value, place)
+        tags += 1
+        if match is None or tags > limits.ENTITY_TAGS_MAX:
+            raise InvalidArgumentError(
+                f'{name} is * or up to {limits.ENTITY_TAGS_MAX} entity tags such as "3"'
+            )
+        place = match.end()
+        is_ours = _VERSION.fullmatch(match[2]) is not None
+        if is_ours and not (strong and match[1]):
+            found.add(int(match[2]))
+    if not tags:
+        raise InvalidArgumentError(f'{name} is * or entity tags such as "3"')
+    return tuple(sorted(found)) or (_NEVER,)

@@ -5,7 +5,8 @@ from functools import cache
 from chalice.app import Response
 from msgspec import Raw
 
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import Answer, Operation, Right, Tag, json_content
 
 

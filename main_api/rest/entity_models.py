@@ -4,7 +4,16 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from main_api.rest.operations import Count, Cursor, EntityKey, Limit, Time, Version
+from main_api.rest.operations import (
+    NDJSON,
+    Content,
+    Count,
+    Cursor,
+    EntityKey,
+    Limit,
+    Time,
+    Version,
+)
 from main_api.rest.problems import ViolationMember
 from main_api.service.entities import PartlyWrittenError
 from strongroom import limits
@@ -42,7 +51,7 @@ Documents = Annotated[
         description="Entities by key; each is any JSON value.",
     ),
 ]
-Found = Annotated[
+Entities = Annotated[
     dict[EntityKey, msgspec.Raw],
     msgspec.Meta(description="Entities by key; each is any JSON value."),
 ]
@@ -175,6 +184,11 @@ QUERY_PAGE: Final[dict[str, Any]] = {
     "items": [{"key": "Chat_id", "version": 1, "entity": _CHAT["chat"][0]}],
     "examined": 1,
 }
+
+LINES: Final = {
+    NDJSON: Content(QueryItem, QUERY_PAGE["items"][0]),
+}
+PAGE_HEADERS: Final = ("Strongroom-Cursor?", "Strongroom-Examined?", "Strongroom-Damaged?")
 
 ERRORS_OF_READING: Final = (NotFoundError, TooLargeError, IntegrityError, KeyDestroyedError)
 ERRORS_OF_WRITING: Final = (

@@ -1,71 +1,49 @@
-"""The paths of entities: get, list, query, put, patch, transform, delete."""
+"""The paths that read entities: get, list, query."""
 
-from typing import Final
-from urllib.parse import urlencode
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
 
-import msgspec
-from chalice.app import Request, Response
+from chalice.app import Response
 
-from main_api.rest import conditions, problems
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest import conditions
+from main_api.rest.answers import json_lines, json_list, json_object
+from main_api.rest.application import StrongroomApp
 from main_api.rest.entity_models import (
     ERRORS_OF_READING,
-    ERRORS_OF_WRITING,
     EXAMPLE,
-    JSON_PATCH,
-    MERGE_PATCH,
+    LINES,
+    PAGE_HEADERS,
     QUERY_PAGE,
-    WRITTEN,
-    DeleteQuery,
-    Documents,
-    Found,
-    JsonPatches,
-    MergePatches,
-    PutQuery,
+    Entities,
     QueryBody,
     QueryPage,
     ReadQuery,
-    TransformBody,
-    Verdict,
-    Verdicts,
-    WrittenEntity,
-    WrittenMap,
 )
-from main_api.rest.operations import DELETED, Answer, Content, Operation, Right, Tag, json_content
+from main_api.rest.operations import (
+    NDJSON,
+    Answer,
+    Operation,
+    Right,
+    Tag,
+    json_content,
+)
 from main_api.rest.requests import (
-    bounded_body,
     decoded,
-    idempotency_key,
     json_body,
-    media_type,
     parameters,
 )
-from main_api.service.ports import WriteKind, Written
-from strongroom import jsontext, limits
-from strongroom.entity import Condition
+from main_api.service.ports import EntityPage, Found
+from strongroom import jsontext
 from strongroom.errors import (
-    ConflictError,
     InvalidArgumentError,
-    PatchFailedError,
-    SchemaViolationError,
-    StrongroomError,
+    PreconditionFailedError,
 )
-
-_PATCHES: Final = {
-    "application/merge-patch+json": WriteKind.MERGE_PATCH,
-    "application/json-patch+json": WriteKind.JSON_PATCH,
-}
-DAMAGED_HEADER: Final = "Strongroom-Damaged"
 
 
 def add(app: StrongroomApp) -> None:
     """Register the paths."""
     _add_reading(app)
     _add_query(app)
-    _add_put(app)
-    _add_delete(app)
-    _add_patch(app)
-    _add_transform(app)
 
 
 def _add_reading(app: StrongroomApp) -> None:
@@ -76,17 +54,17 @@ def _add_reading(app: StrongroomApp) -> None:
             tag=Tag.ENTITIES,
             rights=(Right.READ,),
             query=ReadQuery,
-            headers=("If-None-Match",),
+            headers=("If-Match", "If-None-Match"),
             answers=(
                 Answer(
                     200,
                     "The entities, by key.",
-                    json_content(Found, EXAMPLE),
-                    headers=("ETag?", "Link?", "Strongroom-Damaged?"),
+                    json_content(Entities, EXAMPLE) | LINES,
+                    headers=("ETag?", "Link?", *PAGE_HEADERS),
                 ),
                 Answer(304, "Of a single one: it is the one that is known.", headers=("ETag",)),
             ),
-            errors=ERRORS_OF_READING,
+            errors=(*ERRORS_OF_READING, PreconditionFailedError),
         ),
     )
     def get_entities(database: str) -> Response:
@@ -96,24 +74,13 @@ def _add_reading(app: StrongroomApp) -> None:
         an error. `key` goes with no other parameter.
         """
         given = app.query(ReadQuery)
-        keys = given.key
-        if not keys:
+        if not given.key:
             return _listed(app, database, given)
-        if given != ReadQuery(key=keys):
+        if given != ReadQuery(key=given.key):
             raise InvalidArgumentError("key goes with no other parameter")
-        entities = app.main.entities
-        if len(set(keys)) > 1:
-            many = entities.get_many(app.caller, database, keys)
-            return json_response(_mapping([(found.key, found.document) for found in many]))
-        if_none_match = app.request.headers.get("if-none-match")
-        known = conditions.known_versions(if_none_match)
-        # With one version the worker can leave the document out.
-        (only,) = known if len(known) == 1 else (0,)
-        found = entities.get(app.caller, database, keys[0], only)
-        headers = {"ETag": conditions.etag(found.metadata.version)}
-        if found.metadata.version in known or (if_none_match or "").strip() == "*":
-            return Response("", {**headers, "Cache-Control": "no-store"}, 304)
-        return json_response(_mapping([(found.key, found.document)]), headers=headers)
+        if len(set(given.key)) > 1:
+            return _entities(app, app.main.entities.get_many(app.caller, database, given.key), {})
+        return _only_entity(app, database, given.key[0])
 
 
 def _add_query(app: StrongroomApp) -> None:
@@ -124,7 +91,14 @@ def _add_query(app: StrongroomApp) -> None:
             tag=Tag.ENTITIES,
             rights=(Right.READ,),
             body=json_content(QueryBody, QueryBody(filter="length(chat) > `0`", select="chat[0]")),
-            answers=(Answer(200, "A page.", json_content(QueryPage, QUERY_PAGE)),),
+            answers=(
+                Answer(
+                    200,
+                    "A page.",
+                    json_content(QueryPage, QUERY_PAGE) | LINES,
+                    headers=PAGE_HEADERS,
+                ),
+            ),
             errors=ERRORS_OF_READING,
         ),
     )
@@ -144,194 +118,26 @@ def _add_query(app: StrongroomApp) -> None:
             limit=body.limit,
             cursor=body.cursor,
         )
-        items = b",".join(
-            b'{"key":%s,"version":%d,"entity":%s}'
-            % (jsontext.string(one.key), one.metadata.version, one.document)
-            for one in page.entities
-        )
+        if app.media_type == NDJSON:
+            return json_lines([_item(one) for one in page.entities], _page_fields(page))
         rest = {"examined": page.examined} | ({"cursor": page.cursor} if page.cursor else {})
         rest |= {"damaged": page.damaged} if page.damaged else {}
-        return json_response(b'{"items":[' + items + b"]," + jsontext.dump(rest)[1:])
+        return json_list("items", [_item(one) for one in page.entities], rest)
 
 
-def _add_put(app: StrongroomApp) -> None:
-    @app.route(
-        "/entity/{database}",
-        methods=["PUT"],
-        operation=Operation(
-            tag=Tag.ENTITIES,
-            rights=(Right.WRITE,),
-            query=PutQuery,
-            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
-            body=json_content(Documents, EXAMPLE),
-            answers=(
-                Answer(201, "All are new.", json_content(WrittenMap, WRITTEN), headers=("ETag?",)),
-                Answer(
-                    200,
-                    "They are written; not all are new. With `dry_run`: what would refuse each.",
-                    json_content((WrittenMap, Verdicts), WRITTEN),
-                    headers=("ETag?",),
-                ),
-            ),
-            errors=(*ERRORS_OF_WRITING, SchemaViolationError),
-        ),
-    )
-    def put_entities(database: str) -> Response:
-        """Create or replace the entities of the body, a mapping.
-
-        All are validated before any is written. A failure after that is told with one outcome for
-        each. `If-Match` and `If-None-Match` are for a single one.
-        """
-        request = app.request
-        documents = jsontext.split(json_body(request))
-        given = app.query(PutQuery)
-        if given.dry_run:
-            return _verdicts(app, database, documents)
-        written = app.main.entities.put(
-            app.caller,
-            database,
-            documents,
-            condition=_condition(request),
-            idempotency_key=idempotency_key(request),
-            ttl_seconds=None if given.ttl_seconds is msgspec.UNSET else given.ttl_seconds,
-        )
-        return _put_answer(written)
-
-
-def _add_delete(app: StrongroomApp) -> None:
-    @app.route(
-        "/entity/{database}",
-        methods=["DELETE"],
-        operation=Operation(
-            tag=Tag.ENTITIES,
-            rights=(Right.DELETE,),
-            query=DeleteQuery,
-            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
-            answers=(DELETED,),
-            errors=ERRORS_OF_WRITING,
-        ),
-    )
-    def delete_entity(database: str) -> Response:
-        """Delete the entity of the `key` parameter."""
-        app.main.entities.delete(
-            app.caller,
-            database,
-            app.query(DeleteQuery).key,
-            condition=_condition(app.request),
-            idempotency_key=idempotency_key(app.request),
-        )
-        return Response("", {}, 204)
-
-
-def _add_patch(app: StrongroomApp) -> None:
-    @app.route(
-        "/entity/{database}",
-        methods=["PATCH"],
-        operation=Operation(
-            tag=Tag.ENTITIES,
-            rights=(Right.WRITE,),
-            further_rights={"the body is a JSON Patch": Right.READ},
-            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
-            body={
-                "application/merge-patch+json": Content(MergePatches, MERGE_PATCH),
-                "application/json-patch+json": Content(JsonPatches, JSON_PATCH),
-            },
-            answers=(
-                Answer(200, "It is changed.", json_content(WrittenMap, WRITTEN), headers=("ETag",)),
-            ),
-            errors=(*ERRORS_OF_WRITING, ConflictError, SchemaViolationError, PatchFailedError),
-        ),
-    )
-    def patch_entity(database: str) -> Response:
-        """Change a part of the entity of the body, a mapping of its key to a patch.
-
-        A merge patch is RFC 7396, a JSON Patch RFC 6902. What comes of it is validated as a PUT;
-        the entity's expiry stays.
-        """
-        request = app.request
-        kind = _PATCHES[media_type(request, tuple(_PATCHES))]
-        members = jsontext.split(bounded_body(request, limits.MESSAGE_BYTES_MAX))
-        if len(members) != 1:
-            raise InvalidArgumentError("a patch is for one entity")
-        ((key, patch),) = members.items()
-        written = app.main.entities.patch(
-            app.caller,
-            database,
-            key,
-            kind,
-            patch,
-            condition=_condition(request),
-            idempotency_key=idempotency_key(request),
-        )
-        return _put_answer([written])
-
-
-def _add_transform(app: StrongroomApp) -> None:
-    @app.route(
-        "/entity/{database}/transform",
-        methods=["POST"],
-        operation=Operation(
-            tag=Tag.ENTITIES,
-            rights=(Right.READ,),
-            further_rights={"`store` is true": Right.WRITE},
-            headers=("If-Match", "If-None-Match", "Idempotency-Key"),
-            body=json_content(TransformBody, TransformBody(key="Chat_id", expression="chat[0]")),
-            answers=(
-                Answer(
-                    200,
-                    "What the expression makes of it, by key. With `store`: that it is written.",
-                    json_content((Found, WrittenMap), EXAMPLE),
-                    headers=("ETag",),
-                ),
-            ),
-            errors=(*ERRORS_OF_WRITING, SchemaViolationError),
-        ),
-    )
-    def transform_entity(database: str) -> Response:
-        """Answer what an expression makes of an entity, or store it in its place.
-
-        What is stored is validated as a PUT.
-        """
-        request = app.request
-        body = decoded(json_body(request), TransformBody)
-        entities = app.main.entities
-        if not body.store:
-            found = entities.transform(app.caller, database, body.key, body.expression)
-            headers = {"ETag": conditions.etag(found.metadata.version)}
-            return json_response(_mapping([(found.key, found.document)]), headers=headers)
-        written = entities.store_transformed(
-            app.caller,
-            database,
-            body.key,
-            body.expression,
-            condition=_condition(request),
-            idempotency_key=idempotency_key(request),
-        )
-        return _put_answer([written])
-
-
-def _put_answer(written: list[Written]) -> Response:
-    status = 201 if all(one.created for one in written) else 200
-    headers = {"ETag": conditions.etag(written[0].metadata.version)} if len(written) == 1 else {}
-    answer = {one.key: _written(one) for one in written}
-    return json_response(jsontext.dump(answer), status, headers)
-
-
-def _verdicts(app: StrongroomApp, database: str, documents: dict[str, bytes]) -> Response:
-    """Answer what would refuse a put of each document."""
-    verdicts = app.main.entities.validate(app.caller, database, documents)
-    return json_response(jsontext.dump({key: _verdict(one) for key, one in verdicts.items()}))
-
-
-def _verdict(refusal: StrongroomError | None) -> Verdict:
-    if refusal is None:
-        return Verdict(valid=True)
-    return Verdict(
-        valid=False,
-        error=refusal.code,
-        detail=refusal.detail,
-        errors=problems.violations(refusal.violations),
-    )
+def _only_entity(app: StrongroomApp, database: str, key: str) -> Response:
+    """Answer one entity, or that the version of it that is known is the one."""
+    headers = app.request.headers
+    unwanted = headers.get("if-none-match")
+    # With one version the worker can leave the document out.
+    known = conditions.one_known(unwanted)
+    found = app.main.entities.get(app.caller, database, key, known)
+    version = found.metadata.version
+    conditions.of_request(headers.get("if-match"), None).check(version)
+    fields = {"ETag": conditions.etag(version)}
+    if conditions.is_known(unwanted, version):
+        return Response("", dict(fields), 304)
+    return _entities(app, [found], fields)
 
 
 def _listed(app: StrongroomApp, database: str, given: ReadQuery) -> Response:
@@ -344,31 +150,33 @@ def _listed(app: StrongroomApp, database: str, given: ReadQuery) -> Response:
         limit=given.limit,
         cursor=given.cursor,
     )
-    headers = {}
+    headers = _page_fields(page)
     if page.cursor:
         asked = parameters(app.request, frozenset(ReadQuery.__struct_fields__))
         query = urlencode({name: one for name, (one,) in asked.items()} | {"cursor": page.cursor})
-        headers["Link"] = f'</entity/{database}?{query}>; rel="next"'
+        # As the client sees the path: with the stage that a gateway puts before it.
+        path = quote(app.request.context.get("path") or f"/entity/{database}")
+        headers["Link"] = f'<{path}?{query}>; rel="next"'
+    return _entities(app, page.entities, headers)
+
+
+def _entities(app: StrongroomApp, found: Sequence[Found], headers: dict[str, str]) -> Response:
+    """Answer entities: one JSON object of all, or a JSON text a line."""
+    if app.media_type == NDJSON:
+        return json_lines([_item(one) for one in found], headers)
+    return json_object([(jsontext.string(one.key), one.document) for one in found], headers)
+
+
+def _item(one: Found) -> bytes:
+    head = (jsontext.string(one.key), one.metadata.version, one.document)
+    return b'{"key":%s,"version":%d,"entity":%s}' % head
+
+
+def _page_fields(page: EntityPage) -> dict[str, str]:
+    """Return what is told of a page beside its entities, where these are lines."""
+    fields = {"Strongroom-Examined": str(page.examined)}
+    if page.cursor:
+        fields["Strongroom-Cursor"] = page.cursor
     if page.damaged:
-        headers[DAMAGED_HEADER] = str(page.damaged)
-    return json_response(_mapping([(f.key, f.document) for f in page.entities]), headers=headers)
-
-
-def _condition(request: Request) -> Condition:
-    headers = request.headers
-    return conditions.for_write(headers.get("if-match"), headers.get("if-none-match"))
-
-
-def _mapping(members: list[tuple[str, bytes]]) -> bytes:
-    """Return a JSON object whose values are JSON text already."""
-    return b"{" + b",".join(jsontext.string(k) + b":" + v for k, v in members) + b"}"
-
-
-def _written(one: Written) -> WrittenEntity:
-    return WrittenEntity(
-        version=one.metadata.version,
-        created=one.created,
-        created_at=one.metadata.created_at,
-        updated_at=one.metadata.updated_at,
-        expires_at=one.metadata.expires_at or msgspec.UNSET,
-    )
+        fields["Strongroom-Damaged"] = str(page.damaged)
+    return fields

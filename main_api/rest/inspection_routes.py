@@ -5,7 +5,8 @@ from typing import Annotated, Final
 import msgspec
 from chalice.app import Response
 
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import Answer, Count, Operation, Right, Tag, json_content
 from main_api.rest.requests import decoded, json_body
 from main_api.service.ports import Inspected

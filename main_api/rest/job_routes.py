@@ -6,7 +6,8 @@ import msgspec
 from chalice.app import Response
 
 from main_api.domain.jobs import JobRecord, Kind, Phase, State, Use
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import (
     AN_INSTANT,
     Answer,

@@ -11,7 +11,8 @@ import msgspec
 from chalice.app import Response
 
 from main_api.rest import problems
-from main_api.rest.application import NO_STORE, StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import FORM, Answer, Content, Operation, Right, Tag, json_content
 from main_api.rest.requests import basic_credentials, form
 from main_api.service.authorization_server import (
@@ -151,6 +152,7 @@ def _add_token(app: StrongroomApp) -> None:
             tag=Tag.TOKENS,
             rights=(Right.CLIENT,),
             body={FORM: Content(CredentialsForm | ExchangeForm, CredentialsForm())},
+            holds_secret=True,
             answers=(Answer(200, "The token.", json_content(TokenAnswer, _TOKEN)),),
             errors=(UnauthenticatedError,),
         ),
@@ -194,7 +196,7 @@ def _add_revocation(app: StrongroomApp) -> None:
             return _refused(error, app.request_id, "invalid_grant")
         except tuple(_ERRORS) as error:
             return _refused(error, app.request_id)
-        return Response("", dict(NO_STORE), 200)
+        return Response("", {}, 200)
 
 
 def _token(app: StrongroomApp) -> TokenAnswer:

@@ -295,6 +295,8 @@ def _error_statuses(operation: Operation) -> set[int]:
         found += _WITH_TOKEN
     if operation.body:
         found += _WITH_BODY
+    if operation.media_types:
+        found.append(errors.NotAcceptableError)
     return {problems.status_of(kind) for kind in found}
 
 

@@ -112,6 +112,8 @@ class Operation:
         headers: The names of what is in `REQUEST_HEADERS` and heeded.
         body: By media type; empty for none.
         body_optional: Whether the body may be left out.
+        holds_secret: Whether an answer has a credential, or in one piece what several have chosen:
+            it is then never compressed (docs/adr/0017-what-is-compressed.md).
         errors: What it raises, beside what every operation may.
     """
 
@@ -123,12 +125,18 @@ class Operation:
     headers: tuple[str, ...] = ()
     body: Mapping[str, Content] = field(default_factory=dict)
     body_optional: bool = False
+    holds_secret: bool = False
     errors: tuple[type[StrongroomError], ...] = ()
 
     @property
     def takes_token(self) -> bool:
         """Tell whether only who sends an access token gets to the view."""
         return not WITHOUT_TOKEN.intersection(self.rights)
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """In which media types it answers; the first one without a wish."""
+        return tuple(dict.fromkeys(one for answer in self.answers for one in answer.content))
 
 
 def json_content(model: Any, example: Any) -> dict[str, Content]:  # noqa: ANN401 - any model

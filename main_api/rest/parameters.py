@@ -29,11 +29,10 @@ IdempotencyKey = Annotated[
     str, msgspec.Meta(pattern=f"^[ -~]{{1,{limits.IDEMPOTENCY_KEY_CHARS_MAX}}}$")
 ]
 EntityTag = Annotated[str, msgspec.Meta(pattern='^"[1-9][0-9]{0,15}"$')]
-EntityTagOrAny = Annotated[str, msgspec.Meta(pattern=r'^(\*|"[1-9][0-9]{0,15}")$')]
-AnyTags = Annotated[
-    str, msgspec.Meta(pattern=r'^(\*|(W/)?"[1-9][0-9]{0,15}"(, ?(W/)?"[1-9][0-9]{0,15}")*)$')
+EntityTags = Annotated[
+    str, msgspec.Meta(pattern=r'^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*"){0,99})$')
 ]
-Seconds = Annotated[int, msgspec.Meta(ge=0)]
+Number = Annotated[int, msgspec.Meta(ge=0)]
 
 REQUEST_HEADERS: Final = {
     "X-Request-ID": Field(
@@ -41,10 +40,13 @@ REQUEST_HEADERS: Final = {
         RequestId,
         "trace-1.2",
     ),
-    "If-Match": Field("Only if this version is there; `*`: any.", EntityTagOrAny, '"3"'),
+    "If-Match": Field(
+        "Only if the entity is there in one of these versions; `*`: in any.", EntityTags, '"3"'
+    ),
     "If-None-Match": Field(
-        "Of a write `*`: only if there is none. Of a read the versions that are known.",
-        AnyTags,
+        "Only if it is not there in one of these versions; `*`: not at all. A read of a version"
+        " that is known is answered with 304.",
+        EntityTags,
         '"3"',
     ),
     "Idempotency-Key": Field(
@@ -64,8 +66,10 @@ HEADERS: Final = {
         _Text,
         '</entity/chatdb?cursor=abc>; rel="next"',
     ),
-    "Strongroom-Damaged": Field("How many files did not verify.", Seconds, 1),
-    "Retry-After": Field("After how many seconds to try again.", Seconds, 1),
+    "Strongroom-Cursor": Field("Of lines: what `cursor` is in a page.", _Text, "abc"),
+    "Strongroom-Examined": Field("Of a page: how many entities were looked at.", Number, 1),
+    "Strongroom-Damaged": Field("Of a page: how many files did not verify.", Number, 1),
+    "Retry-After": Field("After how many seconds to try again.", Number, 1),
     "WWW-Authenticate": Field("What proof is wanted.", _Text, 'Bearer realm="strongroom"'),
     "RateLimit": Field(
         "How the client's limits stand, where it has any.", _Text, '"requests";r=19;t=2'

@@ -8,6 +8,7 @@ import msgspec
 from chalice.app import Response
 
 from main_api.rest import rate_limit_fields
+from main_api.rest.coding import UnsupportedCodingError
 from main_api.service.buckets import QuotaExceededError
 from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Written
@@ -24,6 +25,7 @@ _HTTP: Final[dict[type[errors.StrongroomError], int]] = {
     errors.ForbiddenError: 403,
     errors.NotFoundError: 404,
     errors.MethodNotAllowedError: 405,
+    errors.NotAcceptableError: 406,
     errors.ConflictError: 409,
     errors.PreconditionFailedError: 412,
     errors.TimedOutError: 408,
@@ -139,6 +141,8 @@ def response(
         all_headers.update(rate_limit_fields.of_refusal(error))
     if error.retry_after_s is not None:
         all_headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, UnsupportedCodingError):
+        all_headers["Accept-Encoding"] = "gzip"
     if status == _HTTP[errors.UnauthenticatedError]:
         all_headers.setdefault("WWW-Authenticate", 'Bearer realm="strongroom"')
     return Response(msgspec.json.encode(problem).decode(), all_headers, status)

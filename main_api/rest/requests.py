@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote_plus
 import msgspec
 from chalice.app import Request
 
+from main_api.rest.operations import FORM, JSON, Operation
 from strongroom import ids, jsontext, limits
 from strongroom.errors import (
     InvalidArgumentError,
@@ -19,8 +20,8 @@ from strongroom.errors import (
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
-_JSON: Final = "application/json"
-_FORM: Final = "application/x-www-form-urlencoded"
+_GET: Final = "GET"
+_CONDITIONS: Final = ("If-Match", "If-None-Match")
 _TOKEN_BODY_BYTES_MAX: Final = 16 * 1024
 
 
@@ -31,7 +32,7 @@ def json_body(request: Request) -> bytes:
         UnsupportedMediaTypeError: It says that it is something else.
         TooLargeError: It is larger than a message may be.
     """
-    media_type(request, (_JSON,))
+    media_type(request, (JSON,))
     return bounded_body(request, limits.MESSAGE_BYTES_MAX)
 
 
@@ -118,6 +119,21 @@ def decoded(body: bytes, kind: type[T]) -> T:
         raise InvalidArgumentError(str(error)) from error
 
 
+def check_conditions(request: Request, operation: Operation) -> None:
+    """Refuse a condition that would be passed over, and a write of a part (RFC 9110, 14.5).
+
+    Raises:
+        InvalidArgumentError: There is one, and the method is not a safe one.
+    """
+    if request.method == _GET:
+        return
+    for name in _CONDITIONS:
+        if name.lower() in request.headers and name not in operation.headers:
+            raise InvalidArgumentError(f"{name} means nothing here")
+    if "content-range" in request.headers:
+        raise InvalidArgumentError("a body is a whole one; there is no Content-Range")
+
+
 def optional_body(request: Request, kind: type[T]) -> T:
     """Return the content of a body; without one, what its members are by default."""
     return decoded(json_body(request), kind) if body_of(request) else kind()
@@ -165,7 +181,7 @@ def form(request: Request) -> dict[str, str]:
         InvalidArgumentError: It cannot be read, or repeats a field (RFC 6749 section 3.2).
         UnsupportedMediaTypeError, TooLargeError: As they say.
     """
-    media_type(request, (_FORM,))
+    media_type(request, (FORM,))
     body = bounded_body(request, _TOKEN_BODY_BYTES_MAX)
     try:
         fields = parse_qs(

@@ -7,6 +7,7 @@ from main_api.rest import (
     database_routes,
     document_routes,
     entity_routes,
+    entity_write_routes,
     inspection_routes,
     job_routes,
     key_routes,
@@ -23,6 +24,7 @@ def build(current: Current) -> StrongroomApp:
     """Return the application with its routes."""
     app = StrongroomApp("strongroom", current)
     entity_routes.add(app)
+    entity_write_routes.add(app)
     schema_routes.add(app)
     database_routes.add(app)
     client_routes.add(app)

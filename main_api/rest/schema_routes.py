@@ -6,7 +6,8 @@ import msgspec
 from chalice.app import Response
 
 from main_api.rest import problems
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import (
     AN_INSTANT,
     DELETED,
@@ -123,6 +124,7 @@ _PUT: Final = Operation(
     tag=Tag.SCHEMAS,
     rights=(Right.EVERYWHERE,),
     query=PutSchemaQuery,
+    holds_secret=True,
     body=json_content(Schema, _SCHEMA),
     answers=(
         Answer(201, "It is in force; there was none.", json_content(SchemaSummary, _SUMMARY)),

@@ -5,7 +5,8 @@ from typing import Final, Literal
 import msgspec
 from chalice.app import Response
 
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import (
     AN_INSTANT,
     Answer,

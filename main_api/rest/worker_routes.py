@@ -9,7 +9,8 @@ from chalice.app import Response
 
 from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.rest import problems
-from main_api.rest.application import StrongroomApp, json_response
+from main_api.rest.answers import json_response
+from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import (
     AN_INSTANT,
     Answer,
@@ -146,6 +147,7 @@ def _add_subscription(app: StrongroomApp) -> None:
             tag=Tag.WORKERS,
             rights=(Right.EVERYWHERE,),
             query=PutWorkerQuery,
+            holds_secret=True,
             answers=(
                 Answer(201, "Its first one.", json_content(WorkerCredentialAnswer, _CREDENTIAL)),
                 Answer(200, "Another one.", json_content(WorkerCredentialAnswer, _CREDENTIAL)),
@@ -167,6 +169,7 @@ def _add_subscription(app: StrongroomApp) -> None:
             tag=Tag.WORKERS,
             rights=(Right.WORKER,),
             body=json_content(Subscription, _SUBSCRIPTION),
+            holds_secret=True,
             answers=(Answer(200, "Its key.", json_content(Subscribed, _SUBSCRIBED)),),
             errors=(UnauthenticatedError, ForbiddenError, IntegrityError),
         ),

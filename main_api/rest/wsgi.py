@@ -11,7 +11,8 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from main_api.rest.application import Event, StrongroomApp
+from main_api.rest.application import StrongroomApp
+from main_api.rest.incoming import Event
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError, StrongroomError
 
@@ -84,7 +85,9 @@ def _send(answer: dict[str, Any], start_response: StartResponse) -> bytes:
     body = answer.get("body") or ""
     data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
     headers = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
-    headers.append(("Content-Length", str(len(data))))
+    if not any(name == "Content-Length" for name, _ in headers):
+        # It is there already where the content is left out.
+        headers.append(("Content-Length", str(len(data))))
     status = HTTPStatus(answer["statusCode"])
     start_response(f"{status.value} {status.phrase}", headers)
     return data

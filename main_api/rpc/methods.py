@@ -26,7 +26,7 @@ from google.protobuf.message import Message
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
 from main_api.rpc import declared
-from strongroom import logs
+from strongroom import logs, tracing
 from strongroom.errors import InternalError, StrongroomError
 from strongroom.rpc import status
 
@@ -56,13 +56,14 @@ def service(
 def serve(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
     """Run a handler; its errors become google.rpc.Status."""
     failure: StrongroomError
-    try:
-        return work()
-    except StrongroomError as error:
-        failure = error
-    except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
-        _log.exception("call-failed")
-        failure = InternalError("an internal error; the log has more")
+    with tracing.entered(tracing.of_metadata(context.invocation_metadata())):
+        try:
+            return work()
+        except StrongroomError as error:
+            failure = error
+        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+            _log.exception("call-failed")
+            failure = InternalError("an internal error; the log has more")
     return status.abort(context, failure)
 
 

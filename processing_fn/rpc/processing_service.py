@@ -5,6 +5,7 @@ concerns the call itself: no proof of being a Main Worker, no room, a defect of 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import grpc
@@ -13,10 +14,17 @@ from processing_fn.domain.entity import Outcome
 from processing_fn.rpc import translation
 from processing_fn.service import deadline
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Engine
+from processing_fn.service.engine import Engine, Snapshot
 from processing_fn.service.patching import PatchKind
-from strongroom import limits, logs
-from strongroom.errors import InternalError, InvalidArgumentError, StrongroomError
+from strongroom import limits, logs, tracing
+from strongroom.errors import (
+    IntegrityError,
+    InternalError,
+    InvalidArgumentError,
+    KeyDestroyedError,
+    OutcomeUnknownError,
+    StrongroomError,
+)
 from strongroom.rpc import status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc as services
@@ -51,13 +59,15 @@ class ProcessingService(services.ProcessingServiceServicer):
         """Answer one operation on one entity."""
         _require_main(context)
         self._note()
-        try:
-            return self._process(request, context)
-        except StrongroomError as error:
-            return translation.response(error)
-        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
-            _log.exception("process-failed", database=request.database_name)
-            return translation.response(_defect())
+        with _traced(context):
+            try:
+                return self._process(request, context)
+            except StrongroomError as error:
+                _tell(error, request.database_name)
+                return translation.response(error)
+            except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+                _log.exception("process-failed", database=request.database_name)
+                return translation.response(_defect())
 
     def ProcessBatch(  # noqa: N802 - named by gRPC
         self, request: pb.ProcessBatchRequest, context: grpc.ServicerContext
@@ -65,15 +75,17 @@ class ProcessingService(services.ProcessingServiceServicer):
         """Answer one operation on several entities."""
         _require_main(context)
         self._note()
-        try:
-            with deadline.watched(context.is_active):
-                return pb.ProcessBatchResponse(responses=self._process_batch(request))
-        except StrongroomError as error:
-            # Not as the call's own status: violations may be more than trailing metadata holds.
-            return pb.ProcessBatchResponse(status=status.to_status(error))
-        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
-            _log.exception("process-failed", database=request.database_name)
-            return pb.ProcessBatchResponse(status=status.to_status(_defect()))
+        with _traced(context):
+            try:
+                with deadline.watched(context.is_active):
+                    return pb.ProcessBatchResponse(responses=self._process_batch(request))
+            except StrongroomError as error:
+                _tell(error, request.database_name)
+                # Not as the call's own status: violations may be more than trailing metadata holds.
+                return pb.ProcessBatchResponse(status=status.to_status(error))
+            except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+                _log.exception("process-failed", database=request.database_name)
+                return pb.ProcessBatchResponse(status=status.to_status(_defect()))
 
     def Scan(  # noqa: N802 - named by gRPC
         self, request: pb.ScanRequest, context: grpc.ServicerContext
@@ -149,10 +161,10 @@ class ProcessingService(services.ProcessingServiceServicer):
         engine, binding = self._engine(), translation.binding(request)
         if request.operation == pb.OPERATION_GET:
             keys = [item.entity_key for item in request.items]
-            return [translation.response(found) for found in engine.get_many(binding, keys)]
+            return [_told(found) for found in engine.get_many(binding, keys)]
         if request.operation == pb.OPERATION_PUT:
             puts = [translation.put(item.entity_key, item.params) for item in request.items]
-            return [translation.response(done) for done in engine.put_many(binding, puts)]
+            return [_told(done) for done in engine.put_many(binding, puts)]
         if request.operation == pb.OPERATION_VALIDATE:
             puts = [translation.put(item.entity_key, item.params) for item in request.items]
             return [translation.response(verdict) for verdict in engine.validate(binding, puts)]
@@ -177,13 +189,36 @@ def _write(engine: Engine, binding: Binding, request: pb.ProcessRequest) -> Outc
 def _served(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
     """Run a handler whose refusals are the call's own status."""
     _require_main(context)
-    try:
-        return work()
-    except StrongroomError as error:
-        return status.abort(context, error)
-    except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
-        _log.exception("process-failed")
-        return status.abort(context, _defect())
+    with _traced(context):
+        try:
+            return work()
+        except StrongroomError as error:
+            _tell(error)
+            return status.abort(context, error)
+        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+            _log.exception("process-failed")
+            return status.abort(context, _defect())
+
+
+def _traced(context: grpc.ServicerContext) -> AbstractContextManager[None]:
+    return tracing.entered(tracing.of_metadata(context.invocation_metadata()))
+
+
+def _told(answer: Snapshot | Outcome | StrongroomError) -> pb.ProcessResponse:
+    if isinstance(answer, StrongroomError):
+        _tell(answer)
+    return translation.response(answer)
+
+
+def _tell(error: StrongroomError, database: str = "") -> None:
+    """Log a refusal that is the fault of this side: a damaged file, a write of unknown outcome.
+
+    What was destroyed on purpose is none.
+    """
+    faults = IntegrityError | OutcomeUnknownError | InternalError
+    if isinstance(error, faults) and not isinstance(error, KeyDestroyedError):
+        named = {"database": database} if database else {}
+        _log.error("process-refused", code=error.code, reason=error.detail, **named)
 
 
 def _require_main(context: grpc.ServicerContext) -> None:

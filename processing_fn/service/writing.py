@@ -215,4 +215,6 @@ class Committer:
 def _condition_bytes(condition: Condition) -> bytes:
     """Return a condition as it goes into a stored digest: this form must not change."""
     version = "" if condition.if_version is None else str(condition.if_version)
-    return f"{version},{condition.if_absent:d},{condition.if_present:d}".encode()
+    known = f"{version},{condition.if_absent:d},{condition.if_present:d}"
+    lists = (condition.if_one_of, condition.if_none_of)
+    return (f"{known},{lists}" if any(lists) else known).encode()

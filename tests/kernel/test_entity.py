@@ -22,6 +22,15 @@ from strongroom.rpc import messages
         (Condition(if_absent=True), 1, False),
         (Condition(if_present=True), 1, True),
         (Condition(if_present=True), None, False),
+        (Condition(if_one_of=(2, 3)), 3, True),
+        (Condition(if_one_of=(2, 3)), 4, False),
+        (Condition(if_one_of=(2, 3)), None, False),
+        (Condition(if_none_of=(2, 3)), 4, True),
+        (Condition(if_none_of=(2, 3)), 3, False),
+        (Condition(if_none_of=(2, 3)), None, True),
+        (Condition(if_present=True, if_none_of=(3,)), 3, False),
+        (Condition(if_present=True, if_none_of=(3,)), 4, True),
+        (Condition(if_version=0), None, False),
     ],
 )
 def test_a_condition_holds_or_says_what_is_there(
@@ -44,6 +53,9 @@ def test_a_condition_holds_or_says_what_is_there(
         Condition(if_version=2**53 - 1),
         Condition(if_absent=True),
         Condition(if_present=True),
+        Condition(if_one_of=(2, 3)),
+        Condition(if_present=True, if_none_of=(1, 2)),
+        Condition(if_version=0),
     ],
 )
 def test_a_condition_crosses_the_wire(condition: Condition) -> None:

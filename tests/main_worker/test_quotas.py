@@ -1,6 +1,7 @@
 """What a client may use: requests and bytes, refused past it, told in numbers that hold."""
 
 import contextlib
+import gzip
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -136,6 +137,17 @@ def test_a_refused_request_costs_nothing() -> None:
         get(ada)
     rig.clock.advance(2)
     assert get(ada).status == 404
+
+
+def test_bytes_are_counted_as_they_are_meant() -> None:
+    """A client that compresses has a hundred times as much of the service."""
+    rig = a_rig(content_bytes=Policy("bytes", 1.0, 100_000, "content-bytes"))
+    body = gzip.compress(b'{"k": "' + b"x" * 50_000 + b'"}')
+    assert len(body) < 1_000
+    face = WsgiClient(routes.build(Built(rig.main())))
+    headers = {"Authorization": rig.bearer(rig.add_client("bea")), "Content-Encoding": "gzip"}
+    left = face("PUT", "/entity/chatdb", body, headers).headers["ratelimit"]
+    assert 49_000 < int(left.partition("r=")[2].partition(";")[0]) < 50_000
 
 
 def test_strangers_learn_nothing_of_a_clients_use() -> None:

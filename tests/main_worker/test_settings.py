@@ -6,6 +6,7 @@ import pytest
 
 from main_api import settings
 from main_api.domain.buckets import Policy
+from main_api.domain.http_policy import HttpPolicy
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.settings import ProviderKind
 from strongroom.crypto.seal import Suite
@@ -32,6 +33,18 @@ def test_settings_are_read() -> None:
     assert found.identity.ca_file == Path("/pki/ca.pem")
     assert found.identity.certificate_file == Path("/pki/main.pem")
     assert found.identity.key_file == Path("/pki/main.key")
+
+
+def test_what_is_decided_of_http_is_read() -> None:
+    """No page can be allowed, or any may read what it likes without anybody having said so."""
+    read = settings.http_policy_from_environment
+    assert read({}) == HttpPolicy(frozenset(), compress=True)
+    named = {"STRONGROOM_CORS_ORIGINS": "https://a.example, http://localhost:5173"}
+    assert read(named).origins == {"https://a.example", "http://localhost:5173"}
+    assert read({"STRONGROOM_COMPRESS": "no"}).compress is False
+    for wrong in ({"STRONGROOM_COMPRESS": "off"}, {"STRONGROOM_CORS_ORIGINS": "a.example"}):
+        with pytest.raises(InvalidArgumentError, match=next(iter(wrong))):
+            read(wrong)
 
 
 def test_how_keys_are_sealed_is_read() -> None:

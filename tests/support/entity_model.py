@@ -296,6 +296,8 @@ def _check(condition: Condition, version: int | None) -> None:
         (condition.if_absent and version is not None)
         or (condition.if_present and version is None)
         or (condition.if_version is not None and condition.if_version != version)
+        or (condition.if_one_of and version not in condition.if_one_of)
+        or version in condition.if_none_of
     ):
         raise RefusedError(PreconditionFailedError, current_version=version or 0)
 

@@ -9,6 +9,7 @@ from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.bootstrap import Current, Main
 from main_api.domain.caller import Caller
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
+from main_api.domain.http_policy import HttpPolicy
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.service.access import Access
 from main_api.service.administration import Administration
@@ -204,10 +205,15 @@ class MainRig:
 class Built(Current):
     """A `Current` that was built already."""
 
-    def __init__(self, main: Main) -> None:
-        """Take it."""
+    def __init__(self, main: Main, http_policy: HttpPolicy | None = None) -> None:
+        """Take it, and what settings decide of HTTP."""
         super().__init__()
         self._built = main
+        self._http = http_policy or HttpPolicy()
+
+    def http_policy(self) -> HttpPolicy:
+        """Return it."""
+        return self._http
 
     def get(self) -> Main:
         """Return it."""

@@ -14,11 +14,15 @@ class Condition:
         if_version: It is there in this version.
         if_absent: It is not there.
         if_present: It is there.
+        if_one_of: It is there in one of these versions; empty for any.
+        if_none_of: It is not there in one of these versions.
     """
 
     if_version: int | None = None
     if_absent: bool = False
     if_present: bool = False
+    if_one_of: tuple[int, ...] = ()
+    if_none_of: tuple[int, ...] = ()
 
     def check(self, version: int | None) -> None:
         """Compare with the version that is there, None where nothing is.
@@ -30,6 +34,8 @@ class Condition:
             (self.if_version is None or self.if_version == version)
             and not (self.if_absent and version is not None)
             and not (self.if_present and version is None)
+            and (not self.if_one_of or version in self.if_one_of)
+            and version not in self.if_none_of
         )
         if not holds:
             raise PreconditionFailedError(

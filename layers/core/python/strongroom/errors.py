@@ -96,6 +96,13 @@ class MethodNotAllowedError(StrongroomError):
     title = "Method not allowed"
 
 
+class NotAcceptableError(StrongroomError):
+    """Not in a form that the client takes."""
+
+    code = "not-acceptable"
+    title = "Not acceptable"
+
+
 class ConflictError(StrongroomError):
     """Already there, or in use."""
 

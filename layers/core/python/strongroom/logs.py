@@ -17,12 +17,14 @@ from typing import Any, Final
 
 import structlog
 
+from strongroom import tracing
+
 Fields = MutableMapping[str, Any]
 _ALLOWED: Final = frozenset(
     {"event", "level", "timestamp", "process", "request_id", "worker_id", "client_id", "database"}
     | {"schema_id", "file_id", "key_id", "version", "code", "status", "method", "route", "address"}
     | {"lease_seconds", "signal", "error", "where", "reason", "deployment", "count", "port", "pid"}
-    | {"job_id"}
+    | {"job_id", "trace_id"}
 )
 
 
@@ -56,6 +58,7 @@ def _write_as(process: str) -> None:
     structlog.configure(
         processors=[
             partial(_name_process, process),
+            _name_request,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _describe_exception,
@@ -74,6 +77,16 @@ def logger() -> structlog.typing.FilteringBoundLogger:
 
 def _name_process(process: str, _logger: object, _name: str, fields: Fields) -> Fields:
     fields["process"] = process
+    return fields
+
+
+def _name_request(_logger: object, _name: str, fields: Fields) -> Fields:
+    """Say in which request this happens, where in one."""
+    trace = tracing.current()
+    if trace.request_id:
+        fields.setdefault("request_id", trace.request_id)
+    if trace.trace_id:
+        fields["trace_id"] = trace.trace_id
     return fields
 
 

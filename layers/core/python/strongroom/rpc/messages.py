@@ -31,20 +31,22 @@ def from_metadata(metadata: Metadata) -> common_pb2.EntityMetadata:
 def to_condition(message: common_pb2.Condition) -> Condition:
     """Return the condition of a message."""
     kind = message.WhichOneof("kind")
-    if kind == "if_version":
-        return Condition(if_version=message.if_version)
     return Condition(
+        if_version=message.if_version if kind == "if_version" else None,
         if_absent=kind == "if_absent" and message.if_absent,
         if_present=kind == "if_present" and message.if_present,
+        if_one_of=tuple(message.if_one_of),
+        if_none_of=tuple(message.if_none_of),
     )
 
 
 def from_condition(condition: Condition) -> common_pb2.Condition:
     """Return the message of a condition."""
+    message = common_pb2.Condition(if_one_of=condition.if_one_of, if_none_of=condition.if_none_of)
     if condition.if_version is not None:
-        return common_pb2.Condition(if_version=condition.if_version)
-    if condition.if_absent:
-        return common_pb2.Condition(if_absent=True)
-    if condition.if_present:
-        return common_pb2.Condition(if_present=True)
-    return common_pb2.Condition()
+        message.if_version = condition.if_version
+    elif condition.if_absent:
+        message.if_absent = True
+    elif condition.if_present:
+        message.if_present = True
+    return message

@@ -27,6 +27,7 @@ _GRPC: Final[dict[type[errors.StrongroomError], int]] = {
     errors.ForbiddenError: code_pb2.PERMISSION_DENIED,
     errors.NotFoundError: code_pb2.NOT_FOUND,
     errors.MethodNotAllowedError: code_pb2.UNIMPLEMENTED,
+    errors.NotAcceptableError: code_pb2.INVALID_ARGUMENT,
     errors.ConflictError: code_pb2.ALREADY_EXISTS,
     errors.PreconditionFailedError: code_pb2.ABORTED,
     errors.TimedOutError: code_pb2.DEADLINE_EXCEEDED,

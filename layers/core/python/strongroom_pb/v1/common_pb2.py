@@ -25,19 +25,19 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom_pb/v1/common.proto\x12\x10strongroom_pb.v1\x1a google/protobuf/descriptor.proto\"\x88\x01\n\x0e\x45ntityMetadata\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\ncreated_at\x18\x02 \x01(\t\x12\x12\n\nupdated_at\x18\x03 \x01(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\t\x12\x11\n\tschema_id\x18\x05 \x01(\t\x12\x16\n\x0eschema_version\x18\x06 \x01(\x03\"T\n\tCondition\x12\x14\n\nif_version\x18\x01 \x01(\x03H\x00\x12\x13\n\tif_absent\x18\x02 \x01(\x08H\x00\x12\x14\n\nif_present\x18\x03 \x01(\x08H\x00\x42\x06\n\x04kind\"L\n\x07\x46inding\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tcondition\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08repaired\x18\x04 \x01(\x08*\xae\x01\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x10\n\x0cRIGHT_PUBLIC\x10\x01\x12\x10\n\x0cRIGHT_WORKER\x10\x02\x12\x0e\n\nRIGHT_READ\x10\x03\x12\x0f\n\x0bRIGHT_WRITE\x10\x04\x12\x10\n\x0cRIGHT_DELETE\x10\x05\x12\x0f\n\x0bRIGHT_ADMIN\x10\x06\x12\x14\n\x10RIGHT_EVERYWHERE\x10\x07\x12\x10\n\x0cRIGHT_CLIENT\x10\x08:I\n\x06rights\x12\x1e.google.protobuf.MethodOptions\x18\xa9\x8b\x03 \x03(\x0e\x32\x17.strongroom_pb.v1.Right:L\n\nalso_takes\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x03(\x0e\x32\x17.strongroom_pb.v1.Rightb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dstrongroom_pb/v1/common.proto\x12\x10strongroom_pb.v1\x1a google/protobuf/descriptor.proto\"\x88\x01\n\x0e\x45ntityMetadata\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\ncreated_at\x18\x02 \x01(\t\x12\x12\n\nupdated_at\x18\x03 \x01(\t\x12\x12\n\nexpires_at\x18\x04 \x01(\t\x12\x11\n\tschema_id\x18\x05 \x01(\t\x12\x16\n\x0eschema_version\x18\x06 \x01(\x03\"{\n\tCondition\x12\x14\n\nif_version\x18\x01 \x01(\x03H\x00\x12\x13\n\tif_absent\x18\x02 \x01(\x08H\x00\x12\x14\n\nif_present\x18\x03 \x01(\x08H\x00\x12\x11\n\tif_one_of\x18\x04 \x03(\x03\x12\x12\n\nif_none_of\x18\x05 \x03(\x03\x42\x06\n\x04kind\"L\n\x07\x46inding\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x11\n\tcondition\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x10\n\x08repaired\x18\x04 \x01(\x08*\xae\x01\n\x05Right\x12\x15\n\x11RIGHT_UNSPECIFIED\x10\x00\x12\x10\n\x0cRIGHT_PUBLIC\x10\x01\x12\x10\n\x0cRIGHT_WORKER\x10\x02\x12\x0e\n\nRIGHT_READ\x10\x03\x12\x0f\n\x0bRIGHT_WRITE\x10\x04\x12\x10\n\x0cRIGHT_DELETE\x10\x05\x12\x0f\n\x0bRIGHT_ADMIN\x10\x06\x12\x14\n\x10RIGHT_EVERYWHERE\x10\x07\x12\x10\n\x0cRIGHT_CLIENT\x10\x08:I\n\x06rights\x12\x1e.google.protobuf.MethodOptions\x18\xa9\x8b\x03 \x03(\x0e\x32\x17.strongroom_pb.v1.Right:L\n\nalso_takes\x12\x1d.google.protobuf.FieldOptions\x18\xa9\x8b\x03 \x03(\x0e\x32\x17.strongroom_pb.v1.Rightb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'strongroom_pb.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RIGHT']._serialized_start=389
-  _globals['_RIGHT']._serialized_end=563
+  _globals['_RIGHT']._serialized_start=428
+  _globals['_RIGHT']._serialized_end=602
   _globals['_ENTITYMETADATA']._serialized_start=86
   _globals['_ENTITYMETADATA']._serialized_end=222
   _globals['_CONDITION']._serialized_start=224
-  _globals['_CONDITION']._serialized_end=308
-  _globals['_FINDING']._serialized_start=310
-  _globals['_FINDING']._serialized_end=386
+  _globals['_CONDITION']._serialized_end=347
+  _globals['_FINDING']._serialized_start=349
+  _globals['_FINDING']._serialized_end=425
 # @@protoc_insertion_point(module_scope)

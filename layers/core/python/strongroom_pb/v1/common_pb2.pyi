@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pb2 as _descriptor_pb2
 from google.protobuf import message as _message
@@ -121,22 +122,34 @@ class Condition(_message.Message):
     IF_VERSION_FIELD_NUMBER: _builtins.int
     IF_ABSENT_FIELD_NUMBER: _builtins.int
     IF_PRESENT_FIELD_NUMBER: _builtins.int
+    IF_ONE_OF_FIELD_NUMBER: _builtins.int
+    IF_NONE_OF_FIELD_NUMBER: _builtins.int
     if_version: _builtins.int
     """The entity is there in this version."""
     if_absent: _builtins.bool
     """The entity is not there."""
     if_present: _builtins.bool
     """The entity is there, in whatever version."""
+    @_builtins.property
+    def if_one_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The entity is there in one of these versions; empty: in any, or not at all."""
+
+    @_builtins.property
+    def if_none_of(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The entity is not there in one of these versions."""
+
     def __init__(
         self,
         *,
         if_version: _builtins.int = ...,
         if_absent: _builtins.bool = ...,
         if_present: _builtins.bool = ...,
+        if_one_of: _abc.Iterable[_builtins.int] | None = ...,
+        if_none_of: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["if_absent", b"if_absent", "if_present", b"if_present", "if_version", b"if_version", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["if_absent", b"if_absent", "if_present", b"if_present", "if_version", b"if_version", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["if_absent", b"if_absent", "if_none_of", b"if_none_of", "if_one_of", b"if_one_of", "if_present", b"if_present", "if_version", b"if_version", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["if_version", "if_absent", "if_present"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
