@@ -18,11 +18,19 @@ from main_api.service.ports import ClientRecord
 from main_api.service.token_revocations import TokenRevocations
 from strongroom import ids, limits, tokens
 from strongroom.clock import Clock
-from strongroom.errors import ForbiddenError, InvalidArgumentError, UnauthenticatedError
+from strongroom.errors import InvalidArgumentError, UnauthenticatedError
 from strongroom.keyring import Keys
 
 SUBJECT_TOKEN_TYPE: Final = "urn:strongroom:token-type:user"  # noqa: S105 - the name of a type
 ACCESS_TOKEN_TYPE: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - as above
+
+
+class UnauthorizedClientError(InvalidArgumentError):
+    """A client that may not ask for that (RFC 6749 section 5.2)."""
+
+
+class InvalidGrantError(InvalidArgumentError):
+    """A token that "was issued to another client" (RFC 6749 section 5.2)."""
 
 
 class InvalidScopeError(InvalidArgumentError):
@@ -97,14 +105,14 @@ class AuthorizationServer:
 
         Raises:
             UnauthenticatedError: As `issue_token`.
-            ForbiddenError: The client has no right to act for users.
+            UnauthorizedClientError: The client has no right to act for users.
             InvalidScopeError: A scope that none of the `user_grants` has.
             InvalidTargetError: Another audience.
             InvalidArgumentError: The user's name, or one of the types.
         """
         client = self._secrets.authenticate(client_id, client_secret)
         if not client.user_grants:
-            raise ForbiddenError("this client has no user_grants: it may not act for users")
+            raise UnauthorizedClientError("this client has no user_grants: it acts for no users")
         if wanted.subject_token_type != SUBJECT_TOKEN_TYPE:
             raise InvalidArgumentError(f"subject_token_type is {SUBJECT_TOKEN_TYPE}")
         if wanted.requested_token_type not in {"", ACCESS_TOKEN_TYPE}:
@@ -121,13 +129,16 @@ class AuthorizationServer:
 
         Raises:
             UnauthenticatedError: As `issue_token`.
-            ForbiddenError: It was issued to another client, and this one does not administer
+            InvalidGrantError: It was issued to another client, and this one does not administer
                 everything.
+            InvalidArgumentError: There is none.
             UnsupportedTokenTypeError: It is a token of another issuer.
             RateLimitedError: Too many are revoked already.
             UnavailableError: The disk refuses.
         """
         client = self._secrets.authenticate(client_id, client_secret)
+        if not token:
+            raise InvalidArgumentError("token is missing")
         try:
             claims = tokens.verify(self._keys, self._clock, token, audience=tokens.CLIENT_AUDIENCE)
         except UnauthenticatedError:
@@ -138,7 +149,7 @@ class AuthorizationServer:
             return
         own = grants.resolved(client.grants, grants.client_claims(client.client_id))
         if claims.client_id != client.client_id and not grants.administer_everything(own):
-            raise ForbiddenError("the token was issued to another client")
+            raise InvalidGrantError("the token was issued to another client")
         self._revocations.add(claims, client.client_id)
 
     def _issued(

@@ -96,14 +96,18 @@ def test_the_table_has_every_method() -> None:
 USERS = "## A token for each user\n"
 
 
-def test_a_user_gets_a_token_as_the_readme_shows(fresh: Deployment) -> None:
+def test_a_user_gets_a_token_as_the_readme_shows(tmp_path: Path) -> None:
     """A front end cannot be set up by the README, or its users see each other's chats."""
     token, steps = _steps(_example())[0], _steps(_section(USERS))
     assert [step.kind for step in steps] == ["", "http", "http", "http"]
     script = "".join(f"{step.commands}\nprintf '\\n%s\\n' '{MARK}'\n" for step in [token, *steps])
-    done = _enter(fresh.directory, _at(fresh, script))
-    for step, answer in zip(steps[1:], done.split(f"\n{MARK}\n")[2:], strict=False):
-        _compare_http(step.answer, answer)
+    running = Deployment(tmp_path).start()
+    try:
+        answers = _enter(tmp_path, _at(running, script)).split(f"\n{MARK}\n")[1:]
+        for step, answer in zip(steps[1:], answers[1:], strict=False):
+            _compare_http(step.answer, answer)
+    finally:
+        assert running.stop() == 0
 
 
 KEYS = "## Keys: rotate, rewrap, destroy\n"

@@ -5,10 +5,11 @@ import json
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from main_api.domain.grants import Action
 from strongroom.rpc import status
 from strongroom_pb.v1 import auth_pb2, common_pb2, entity_pb2
 from tests.support.faces import Given, HttpRequest, Operation
-from tests.support.mains import MainRig
+from tests.support.mains import MainRig, grant
 from tests.support.wsgi import Answer
 
 DATABASE: Final = "chatdb"
@@ -126,10 +127,30 @@ def _verdicts(response: entity_pb2.ValidateEntitiesResponse) -> Any:  # noqa: AN
     }
 
 
-def _token_request(given: Given) -> HttpRequest:
+def _form(given: Given, **fields: str) -> HttpRequest:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    body = urlencode({"grant_type": "client_credentials", "scope": given["scope"]})
-    return HttpRequest({}, body.encode(), form | _basic(given))
+    return HttpRequest({}, urlencode(fields).encode(), form | _basic(given))
+
+
+def _exchange(given: Given) -> HttpRequest:
+    return _form(
+        given,
+        grant_type="urn:ietf:params:oauth:grant-type:token-exchange",
+        subject_token_type="urn:strongroom:token-type:user",
+        subject_token=given["subject"],
+        scope=given["scope"],
+    )
+
+
+def _front_end(rig: MainRig) -> Given:
+    rights = (grant(DATABASE, Action.READ, Action.WRITE),)
+    front = rig.add_front_end("ada", rights, rights)
+    return {"secret": front.secret}
+
+
+def _lost_token(rig: MainRig) -> Given:
+    front = rig.add_client("ada", grant(DATABASE, Action.READ))
+    return {"secret": front.secret, "token": rig.bearer(front).removeprefix("Bearer ")}
 
 
 _PAGE: Final = {"database": DATABASE, "limit": 2, "cursor": "", "prefix": "", "select": ""}
@@ -146,7 +167,7 @@ OPERATIONS: Final = (
         rest="POST /oauth/token",
         rpc="AuthService.IssueToken",
         given={"client_id": "ada", "scope": "read"},
-        http=_token_request,
+        http=lambda given: _form(given, grant_type="client_credentials", scope=given["scope"]),
         message=lambda given: auth_pb2.IssueTokenRequest(
             client_id=given["client_id"], client_secret=given["secret"], scope=given["scope"]
         ),
@@ -154,6 +175,39 @@ OPERATIONS: Final = (
         read=lambda one: [getattr(one, name) for name in _TOKEN],
         prepare=lambda rig: {"secret": rig.add_client("ada").secret},
         variants={"scope": ("", "everything", "read write"), "secret": ("", "wrong")},
+    ),
+    Operation(
+        rest="POST /oauth/token",
+        rpc="AuthService.ExchangeToken",
+        given={"client_id": "ada", "subject": "alice", "scope": "read"},
+        http=_exchange,
+        message=lambda given: auth_pb2.ExchangeTokenRequest(
+            client_id=given["client_id"],
+            client_secret=given["secret"],
+            subject=given["subject"],
+            scope=given["scope"],
+        ),
+        heard=lambda answer: [answer.json()[name] for name in _TOKEN],
+        read=lambda one: [getattr(one, name) for name in _TOKEN],
+        prepare=_front_end,
+        variants={
+            "scope": ("", "delete", "read write"),
+            "secret": ("", "wrong"),
+            "subject": ("", "é", "a/b", "a\nb", "x" * 257),
+        },
+    ),
+    Operation(
+        rest="POST /oauth/revoke",
+        rpc="AuthService.RevokeToken",
+        given={"client_id": "ada"},
+        http=lambda given: _form(given, token=given["token"]),
+        message=lambda given: auth_pb2.RevokeTokenRequest(
+            client_id=given["client_id"], client_secret=given["secret"], token=given["token"]
+        ),
+        heard=lambda answer: answer.body.decode(),
+        read=lambda _: "",
+        prepare=_lost_token,
+        variants={"secret": ("", "wrong"), "token": ("", "x.y.z", "ü", "x" * 5_000)},
     ),
     Operation(
         rest="GET /entity/{database}",
