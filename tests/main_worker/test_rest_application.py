@@ -168,6 +168,7 @@ def path_of(route: str) -> str:
 
 WITHOUT_TOKEN = {
     ("/oauth/token", "POST"),
+    ("/oauth/revoke", "POST"),
     ("/workers/subscribe", "POST"),
     ("/healthz", "GET"),
     ("/readyz", "GET"),
