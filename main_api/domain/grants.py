@@ -58,7 +58,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
     def covers(self, database: str, action: Action) -> bool:
         """Tell whether this grant covers an action on some keys of a database."""
-        return action in self.actions and self._names(database)
+        return action in self.actions and self.names(database)
 
     def names_all_of(self, pattern: str) -> bool:
         """Tell whether every database that a pattern names is one of this grant's."""
@@ -66,7 +66,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
             return pattern.startswith(self.database[:-1])
         return pattern == self.database
 
-    def _names(self, database: str) -> bool:
+    def names(self, database: str) -> bool:
+        """Tell whether a database is one of this grant's."""
         if self.database.endswith("*"):
             return database.startswith(self.database[:-1])
         return database == self.database
@@ -132,9 +133,9 @@ def administer_everything(grants: Iterable[Grant]) -> bool:
     )
 
 
-def client_claims(client_id: str) -> dict[str, str]:
-    """Return what stands in the key prefixes of a client that acts for itself (RFC 9068)."""
-    return {"sub": client_id, "client_id": client_id}
+def client_claims(client_id: str, user: str | None = None) -> dict[str, str]:
+    """Return what stands in the key prefixes of a client, or of a user of it (RFC 9068)."""
+    return {"sub": client_id if user is None else user, "client_id": client_id}
 
 
 def _is_one_part(claim: str) -> bool:

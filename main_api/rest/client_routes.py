@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from chalice.app import Response
 
+from main_api.domain.explanations import Question, Verdict
 from main_api.domain.grants import Action, Grant
 from main_api.rest.answers import json_response
 from main_api.rest.application import StrongroomApp
@@ -74,6 +75,50 @@ class ClientPage(msgspec.Struct, frozen=True, kw_only=True):
     damaged: Count | msgspec.UnsetType = msgspec.UNSET
 
 
+class ExplainBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What somebody wants to do."""
+
+    database: Name
+    action: Action
+    key: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=limits.ENTITY_KEY_BYTES_MAX,
+            description="Without it: the database as a whole, which `admin` is about.",
+        ),
+    ] = ""
+    sub: Annotated[
+        str | None, msgspec.Meta(description="A user of the client; without it the client itself.")
+    ] = None
+
+
+class JudgedGrant(msgspec.Struct, frozen=True, kw_only=True):
+    """A grant, and whether it lets it pass."""
+
+    grant: Annotated[Grant, msgspec.Meta(description="As it is written.")]
+    key_prefix: Annotated[
+        str | None, msgspec.Meta(description="With the claims put in; null where one is missing.")
+    ]
+    verdict: Verdict
+    reason: str
+
+
+class ExplainAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether it is allowed, and by which grant."""
+
+    allowed: bool
+    decides: Annotated[
+        int | None,
+        msgspec.Meta(description="Which of `grants` lets it pass, the first one; null for none."),
+    ]
+    grants: Annotated[
+        list[JudgedGrant],
+        msgspec.Meta(
+            description="The client's `grants`, or its `user_grants` where `sub` is said."
+        ),
+    ]
+
+
 _OWN: Final = (Grant(database="chatdb", actions=frozenset({Action.READ, Action.WRITE})),)
 _USERS: Final = Grant(
     database="chatdb",
@@ -89,10 +134,25 @@ _WITH_SECRET: Final = msgspec.structs.replace(
 )
 
 
+_EXPLAINED: Final = ExplainAnswer(
+    allowed=True,
+    decides=0,
+    grants=[
+        JudgedGrant(
+            grant=_USERS,
+            key_prefix="users/alice/",
+            verdict=Verdict.COVERS,
+            reason=Verdict.COVERS.reason,
+        )
+    ],
+)
+
+
 def add(app: StrongroomApp) -> None:
     """Register the paths."""
     _add_writing(app)
     _add_reading(app)
+    _add_explanation(app)
 
 
 def _add_writing(app: StrongroomApp) -> None:
@@ -199,6 +259,49 @@ def _add_reading(app: StrongroomApp) -> None:
         return json_response(
             jsontext.dump(_shown(app.main.administration.client(app.caller, client_id)))
         )
+
+
+def _add_explanation(app: StrongroomApp) -> None:
+    @app.route(
+        "/clients/{client_id}/explain",
+        methods=["POST"],
+        operation=Operation(
+            tag=Tag.CLIENTS,
+            rights=(Right.EVERYWHERE,),
+            body=json_content(
+                ExplainBody,
+                ExplainBody(
+                    database="chatdb", action=Action.READ, key="users/alice/1", sub="alice"
+                ),
+            ),
+            answers=(Answer(200, "Who decides.", json_content(ExplainAnswer, _EXPLAINED)),),
+            errors=(NotFoundError, IntegrityError),
+        ),
+    )
+    def explain_client(client_id: str) -> Response:
+        """Say which grant lets a client, or a user of it, do something, and why no other one does.
+
+        It is asked of the rules as they are now: whether there is such a database or entity is not
+        looked at, and a token may be narrowed further by its scope.
+        """
+        body = decoded(json_body(app.request), ExplainBody)
+        found = app.main.administration.explain(
+            app.caller, client_id, Question(body.database, body.key, body.action, body.sub)
+        )
+        answer = ExplainAnswer(
+            allowed=found.decides is not None,
+            decides=found.decides,
+            grants=[
+                JudgedGrant(
+                    grant=one.grant,
+                    key_prefix=one.key_prefix,
+                    verdict=one.verdict,
+                    reason=one.verdict.reason,
+                )
+                for one in found.judged
+            ],
+        )
+        return json_response(jsontext.dump(answer))
 
 
 def _shown(client: ClientRecord, secret: str | None = None) -> ClientAnswer:

@@ -4,7 +4,8 @@ import msgspec
 
 from main_api.domain import registry
 from main_api.domain.caller import Caller
-from main_api.domain.grants import Action, Grant
+from main_api.domain.explanations import Explanation, Question, explain
+from main_api.domain.grants import Action, Grant, client_claims
 from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service import listing
 from main_api.service.access import Access
@@ -166,6 +167,25 @@ class Administration:
         if found is None:
             raise NotFoundError(f"no such client: {client_id}")
         return found
+
+    def explain(self, caller: Caller, client_id: str, question: Question) -> Explanation:
+        """Return which grant decides whether a client, or a user of it, may do something, and why.
+
+        A token may be narrowed further by its scope.
+
+        Raises:
+            NotFoundError: There is no such client.
+            InvalidArgumentError: No name of a database, no key, no user's name.
+        """
+        found = self.client(caller, client_id)
+        ids.database_name(question.database)
+        if question.entity_key:
+            ids.entity_key(question.entity_key)
+        granted = found.grants
+        if question.user is not None:
+            ids.subject(question.user)
+            granted = found.user_grants
+        return explain(granted, client_claims(client_id, question.user), question)
 
     def clients(self, caller: Caller, limit: int, cursor: str) -> Listing[ClientRecord]:
         """Return a page of the clients; as `templates`."""

@@ -7,11 +7,12 @@ from typing import Any, Final
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
+from main_api.domain.grants import Action
 from strongroom.rpc import status
 from strongroom_pb.v1 import admin_pb2 as pb
 from tests.support.entity_operations import DATABASE, stored
 from tests.support.faces import Given, HttpRequest, Operation
-from tests.support.mains import MainRig
+from tests.support.mains import MainRig, grant
 from tests.support.wsgi import Answer
 
 SCHEMA: Final = b'{"maxProperties": 0}'
@@ -19,6 +20,12 @@ _PAGE: Final = {"limit": 1, "cursor": ""}
 _PURPOSES: Final[dict[str, Any]] = {
     "data": pb.KEY_PURPOSE_DATA,
     "token-signing": pb.KEY_PURPOSE_TOKEN_SIGNING,
+}
+_ACTIONS: Final = {
+    "read": pb.ACTION_READ,
+    "write": pb.ACTION_WRITE,
+    "delete": pb.ACTION_DELETE,
+    "admin": pb.ACTION_ADMIN,
 }
 _ENUMS: Final = ("ACTION_", "KEY_STATE_", "JOB_KIND_", "JOB_STATE_", "JOB_PHASE_")
 
@@ -124,6 +131,16 @@ def _unbound(rig: MainRig) -> Given:
 
 def _clients(rig: MainRig) -> Given:
     rig.add_client("ada")
+    return {}
+
+
+def _front_end(rig: MainRig) -> Given:
+    theirs = (
+        grant("otherdb", Action.READ),
+        grant(DATABASE, Action.WRITE, key_prefix="users/{sub}/"),
+        grant(DATABASE, Action.READ, key_prefix="users/{sub}/"),
+    )
+    rig.add_front_end("ada", (grant("*", *Action),), theirs)
     return {}
 
 
@@ -390,6 +407,30 @@ CLIENTS: Final = (
         read=lambda one: _sorted_actions(_read(one.client) | {"client_secret": one.client_secret}),
         prepare=_clients,
         variants={"overlap_seconds": (0, 60, -1, 10**12)},
+    ),
+    Operation(
+        rest="POST /clients/{client_id}/explain",
+        rpc="AdminService.ExplainClient",
+        given={"client_id": "ada", "database": DATABASE, "key": "users/al/1", "action": "read"},
+        http=lambda given: HttpRequest(
+            {},
+            {name: given[name] for name in ("database", "key", "action", "sub") if name in given},
+        ),
+        message=lambda given: pb.ExplainClientRequest(
+            client_id=given["client_id"],
+            database=given["database"],
+            key=given["key"],
+            action=_ACTIONS.get(given["action"], pb.ACTION_UNSPECIFIED),
+            subject=given.get("sub"),
+        ),
+        heard=lambda answer: _sorted_actions(_heard(answer)),
+        read=lambda one: _sorted_actions(_read(one)),
+        prepare=_front_end,
+        variants={
+            "key": ("users/al/2", "users/bob/1"),
+            "action": ("write", "delete", "admin", "everything"),
+            "sub": ("al", "bob", "", "a/b", "x" * 257),
+        },
     ),
 )
 

@@ -7,6 +7,7 @@ import msgspec
 
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
+from main_api.domain.explanations import Question
 from main_api.domain.grants import Action, Grant
 from main_api.service.ports import ClientRecord
 from strongroom import limits
@@ -71,7 +72,36 @@ def rotate_client_secret(
     return pb.RotateClientSecretResponse(client=_client(client), client_secret=secret)
 
 
-METHODS: Final = (put_client, get_client, list_clients, delete_client, rotate_client_secret)
+def explain_client(
+    main: Main, caller: Caller, request: pb.ExplainClientRequest
+) -> pb.ExplainClientResponse:
+    """Return which grant lets a client, or a user of it, do something, and why no other does."""
+    user = request.subject if request.HasField("subject") else None
+    question = Question(request.database, request.key, _to_action(request.action), user)
+    found = main.administration.explain(caller, request.client_id, question)
+    return pb.ExplainClientResponse(
+        allowed=found.decides is not None,
+        decides=found.decides,
+        grants=[
+            pb.JudgedGrant(
+                grant=_grant(one.grant),
+                key_prefix=one.key_prefix,
+                verdict=one.verdict,
+                reason=one.verdict.reason,
+            )
+            for one in found.judged
+        ],
+    )
+
+
+METHODS: Final = (
+    put_client,
+    get_client,
+    list_clients,
+    delete_client,
+    rotate_client_secret,
+    explain_client,
+)
 
 
 def _to_grants(messages: Iterable[pb.Grant]) -> tuple[Grant, ...]:

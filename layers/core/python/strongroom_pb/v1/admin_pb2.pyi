@@ -903,6 +903,105 @@ class RotateClientSecretResponse(_message.Message):
 Global___RotateClientSecretResponse: _TypeAlias = RotateClientSecretResponse  # noqa: Y015
 
 @_typing.final
+class ExplainClientRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CLIENT_ID_FIELD_NUMBER: _builtins.int
+    DATABASE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    client_id: _builtins.str
+    database: _builtins.str
+    action: Global___Action.ValueType
+    key: _builtins.str
+    """Empty: the database as a whole, which ACTION_ADMIN is about."""
+    subject: _builtins.str
+    """A user of the client; without it the client itself."""
+    def __init__(
+        self,
+        *,
+        client_id: _builtins.str = ...,
+        database: _builtins.str = ...,
+        action: Global___Action.ValueType = ...,
+        key: _builtins.str = ...,
+        subject: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_subject", b"_subject", "subject", b"subject"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_subject", b"_subject", "action", b"action", "client_id", b"client_id", "database", b"database", "key", b"key", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__subject: _TypeAlias = _typing.Literal["subject"]  # noqa: Y015
+    _WhichOneofArgType__subject: _TypeAlias = _typing.Literal["_subject", b"_subject"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__subject) -> _WhichOneofReturnType__subject | None: ...
+
+Global___ExplainClientRequest: _TypeAlias = ExplainClientRequest  # noqa: Y015
+
+@_typing.final
+class ExplainClientResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    DECIDES_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    allowed: _builtins.bool
+    decides: _builtins.int
+    """Which of `grants` lets it pass, the first one; not there for none."""
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___JudgedGrant]:
+        """The client's `grants`, or its `user_grants` where a subject is said."""
+
+    def __init__(
+        self,
+        *,
+        allowed: _builtins.bool = ...,
+        decides: _builtins.int | None = ...,
+        grants: _abc.Iterable[Global___JudgedGrant] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decides", b"_decides", "decides", b"decides"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decides", b"_decides", "allowed", b"allowed", "decides", b"decides", "grants", b"grants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decides: _TypeAlias = _typing.Literal["decides"]  # noqa: Y015
+    _WhichOneofArgType__decides: _TypeAlias = _typing.Literal["_decides", b"_decides"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decides) -> _WhichOneofReturnType__decides | None: ...
+
+Global___ExplainClientResponse: _TypeAlias = ExplainClientResponse  # noqa: Y015
+
+@_typing.final
+class JudgedGrant(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    KEY_PREFIX_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    key_prefix: _builtins.str
+    """With the claims put in; not there where one is missing."""
+    verdict: _builtins.str
+    """covers, other-database, other-action, no-such-claim or other-key."""
+    reason: _builtins.str
+    @_builtins.property
+    def grant(self) -> Global___Grant: ...
+    def __init__(
+        self,
+        *,
+        grant: Global___Grant | None = ...,
+        key_prefix: _builtins.str | None = ...,
+        verdict: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_key_prefix", b"_key_prefix", "grant", b"grant", "key_prefix", b"key_prefix"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_key_prefix", b"_key_prefix", "grant", b"grant", "key_prefix", b"key_prefix", "reason", b"reason", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key_prefix: _TypeAlias = _typing.Literal["key_prefix"]  # noqa: Y015
+    _WhichOneofArgType__key_prefix: _TypeAlias = _typing.Literal["_key_prefix", b"_key_prefix"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key_prefix) -> _WhichOneofReturnType__key_prefix | None: ...
+
+Global___JudgedGrant: _TypeAlias = JudgedGrant  # noqa: Y015
+
+@_typing.final
 class Worker(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

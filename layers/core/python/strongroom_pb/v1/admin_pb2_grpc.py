@@ -107,6 +107,11 @@ class AdminServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.RotateClientSecretRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.RotateClientSecretResponse.FromString,
                 _registered_method=True)
+        self.ExplainClient = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/ExplainClient',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientResponse.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/strongroom_pb.v1.AdminService/ListWorkers',
                 request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListWorkersRequest.SerializeToString,
@@ -298,6 +303,13 @@ class AdminServiceServicer:
 
     def RotateClientSecret(self, request, context):
         """A new secret, shown this once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExplainClient(self, request, context):
+        """Which grant lets a client, or a user of it, do something, and why no other one does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -504,6 +516,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RotateClientSecret,
                     request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.RotateClientSecretRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.RotateClientSecretResponse.SerializeToString,
+            ),
+            'ExplainClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainClient,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientResponse.SerializeToString,
             ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
@@ -982,6 +999,33 @@ class AdminService:
             '/strongroom_pb.v1.AdminService/RotateClientSecret',
             strongroom__pb_dot_v1_dot_admin__pb2.RotateClientSecretRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_admin__pb2.RotateClientSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/ExplainClient',
+            strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientResponse.FromString,
             options,
             channel_credentials,
             insecure,

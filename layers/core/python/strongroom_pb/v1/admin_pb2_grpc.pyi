@@ -59,6 +59,8 @@ class AdminServiceStub:
     """Its tokens are refused within 5 seconds."""
     RotateClientSecret: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RotateClientSecretRequest, _admin_pb2.RotateClientSecretResponse]
     """A new secret, shown this once."""
+    ExplainClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainClientRequest, _admin_pb2.ExplainClientResponse]
+    """Which grant lets a client, or a user of it, do something, and why no other one does."""
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListWorkersRequest, _admin_pb2.ListWorkersResponse]
     """The Processing Workers whose lease runs."""
     ListRevokedWorkers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRevokedWorkersRequest, _admin_pb2.ListRevokedWorkersResponse]
@@ -126,6 +128,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Its tokens are refused within 5 seconds."""
     RotateClientSecret: _aio.UnaryUnaryMultiCallable[_admin_pb2.RotateClientSecretRequest, _admin_pb2.RotateClientSecretResponse]  # type: ignore[assignment]
     """A new secret, shown this once."""
+    ExplainClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainClientRequest, _admin_pb2.ExplainClientResponse]  # type: ignore[assignment]
+    """Which grant lets a client, or a user of it, do something, and why no other one does."""
     ListWorkers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListWorkersRequest, _admin_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """The Processing Workers whose lease runs."""
     ListRevokedWorkers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRevokedWorkersRequest, _admin_pb2.ListRevokedWorkersResponse]  # type: ignore[assignment]
@@ -274,6 +278,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.RotateClientSecretResponse, _abc.Awaitable[_admin_pb2.RotateClientSecretResponse]]:
         """A new secret, shown this once."""
+
+    @_abc_1.abstractmethod
+    def ExplainClient(
+        self,
+        request: _admin_pb2.ExplainClientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ExplainClientResponse, _abc.Awaitable[_admin_pb2.ExplainClientResponse]]:
+        """Which grant lets a client, or a user of it, do something, and why no other one does."""
 
     @_abc_1.abstractmethod
     def ListWorkers(
