@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass
 
 from main_api import settings
+from main_api.adapters.authority_files import AuthorityFiles
 from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.adapters.keys import providers
 from main_api.adapters.keys.escrow import EscrowWrapper
@@ -15,6 +16,7 @@ from main_api.service import provisioning
 from main_api.service.access import Access
 from main_api.service.administration import Administration
 from main_api.service.authorization_server import AuthorizationServer
+from main_api.service.certificates import Certificates
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
@@ -39,7 +41,9 @@ from strongroom import limits, logs
 from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
+from strongroom.identity import LiveIdentity
 from strongroom.layout import Layout
+from strongroom.rpc import tls
 
 _log = logs.logger()
 
@@ -69,6 +73,8 @@ class Main:
     rotation: Rotation
     dispatcher: Dispatcher
     workers: GrpcWorkers
+    identity: LiveIdentity
+    certificates: Certificates
 
 
 def build(configured: Settings) -> Main:
@@ -95,14 +101,17 @@ def build(configured: Settings) -> Main:
     access = Access(token_keys, store, clock)
     dispatcher = Dispatcher(store, clock)
     provisioner = Provisioning(access, store, clock)
-    workers = GrpcWorkers(configured.identity)
+    identity = LiveIdentity(configured.identity, clock, tls.MAIN_NAME)
+    workers = GrpcWorkers(identity)
+    subscriptions = Subscriptions(keyring, store, clock, least=configured.sealing)
+    authority = AuthorityFiles(configured.identity.ca_file, configured.ca_key_file)
     return Main(
         access=access,
         authorization=AuthorizationServer(access.secrets, access.revocations, token_keys, clock),
         throttle=Throttle(access, configured.throttling, clock),
         quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),
-        subscriptions=Subscriptions(keyring, store, clock, least=configured.sealing),
+        subscriptions=subscriptions,
         worker_credentials=WorkerCredentials(access, keyring, store, clock),
         provisioning=provisioner,
         administration=Administration(access, store, provisioner, clock),
@@ -136,6 +145,8 @@ def build(configured: Settings) -> Main:
         key_health=KeyHealth(keyring.probe, clock, configured.key_provider_check_s),
         dispatcher=dispatcher,
         workers=workers,
+        identity=identity,
+        certificates=Certificates(subscriptions, authority, clock),
     )
 
 

@@ -16,7 +16,7 @@ from main_api.domain.rotation import BYTES_PER_GIB, NEVER, SECONDS_PER_DAY, Rota
 from strongroom import limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
-from strongroom.rpc.tls import Identity
+from strongroom.identity import Identity
 
 T = TypeVar("T")
 _DECIMAL: Final = re.compile(r"[0-9]{0,12}\.?[0-9]{1,12}")
@@ -59,6 +59,8 @@ class Settings:
         shared_dir: The shared directory (design.md section 3).
         keys: What opens the keyring.
         identity: The deployment's CA, the Main Worker's certificate and key.
+        ca_key_file: The key of the deployment's CA, with which the gRPC face renews certificates;
+            None where it does not.
         sealing: The weakest suite that workers are given keys with.
         key_provider_check_s: How long between two checks that the master key can still be used.
         throttling: How often authentication may fail.
@@ -72,6 +74,7 @@ class Settings:
     key_provider_check_s: float = limits.KEY_PROVIDER_CHECK_SECONDS
     throttling: ThrottlePolicies = field(default_factory=ThrottlePolicies.per_minute)
     quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
+    ca_key_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +144,9 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             requests=_quota(environment, "REQUESTS", "requests", (1e-3, 1e6)),
             content_bytes=_quota(environment, "BYTES", "content-bytes", (1.0, 1e12)),
         ),
+        ca_key_file=_outside(shared_dir, environment, "CA_KEY_FILE")
+        if environment.get("STRONGROOM_CA_KEY_FILE")
+        else None,
     )
 
 
@@ -164,7 +170,7 @@ def keys_from_environment(
     return KeySettings(
         provider=provider,
         kms_key_arn=_required(environment, "KMS_KEY_ARN") if is_kms else "",
-        master_key_file=_outside(shared_dir, environment) if is_file else None,
+        master_key_file=_outside(shared_dir, environment, "MASTER_KEY_FILE") if is_file else None,
         keyring_service=environment.get("STRONGROOM_KEYRING_SERVICE") or defaults.keyring_service,
         keyring_entry=environment.get("STRONGROOM_KEYRING_ENTRY") or defaults.keyring_entry,
         recovery_public_key_file=Path(recovery) if recovery else None,
@@ -298,11 +304,11 @@ def _whole_number(
     return round(value)
 
 
-def _outside(shared_dir: Path, environment: Mapping[str, str]) -> Path:
-    path = Path(_required(environment, "MASTER_KEY_FILE"))
+def _outside(shared_dir: Path, environment: Mapping[str, str], name: str) -> Path:
+    path = Path(_required(environment, name))
     if shared_dir.resolve() in path.resolve().parents:
         raise InvalidArgumentError(
-            f"STRONGROOM_MASTER_KEY_FILE lies below {shared_dir}: whoever copies that directory"
+            f"STRONGROOM_{name} lies below {shared_dir}: whoever copies that directory"
             " would have key and data; choose another place"
         )
     return path

@@ -34,9 +34,9 @@ def _serve(configured: settings.Settings) -> int:
         worker.membership.engine, worker.cache.statistics, worker.pacer.note
     )
     listen = f"{configured.listen_host}:{configured.listen_port}"
-    grpc_server, port = server.start(service, configured.identity, listen)
+    grpc_server, port = server.start(service, worker.identity, listen)
     stopped = threading.Event()
-    for chore in (_expire_cache, _keep_house):
+    for chore in (_expire_cache, _keep_house, _renew_certificate):
         threading.Thread(target=chore, args=(worker, stopped), daemon=True).start()
     address = f"{configured.advertise_host}:{port}"
 
@@ -64,6 +64,11 @@ def _keep_house(worker: bootstrap.Worker, stopped: threading.Event) -> None:
     pause_s = _HOUSEKEEPING_AFTER_S
     while not stopped.wait(pause_s):
         pause_s = housekeeper.step()
+
+
+def _renew_certificate(worker: bootstrap.Worker, stopped: threading.Event) -> None:
+    while not stopped.wait(worker.certificate_renewal.step()):
+        pass
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.cache.document_cache import DocumentCache
+from processing_fn.service.certificate_renewal import CertificateRenewal
 from processing_fn.service.engine import Engine
 from processing_fn.service.membership import Membership
 from processing_fn.service.pacing import Pacer
@@ -15,7 +16,9 @@ from processing_fn.storage.overlap import for_mount
 from strongroom.clock import SystemClock
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.durable import LocalFilesystem
+from strongroom.identity import LiveIdentity
 from strongroom.layout import Layout
+from strongroom.rpc import tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Worker:
     cache: DocumentCache
     main: GrpcMainWorker
     pacer: Pacer
+    identity: LiveIdentity
+    certificate_renewal: CertificateRenewal
 
 
 def build(settings: Settings) -> Worker:
@@ -36,9 +41,8 @@ def build(settings: Settings) -> Worker:
     overlap = for_mount(settings.shared_dir)
     pacer = Pacer(clock)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
-    main = GrpcMainWorker(
-        settings.worker_id, settings.main_address, settings.identity, settings.sealing
-    )
+    identity = LiveIdentity(settings.identity, clock, tls.worker_name(settings.worker_id))
+    main = GrpcMainWorker(settings.worker_id, settings.main_address, identity, settings.sealing)
 
     def make_engine(session: Session) -> Engine:
         storage = EntityFiles(
@@ -55,4 +59,5 @@ def build(settings: Settings) -> Worker:
         )
 
     membership = Membership(settings.worker_id, main, make_engine, clock)
-    return Worker(membership, cache, main, pacer)
+    renewal = CertificateRenewal(identity, main, lambda: membership.token, clock)
+    return Worker(membership, cache, main, pacer, identity, renewal)

@@ -8,7 +8,7 @@ from pathlib import Path
 from strongroom import ids, limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
-from strongroom.rpc.tls import Identity
+from strongroom.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)

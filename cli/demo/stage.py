@@ -30,8 +30,8 @@ from strongroom.configuration_files import ConfigurationFiles
 from strongroom.crypto import seal
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import UnavailableError
+from strongroom.identity import Identity, LiveIdentity
 from strongroom.layout import blob_name, sidecar_name
-from strongroom.rpc.tls import Identity
 
 CACHE_BYTES: Final = 8_000
 """Bound of each worker's cache here: five small entities, of some 1,400 bytes each."""
@@ -128,7 +128,9 @@ def subscribe(worker_id: str, address: str, identity: Identity) -> Subscription:
         UnauthenticatedError: The certificate is not this worker's.
         UnavailableError: Nobody answers, or not to this certificate.
     """
-    main_worker = GrpcMainWorker(worker_id, address, identity, seal.sealing(os.environ))
+    main_worker = GrpcMainWorker(
+        worker_id, address, LiveIdentity(identity, SystemClock()), seal.sealing(os.environ)
+    )
     try:
         return main_worker.subscribe()
     finally:

@@ -16,9 +16,9 @@ from processing_fn.service.ports import Subscription
 from strongroom import tokens
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError, UnauthenticatedError, UnavailableError
+from strongroom.identity import Identity
 from strongroom.keyring import WORKER_PURPOSES
 from strongroom.rpc import tls
-from strongroom.rpc.tls import Identity
 
 _MEANING: Final = (
     "A Processing Worker proves who it is by its certificate, under mutual TLS, and sends a fresh"

@@ -25,9 +25,9 @@ from main_api.settings import Settings
 from strongroom import durable, limits
 from strongroom.clock import SystemClock
 from strongroom.errors import ConflictError, UnauthenticatedError
+from strongroom.identity import Identity
 from strongroom.layout import Layout
 from strongroom.rpc import tls
-from strongroom.rpc.tls import Identity
 
 _READY_S: Final = 30.0
 _PRIVATE: Final = 0o700
@@ -245,6 +245,7 @@ class LocalDeployment:
         rpc = {
             "STRONGROOM_GRPC_LISTEN": self._options.grpc,
             "STRONGROOM_SUBSCRIPTION_LISTEN": "127.0.0.1:0",
+            "STRONGROOM_CA_KEY_FILE": str(self._root / "pki" / "ca.key"),
         }
         grpc = self._add("grpc", "main_api.rpc", {**environment, **served, **rpc})
         rest = self._add(

@@ -1,9 +1,11 @@
 """The subcommands of `strongroom workers`. What one needs is imported when it runs."""
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
+
+from strongroom import limits
 
 app = typer.Typer(
     help="Processing Workers: their certificates, the registry, revocation.",
@@ -11,8 +13,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _Name = Annotated[str, typer.Argument(help="The worker's id: a DNS label.")]
-_DAYS: Final = 90
-_DAYS_MAX: Final = 825
 
 
 @app.command()
@@ -25,8 +25,11 @@ def enrol(
     ] = Path(".local/pki"),
     out: Annotated[Path, typer.Option(help="Where NAME.pem, NAME.key and ca.pem go.")] = Path(),
     days: Annotated[
-        int, typer.Option(min=1, max=_DAYS_MAX, help="How long the certificate is valid.")
-    ] = _DAYS,
+        int,
+        typer.Option(
+            min=1, max=limits.CERTIFICATE_DAYS_MAX, help="How long the certificate is valid."
+        ),
+    ] = limits.CERTIFICATE_DAYS,
     renew: Annotated[
         bool, typer.Option("--renew", help="Also if the name is enrolled already.")
     ] = False,
@@ -34,7 +37,9 @@ def enrol(
     """Issue a certificate for a Processing Worker.
 
     Take the three files to the worker over a safe channel; STRONGROOM_CERTIFICATE_FILE,
-    STRONGROOM_KEY_FILE and STRONGROOM_CA_FILE name them there.
+    STRONGROOM_KEY_FILE and STRONGROOM_CA_FILE name them there. While the worker runs it renews the
+    certificate itself, where a Main Worker has the authority's key; else replace the files, which
+    it takes over.
     """
     from cli.workers import enrol as command  # noqa: PLC0415
 

@@ -9,14 +9,15 @@ from cli.access import Deployment
 from cli.output import as_json, line, table
 from strongroom import ids
 
-_COLUMNS: Final = ("WORKER ID", "STATE", "ADDRESS", "SINCE")
+_COLUMNS: Final = ("WORKER ID", "STATE", "ADDRESS", "SINCE", "CERTIFICATE UNTIL")
 
 
-class _Live(msgspec.Struct, frozen=True):
+class _Live(msgspec.Struct, frozen=True, omit_defaults=True):
     worker_id: str
     address: str
     registered_at: str
     lease_until: str
+    certificate_until: str = ""
 
 
 class _Revoked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,8 +36,11 @@ def show(*, json: bool) -> None:
     if json:
         as_json(msgspec.to_builtins(found))
         return
-    live = [(one.worker_id, "live", one.address, one.registered_at) for one in found.workers]
-    gone = [(one.worker_id, "revoked", "", one.revoked_at) for one in found.revoked]
+    live = [
+        (one.worker_id, "live", one.address, one.registered_at, one.certificate_until)
+        for one in found.workers
+    ]
+    gone = [(one.worker_id, "revoked", "", one.revoked_at, "") for one in found.revoked]
     table(_COLUMNS, live + gone)
 
 

@@ -27,6 +27,7 @@ from strongroom.configuration import Database
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.finding import Condition as FileCondition
 from strongroom.finding import Finding
+from strongroom.identity import Held, LiveIdentity
 from strongroom.rpc import messages, status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc
@@ -45,8 +46,8 @@ T = TypeVar("T")
 class GrpcWorkers:
     """The `WorkerClient` and `Rewrapping` of a Main Worker. Safe under threads."""
 
-    def __init__(self, identity: tls.Identity) -> None:
-        """Take the Main Worker's certificate; connect at the first call."""
+    def __init__(self, identity: LiveIdentity) -> None:
+        """Take the Main Worker's certificate, which may change; connect at the first call."""
         self._identity = identity
         self._lock = threading.Lock()
         self._connections: dict[str, _Connection] = {}
@@ -192,32 +193,38 @@ class GrpcWorkers:
             self._connections.clear()
 
     def _stub(self, worker: WorkerRecord) -> processing_pb2_grpc.ProcessingServiceStub:
+        held = self._identity.current()
         connection = self._connections.get(worker.worker_id)
-        if connection is None or connection.address != worker.address:
-            connection = self._connect(worker)
+        if connection is None or not connection.is_of(worker, held):
+            connection = self._connect(worker, held)
         return connection.stub
 
-    def _connect(self, worker: WorkerRecord) -> "_Connection":
+    def _connect(self, worker: WorkerRecord, held: Held) -> "_Connection":
         with self._lock:
             known = self._connections.get(worker.worker_id)
-            if known is not None and known.address == worker.address:
+            if known is not None and known.is_of(worker, held):
                 return known
             if known is None and len(self._connections) >= _CONNECTIONS_MAX:
                 known = self._connections.pop(next(iter(self._connections)))
             if known is not None:
                 _close_later(known.channel)
             name = tls.worker_name(worker.worker_id)
-            channel = tls.mutual_channel(self._identity, worker.address, name)
+            channel = tls.channel(held, worker.address, name)
             stub = processing_pb2_grpc.ProcessingServiceStub(channel)
-            self._connections[worker.worker_id] = _Connection(worker.address, channel, stub)
+            self._connections[worker.worker_id] = _Connection(worker.address, held, channel, stub)
             return self._connections[worker.worker_id]
 
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
     address: str
+    held: Held
     channel: grpc.Channel
     stub: processing_pb2_grpc.ProcessingServiceStub
+
+    def is_of(self, worker: WorkerRecord, held: Held) -> bool:
+        """Tell whether it leads to where the worker is, and presents what is in force."""
+        return self.address == worker.address and self.held is held
 
 
 def _close_later(channel: grpc.Channel) -> None:

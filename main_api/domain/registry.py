@@ -23,6 +23,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         written_key_id: The data key that `written_bytes` is about.
         written_bytes: What it has written under that key, and what workers had whose records it
             has taken the place of.
+        certificate_until_ms: When the certificate ends that it has shown last; 0 for unknown.
     """
 
     worker_id: str
@@ -36,6 +37,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     written_key_id: str = ""
     written_bytes: int = 0
+    certificate_until_ms: int = 0
 
     def is_live(self, now_ms: int) -> bool:
         """Tell whether the lease still runs, and the worker has not left."""

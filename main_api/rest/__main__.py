@@ -3,6 +3,7 @@
 import logging
 import socket
 import sys
+from collections.abc import Callable
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -13,8 +14,12 @@ from main_api import settings
 from main_api.rest.app import app, current
 from main_api.rest.asgi import AsgiAdapter
 from main_api.rest.wsgi import WsgiAdapter
+from main_api.service.periodic import Periodic
+from main_api.settings import RestSettings
 from strongroom import limits, logs, process
+from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError, UnavailableError
+from strongroom.identity import Identity, LiveIdentity
 
 _HEADERS_BYTES_MAX = 64 * 1024
 
@@ -45,6 +50,7 @@ def main() -> int:
     process.keep_memory_private()
     try:
         configured = settings.rest_from_environment()
+        certificate = _certificate(configured)
         reserved = _reserve(configured.host, configured.port)
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
@@ -66,10 +72,44 @@ def main() -> int:
         ssl_key=configured.key_file,
         log_level=LogLevels.error,
     )
+    if certificate is not None:
+        _follow(certificate, server.signal_handler_reload)
     process.become_parent()
     process.announce(configured.ready_file, {"port": port})
     server.serve()
     return 0
+
+
+def _certificate(configured: RestSettings) -> LiveIdentity | None:
+    """Return what clients are shown, where the face serves TLS itself.
+
+    Raises:
+        UnavailableError: It is of no use.
+    """
+    if configured.certificate_file is None or configured.key_file is None:
+        return None
+    # Clients show no certificates: there is no authority to ask.
+    certificate_file = configured.certificate_file
+    files = Identity(certificate_file, certificate_file, configured.key_file)
+    identity = LiveIdentity(files, SystemClock())
+    identity.current()
+    return identity
+
+
+def _follow(certificate: LiveIdentity, reload: Callable[[], object]) -> None:
+    """Have granian take over a certificate that is replaced.
+
+    It starts another process, which serves from then on; the former one ends what it has begun.
+    """
+    served = certificate.current()
+
+    def check() -> None:
+        nonlocal served
+        if certificate.current() is not served:
+            served = certificate.current()
+            reload()
+
+    Periodic("certificate", limits.CERTIFICATE_REREAD_SECONDS, check).start()
 
 
 def _reserve(host: str, port: int) -> socket.socket:

@@ -72,3 +72,20 @@ class _Keys(Collector):
             "Processing Workers whose lease runs",
             len(self._main.dispatcher.live_workers()),
         )
+        yield self._certificates()
+
+    def _certificates(self) -> Metric:
+        found = GaugeMetricFamily(
+            "strongroom_certificate_end_timestamp_seconds",
+            "When a certificate ends, since 1970: of this Main Worker, and of each live worker",
+            labels=["role", "holder"],
+        )
+        with suppress(StrongroomError):
+            found.add_metric(
+                ["main", "main"], self._main.identity.current().certificate.ends_ms / 1000
+            )
+        for worker in self._main.dispatcher.live_workers():
+            if worker.certificate_until_ms:
+                until_s = worker.certificate_until_ms / 1000
+                found.add_metric(["worker", worker.worker_id], until_s)
+        return found

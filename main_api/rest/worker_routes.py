@@ -73,6 +73,10 @@ class LiveWorker(msgspec.Struct, frozen=True, kw_only=True):
     address: str
     registered_at: Time
     lease_until: Time
+    certificate_until: Annotated[
+        Time | msgspec.UnsetType,
+        msgspec.Meta(description="When the certificate ends that it has shown last."),
+    ] = msgspec.UNSET
 
 
 class RevokedWorker(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +121,7 @@ _REGISTRY: Final = Registry(
             address="127.0.0.1:50061",
             registered_at=AN_INSTANT,
             lease_until="2026-01-01T00:00:06.000Z",
+            certificate_until="2026-04-01T00:00:00.000Z",
         )
     ],
     revoked=[],
@@ -273,11 +278,13 @@ def _bytes_of(text: str) -> bytes:
 
 
 def _live(worker: WorkerRecord) -> LiveWorker:
+    until_ms = worker.certificate_until_ms
     return LiveWorker(
         worker_id=worker.worker_id,
         address=worker.address,
         registered_at=worker.registered_at,
         lease_until=rfc3339(worker.lease_until_ms),
+        certificate_until=rfc3339(until_ms) if until_ms else msgspec.UNSET,
     )
 
 

@@ -9,7 +9,9 @@ from main_api import bootstrap, settings
 from main_api.rpc import server
 from main_api.service.periodic import Periodic
 from strongroom import limits, logs, process
+from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError
+from strongroom.identity import LiveIdentity
 
 
 def main() -> int:
@@ -34,29 +36,10 @@ async def _serve() -> None:
     configured = settings.rpc_from_environment()
     main_worker = bootstrap.build(common)
     main_worker.key_health.start()
-    jobs = Periodic("jobs", limits.JOBS_FOLLOWED_EVERY_SECONDS, main_worker.job_runner.step)
-    jobs.start()
-    policy = configured.rotation
-    rotating = Periodic(
-        "rotation",
-        limits.ROTATION_CHECKED_EVERY_SECONDS,
-        lambda: main_worker.rotation.step(policy),
-    )
-    if not policy.is_off:
-        rotating.start()
-    signing = Periodic(
-        "signing-keys",
-        limits.ROTATION_CHECKED_EVERY_SECONDS,
-        lambda: main_worker.signing_keys.step(configured.signing_key_days),
-    )
-    signing.start()
-    sweeping = Periodic(
-        "token-revocations",
-        limits.TOKEN_REVOCATIONS_SWEPT_EVERY_SECONDS,
-        main_worker.access.revocations.sweep,
-    )
-    sweeping.start()
-    running = await server.start(main_worker, configured, common.identity)
+    chores = _chores(main_worker, configured)
+    for chore in chores:
+        chore.start()
+    running = await server.start(main_worker, configured, main_worker.identity)
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -65,14 +48,44 @@ async def _serve() -> None:
         {"client_port": running.client_port, "subscription_port": running.subscription_port},
     )
     await stopping.wait()
-    jobs.stop()
+    for chore in chores:
+        chore.stop()
     main_worker.job_runner.stop()
-    rotating.stop()
-    signing.stop()
-    sweeping.stop()
     main_worker.key_health.stop()
     await running.stop()
     main_worker.workers.close()
+
+
+def _chores(main_worker: bootstrap.Main, configured: settings.RpcSettings) -> list[Periodic]:
+    """Return what the face does again and again, beside its requests."""
+    policy = configured.rotation
+    own = {
+        "main": main_worker.identity,
+        "server": LiveIdentity(configured.server_identity, SystemClock()),
+    }
+    jobs = Periodic("jobs", limits.JOBS_FOLLOWED_EVERY_SECONDS, main_worker.job_runner.step)
+    rotating = Periodic(
+        "rotation",
+        limits.ROTATION_CHECKED_EVERY_SECONDS,
+        lambda: main_worker.rotation.step(policy),
+    )
+    signing = Periodic(
+        "signing-keys",
+        limits.ROTATION_CHECKED_EVERY_SECONDS,
+        lambda: main_worker.signing_keys.step(configured.signing_key_days),
+    )
+    renewing = Periodic(
+        "certificates",
+        limits.CERTIFICATE_CHECKED_EVERY_SECONDS,
+        lambda: main_worker.certificates.renew_own(own),
+    )
+    sweeping = Periodic(
+        "token-revocations",
+        limits.TOKEN_REVOCATIONS_SWEPT_EVERY_SECONDS,
+        main_worker.access.revocations.sweep,
+    )
+    always = [jobs, signing, sweeping, renewing]
+    return always if policy.is_off else [*always, rotating]
 
 
 if __name__ == "__main__":

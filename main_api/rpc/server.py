@@ -22,7 +22,9 @@ from main_api.rpc.readiness import Readiness
 from main_api.rpc.subscription_service import SubscriptionService
 from main_api.settings import RpcSettings
 from strongroom import limits
+from strongroom.clock import SystemClock
 from strongroom.errors import UnavailableError
+from strongroom.identity import LiveIdentity
 from strongroom.rpc import tls
 from strongroom_pb.v1 import subscription_pb2_grpc
 
@@ -57,11 +59,11 @@ class RunningServers:
         await self.subscriptions.stop(_DRAIN_S)
 
 
-async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> RunningServers:
-    """Serve.
+async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> RunningServers:
+    """Serve; workers are shown `identity`.
 
     Raises:
-        UnavailableError: An address cannot be had.
+        UnavailableError: An address cannot be had, or a certificate is of no use.
     """
     pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="client")
     clients = _server(pool, limits.MESSAGE_BYTES_MAX, _gate(main, pool))
@@ -84,9 +86,8 @@ async def start(main: Main, configured: RpcSettings, identity: tls.Identity) -> 
         SubscriptionService(main, events), subscriptions
     )
     health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), subscriptions)
-    client_port = _bind(
-        clients, configured.client_listen, tls.server_credentials(configured.server_identity)
-    )
+    seen_by_clients = LiveIdentity(configured.server_identity, SystemClock())
+    client_port = _bind(clients, configured.client_listen, tls.server_credentials(seen_by_clients))
     subscription_port = _bind(
         subscriptions, configured.subscription_listen, tls.mutual_server_credentials(identity)
     )

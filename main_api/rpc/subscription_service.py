@@ -10,6 +10,8 @@ from main_api.bootstrap import Main
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.methods import authorization, serve
 from main_api.service.subscriptions import Lease, SealedKey
+from strongroom.certificates import Certificate
+from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError, UnauthenticatedError
 from strongroom.keyring import State
 from strongroom.rpc import status, tls
@@ -17,6 +19,7 @@ from strongroom_pb.v1 import subscription_pb2 as pb
 from strongroom_pb.v1 import subscription_pb2_grpc
 
 _SCHEME = "Bearer "
+_Context = grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any]
 
 
 class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
@@ -25,7 +28,10 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
     def __init__(self, main: Main, events: KeyringEvents) -> None:
         """Take the use cases, and what tells of a changed keyring."""
         self._subscriptions = main.subscriptions
+        self._certificates = main.certificates
         self._events = events
+        # TLS goes by the machine's clock, too.
+        self._clock = SystemClock()
 
     def Subscribe(  # noqa: N802 - named by gRPC
         self, request: pb.SubscribeRequest, context: grpc.ServicerContext
@@ -34,7 +40,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
 
         def work() -> pb.SubscribeResponse:
             grant = self._subscriptions.subscribe(
-                _proven(context), request.worker_id, request.pubkey, request.suite
+                self._proven(context), request.worker_id, request.pubkey, request.suite
             )
             return pb.SubscribeResponse(
                 deployment=grant.deployment,
@@ -55,7 +61,11 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
             context,
             lambda: _lease(
                 self._subscriptions.register(
-                    _proven(context), request.worker_id, _token(context), request.address
+                    self._proven(context),
+                    request.worker_id,
+                    _token(context),
+                    request.address,
+                    certificate_until_ms=self._certificate(context).ends_ms,
                 )
             ),
         )
@@ -68,12 +78,13 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
             context,
             lambda: _lease(
                 self._subscriptions.renew(
-                    _proven(context),
+                    self._proven(context),
                     request.worker_id,
                     _token(context),
                     request.key_id,
                     request.generation,
                     written_bytes=request.written_bytes,
+                    certificate_until_ms=self._certificate(context).ends_ms,
                 )
             ),
         )
@@ -86,7 +97,10 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
         """Tell of each change of the keyring; a coroutine, so that it holds no thread."""
         try:
             await asyncio.to_thread(
-                self._subscriptions.require, _proven(context), request.worker_id, _token(context)
+                self._subscriptions.require,
+                self._proven(context),
+                request.worker_id,
+                _token(context),
             )
         except StrongroomError as error:
             await status.abort_aio(context, error)
@@ -103,7 +117,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
 
         def work() -> pb.FetchKeysResponse:
             vended = self._subscriptions.fetch_keys(
-                _proven(context),
+                self._proven(context),
                 request.worker_id,
                 _token(context),
                 request.pubkey,
@@ -115,16 +129,41 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
 
         return serve(context, work)
 
+    def RenewCertificate(  # noqa: N802 - named by gRPC
+        self, request: pb.RenewCertificateRequest, context: grpc.ServicerContext
+    ) -> pb.RenewCertificateResponse:
+        """Issue the worker's next certificate."""
+
+        def work() -> pb.RenewCertificateResponse:
+            made = self._certificates.renew(
+                self._proven(context),
+                request.worker_id,
+                _token(context),
+                self._certificate(context),
+                request.request,
+            )
+            return pb.RenewCertificateResponse(certificate=made)
+
+        return serve(context, work)
+
     def Leave(  # noqa: N802 - named by gRPC
         self, request: pb.LeaveRequest, context: grpc.ServicerContext
     ) -> pb.LeaveResponse:
         """List the worker no longer."""
 
         def work() -> pb.LeaveResponse:
-            self._subscriptions.leave(_proven(context), request.worker_id, _token(context))
+            self._subscriptions.leave(self._proven(context), request.worker_id, _token(context))
             return pb.LeaveResponse()
 
         return serve(context, work)
+
+    def _proven(self, context: _Context) -> str:
+        """Return the worker whom a certificate that is in force names."""
+        self._certificate(context)
+        return tls.worker_of(context.auth_context())
+
+    def _certificate(self, context: _Context) -> Certificate:
+        return tls.peer_certificate(context.auth_context(), self._clock.wall_ms())
 
 
 def _sealed(key: SealedKey) -> pb.SealedKey:
@@ -136,13 +175,6 @@ def _sealed(key: SealedKey) -> pb.SealedKey:
         created_at=key.created_at,
         sealed=key.sealed,
     )
-
-
-_Context = grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any]
-
-
-def _proven(context: _Context) -> str:
-    return tls.worker_of(context.auth_context())
 
 
 def _token(context: _Context) -> str:

@@ -111,8 +111,16 @@ class Subscriptions:
             wall_ms=self._clock.wall_ms(),
         )
 
-    def register(self, proven_id: str, worker_id: str, token: str, address: str) -> Lease:
-        """List the worker as available at an address.
+    def register(
+        self,
+        proven_id: str,
+        worker_id: str,
+        token: str,
+        address: str,
+        *,
+        certificate_until_ms: int = 0,
+    ) -> Lease:
+        """List the worker as available at an address; its certificate ends at that time.
 
         Raises:
             UnauthenticatedError: The token or the certificate is not this worker's.
@@ -139,6 +147,7 @@ class Subscriptions:
                 subscription_id=subscription_id,
                 registered_at=rfc3339(self._clock.wall_ms()),
                 lease_until_ms=0,
+                certificate_until_ms=certificate_until_ms,
                 superseded_until_ms=superseded_until_ms,
                 written_key_id=active,
                 written_bytes=registry.written_under(active, before),
@@ -177,6 +186,7 @@ class Subscriptions:
         generation: int = 0,
         *,
         written_bytes: int = 0,
+        certificate_until_ms: int = 0,
     ) -> Lease:
         """Extend a lease that still runs.
 
@@ -187,6 +197,7 @@ class Subscriptions:
             key_id: The one data key that the worker writes under, as it confirms; empty for none.
             generation: The keyring's that it has the keys of, as it confirms; 0 for none.
             written_bytes: What it has written under `key_id` since the last renewal.
+            certificate_until_ms: When the certificate that it shows now ends; 0 for unknown.
 
         Raises:
             InvalidArgumentError: `written_bytes` is no such amount.
@@ -205,6 +216,7 @@ class Subscriptions:
                 record,
                 key_id=key_id or record.key_id,
                 generation=max(generation, record.generation),
+                certificate_until_ms=certificate_until_ms,
                 superseded_until_ms=registry.superseded_until_ms(
                     record, record.subscription_id, self._clock.wall_ms()
                 ),

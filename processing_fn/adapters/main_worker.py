@@ -1,6 +1,8 @@
 """The subscription API of the Main Worker over gRPC and mutual TLS."""
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc
@@ -8,6 +10,7 @@ import grpc
 from processing_fn.service.ports import Renewal, Subscription, Vended
 from strongroom.crypto import seal
 from strongroom.errors import IntegrityError, UnauthenticatedError
+from strongroom.identity import Held, LiveIdentity
 from strongroom.keyring import Key, Purpose, State
 from strongroom.rpc import status, tls
 from strongroom_pb.v1 import subscription_pb2 as pb
@@ -26,15 +29,17 @@ class GrpcMainWorker:
         self,
         worker_id: str,
         address: str,
-        identity: tls.Identity,
+        identity: LiveIdentity,
         suite: seal.Suite = seal.Suite.X25519,
     ) -> None:
         """Connect lazily, as gRPC does; keys are to be sealed with `suite`."""
         self._worker_id = worker_id
         self._suite = suite
         self._deployment = ""
-        self._channel = tls.mutual_channel(identity, address, tls.MAIN_NAME)
-        self._stub = subscription_pb2_grpc.SubscriptionServiceStub(self._channel)
+        self._address = address
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._connection: _Connection | None = None
 
     def subscribe(self) -> Subscription:
         """Get the keys, sealed to a key pair that lives as long as this call."""
@@ -89,6 +94,14 @@ class GrpcMainWorker:
         )
         return Vended(self._opened(private_key, answer.keys), answer.generation)
 
+    def renew_certificate(self, token: str, request: bytes) -> bytes:
+        """Get the next certificate."""
+        message = pb.RenewCertificateRequest(worker_id=self._worker_id, request=request)
+        answer = _call(
+            lambda: self._stub.RenewCertificate(message, timeout=_CALL_S, metadata=_bearer(token))
+        )
+        return answer.certificate
+
     def _opened(
         self, private_key: seal.PrivateKey, sealed_keys: Iterable[pb.SealedKey]
     ) -> tuple[Key, ...]:
@@ -113,7 +126,39 @@ class GrpcMainWorker:
 
     def close(self) -> None:
         """Close the channel."""
-        self._channel.close()
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.channel.close()
+
+    @property
+    def _stub(self) -> subscription_pb2_grpc.SubscriptionServiceStub:
+        """Return a stub that presents the certificate which is in force."""
+        held = self._identity.current()
+        with self._lock:
+            known = self._connection
+            if known is None or known.held is not held:
+                channel = tls.channel(held, self._address, tls.MAIN_NAME)
+                stub = subscription_pb2_grpc.SubscriptionServiceStub(channel)
+                if known is not None:
+                    # The event stream on it begins anew.
+                    _close_later(known.channel)
+                known = self._connection = _Connection(held, channel, stub)
+            return known.stub
+
+
+@dataclass(frozen=True, slots=True)
+class _Connection:
+    held: Held
+    channel: grpc.Channel
+    stub: subscription_pb2_grpc.SubscriptionServiceStub
+
+
+def _close_later(channel: grpc.Channel) -> None:
+    """Close a channel once no call can be under way on it any more, streams aside."""
+    timer = threading.Timer(_CALL_S, channel.close)
+    timer.daemon = True
+    timer.start()
 
 
 class GrpcKeyringWatch:

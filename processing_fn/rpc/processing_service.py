@@ -6,7 +6,7 @@ concerns the call itself: no proof of being a Main Worker, no room, a defect of 
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import grpc
 
@@ -17,6 +17,7 @@ from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Engine, Snapshot
 from processing_fn.service.patching import PatchKind
 from strongroom import limits, logs, tracing
+from strongroom.clock import SystemClock
 from strongroom.errors import (
     IntegrityError,
     InternalError,
@@ -30,6 +31,8 @@ from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc as services
 
 T = TypeVar("T")
+# TLS goes by the machine's clock, too.
+_CLOCK: Final = SystemClock()
 _log = logs.logger()
 
 
@@ -223,7 +226,9 @@ def _tell(error: StrongroomError, database: str = "") -> None:
 
 def _require_main(context: grpc.ServicerContext) -> None:
     try:
-        tls.require_main(context.auth_context())
+        proven = context.auth_context()
+        tls.peer_certificate(proven, _CLOCK.wall_ms())
+        tls.require_main(proven)
     except StrongroomError as error:
         status.abort(context, error)
 

@@ -8,17 +8,18 @@ from grpc_health.v1 import health, health_pb2_grpc
 from processing_fn.rpc.processing_service import ProcessingService
 from strongroom import limits
 from strongroom.errors import UnavailableError
+from strongroom.identity import LiveIdentity
 from strongroom.rpc import tls
 from strongroom_pb.v1 import processing_pb2_grpc
 
 
 def start(
-    service: ProcessingService, identity: tls.Identity, listen: str
+    service: ProcessingService, identity: LiveIdentity, listen: str
 ) -> tuple[grpc.Server, int]:
     """Serve; return the server and the port that it listens on.
 
     Raises:
-        UnavailableError: The address cannot be had.
+        UnavailableError: The address cannot be had, or the certificate is of no use.
     """
     server = grpc.server(
         ThreadPoolExecutor(limits.WORKER_THREADS, thread_name_prefix="process"),

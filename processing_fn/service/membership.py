@@ -62,6 +62,11 @@ class Membership:
             raise UnavailableError("this worker has no subscription", retry_after_s=1)
         return engine
 
+    @property
+    def token(self) -> str:
+        """The newest token of the subscription; of no use when its lease has ended."""
+        return self._token
+
     def stop(self) -> None:
         """Leave at the next opportunity; `run` returns."""
         self._stopping.set()

@@ -12,9 +12,10 @@ from processing_fn.adapters.main_worker import GrpcMainWorker
 from strongroom import jsontext
 from strongroom.crypto.seal import Suite
 from strongroom.errors import ForbiddenError
-from strongroom.rpc.tls import Identity
+from strongroom.identity import Identity
 from tests.support.deployment import CHAT, Deployment, wait_until
 from tests.support.direct_calls import DirectCalls
+from tests.support.held_identities import live
 
 WORKER = "worker-1"
 PATIENCE_S = 30
@@ -41,7 +42,9 @@ def subscription_api(
     ready = jsontext.parse((deployment.root / "run" / "grpc.ready").read_bytes())
     pki = deployment.root / "pki"
     identity = Identity(pki / "ca.pem", pki / f"{worker_id}.pem", pki / f"{worker_id}.key")
-    return GrpcMainWorker(worker_id, f"127.0.0.1:{ready['subscription_port']}", identity, suite)
+    return GrpcMainWorker(
+        worker_id, f"127.0.0.1:{ready['subscription_port']}", live(identity), suite
+    )
 
 
 def test_a_worker_is_revoked_under_load(own: Deployment) -> None:

@@ -26,6 +26,7 @@ from strongroom.errors import RateLimitedError, UnavailableError
 from strongroom.rpc import status, tls
 from strongroom_pb.v1 import processing_pb2, processing_pb2_grpc
 from tests.support.deployment import CHAT, Deployment, wait_until
+from tests.support.held_identities import live, mutual_channel
 from tests.support.rpc_mains import SECONDS, Pki
 
 LARGE_BODIES = limits.LARGE_BYTES_IN_FLIGHT_MAX // limits.MESSAGE_BYTES_MAX
@@ -269,11 +270,9 @@ def test_one_call_more_than_a_worker_takes_is_refused(tmp_path: Path) -> None:
 
     pki = Pki.make(tmp_path, ["worker-1"])
     service = ProcessingService(engine, dict, lambda: None)
-    worker, port = server.start(service, pki.workers["worker-1"], "127.0.0.1:0")
+    worker, port = server.start(service, live(pki.workers["worker-1"]), "127.0.0.1:0")
     try:
-        with tls.mutual_channel(
-            pki.main, f"127.0.0.1:{port}", tls.worker_name("worker-1")
-        ) as channel:
+        with mutual_channel(pki.main, f"127.0.0.1:{port}", tls.worker_name("worker-1")) as channel:
             stub: Any = processing_pb2_grpc.ProcessingServiceStub(channel)
             request = processing_pb2.ProcessRequest(database_name="chatdb")
             most = limits.WORKER_CONCURRENT_REQUESTS_MAX

@@ -24,10 +24,12 @@ from cli.emulation.pki import CertificateAuthority
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from strongroom.clock import SystemClock
 from strongroom.errors import ForbiddenError, StrongroomError
+from strongroom.identity import Identity
 from strongroom.keyring import Key, Purpose
 from strongroom.rpc import tls
 from tests.support.commands import environment
 from tests.support.deployment import Deployment
+from tests.support.held_identities import live
 
 SECONDS = 40.0
 DATABASE = "/entity/chatdb"
@@ -51,7 +53,7 @@ class Thief:
         """Take over a worker that was in service."""
         authority = CertificateAuthority(deployment.root / "pki", SystemClock())
         identity = authority.issue(NAME, [tls.worker_name(NAME)])
-        main = GrpcMainWorker(NAME, cls.address(deployment), identity)
+        main = GrpcMainWorker(NAME, cls.address(deployment), live(identity))
         given = main.subscribe()
         # Nobody answers at that port: a request that is sent there goes on to another worker.
         main.register(given.token, "127.0.0.1:1")
@@ -147,12 +149,12 @@ def what_a_worker_cannot_do(deployment: Deployment, thief: Thief) -> None:
     for token in (thief.token, *thief.forged_tokens()):
         bearer = {"Authorization": f"Bearer {token}"}
         assert httpx.get(f"{url}/entity/chatdb", headers=bearer).status_code == 401
-    identity = tls.Identity(
+    identity = Identity(
         deployment.root / "pki" / "ca.pem",
         deployment.root / "pki" / f"{NAME}.pem",
         deployment.root / "pki" / f"{NAME}.key",
     )
-    another = GrpcMainWorker("worker-1", Thief.address(deployment), identity)
+    another = GrpcMainWorker("worker-1", Thief.address(deployment), live(identity))
     with pytest.raises(StrongroomError):
         another.subscribe()
     another.close()

@@ -9,9 +9,10 @@ from cryptography import x509
 
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from strongroom.errors import ForbiddenError
-from strongroom.rpc.tls import Identity
+from strongroom.identity import Identity
 from tests.support.commands import Ended, environment, ran
 from tests.support.deployment import Deployment
+from tests.support.held_identities import live
 
 NAME = "worker-9"
 
@@ -44,7 +45,7 @@ def test_an_enrolled_worker_is_given_keys_until_it_is_revoked(
     assert valid.days == 7
     ports = json.loads((own.root / "run" / "grpc.ready").read_text())
     identity = Identity(files["ca.pem"], files[f"{NAME}.pem"], files[f"{NAME}.key"])
-    main = GrpcMainWorker(NAME, f"127.0.0.1:{ports['subscription_port']}", identity)
+    main = GrpcMainWorker(NAME, f"127.0.0.1:{ports['subscription_port']}", live(identity))
     named = environment(own)
     try:
         main.register(main.subscribe().token, "127.0.0.1:1")

@@ -38,6 +38,6 @@ def served(tmp_path: Path, authorities: tuple[Pki, Pki]) -> Iterator[Served]:
     store = ControlFiles(LocalFilesystem(), Layout(tmp_path), keys, clock)
     rig = MainRig(clock=clock, keys=keys, other_store=store)
     pki, foreign = authorities
-    face = ServedMain(rig.main(), pki)
-    yield Served(rig, face, pki, foreign)
-    face.stop()
+    serving = Served(rig, ServedMain(rig.main(), pki), pki, foreign)
+    yield serving
+    serving.face.stop()

@@ -96,6 +96,14 @@ def test_the_master_key_does_not_lie_beside_the_data(place: str) -> None:
         settings.from_environment(named)
 
 
+@pytest.mark.parametrize("place", ["ca.key", "control/ca.key", "files/../ca.key"])
+def test_the_authoritys_key_does_not_lie_beside_the_data(place: str) -> None:
+    """Every worker reads the key by which workers and Main Workers are made."""
+    with pytest.raises(InvalidArgumentError, match="STRONGROOM_CA_KEY_FILE"):
+        settings.from_environment(COMPLETE | {"STRONGROOM_CA_KEY_FILE": f"/srv/strongroom/{place}"})
+    assert settings.from_environment(COMPLETE).ca_key_file is None
+
+
 @pytest.mark.parametrize("name", COMPLETE)
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_missing_setting_is_named(name: str, value: str | None) -> None:

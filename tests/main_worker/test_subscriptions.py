@@ -24,6 +24,7 @@ from strongroom.errors import (
 from strongroom.keyring import WORKER_PURPOSES, Key, Purpose
 from strongroom.layout import Layout
 from strongroom_pb.v1 import subscription_pb2 as pb
+from tests.support.held_identities import live
 from tests.support.mains import AT
 from tests.support.rpc_mains import SECONDS, ServedMain
 from tests.support.served_mains import Served, Stub, bearer, refused, subscribe
@@ -136,7 +137,7 @@ def test_one_worker_does_not_pass_for_the_main_worker(served: Served) -> None:
     """A worker that was broken into vends keys of its own to the others."""
     impostor = replace(served.pki, main=served.pki.workers["worker-2"])
     face = ServedMain(served.rig.main(), impostor)
-    worker = GrpcMainWorker("worker-1", face.subscriptions, served.pki.workers["worker-1"])
+    worker = GrpcMainWorker("worker-1", face.subscriptions, live(served.pki.workers["worker-1"]))
     with pytest.raises(UnavailableError):
         worker.subscribe()
     worker.close()

@@ -42,6 +42,7 @@ from strongroom.errors import (
 from strongroom_pb.v1 import processing_pb2, processing_pb2_grpc
 from tests.support.clocks import ManualClock
 from tests.support.engines import AT, Rig
+from tests.support.held_identities import live
 from tests.support.main_fakes import MemoryWorkers, a_worker
 from tests.support.rpc_mains import SECONDS, Pki
 
@@ -114,7 +115,7 @@ def served(tmp_path: Path, pki: Pki) -> Iterator[Served]:
         lambda: {"hits": 3},
         lambda: None,
     )
-    grpc_server, port = server.start(service, pki.workers["worker-1"], "127.0.0.1:0")
+    grpc_server, port = server.start(service, live(pki.workers["worker-1"]), "127.0.0.1:0")
     holder.worker = a_worker("worker-1", address=f"127.0.0.1:{port}")
     yield holder
     grpc_server.stop(None).wait()
@@ -123,7 +124,7 @@ def served(tmp_path: Path, pki: Pki) -> Iterator[Served]:
 @pytest.fixture
 def workers(served: Served) -> Iterator[GrpcWorkers]:
     """Return the client that a Main Worker has."""
-    client = GrpcWorkers(served.pki.main)
+    client = GrpcWorkers(live(served.pki.main))
     yield client
     client.close()
 
@@ -336,7 +337,7 @@ def test_a_worker_that_hangs_is_given_up(served: Served, workers: GrpcWorkers) -
 
 def test_a_worker_that_is_gone_is_unavailable(served: Served) -> None:
     """The death of a worker is an internal error."""
-    workers = GrpcWorkers(served.pki.main)
+    workers = GrpcWorkers(live(served.pki.main))
     gone = Bench(workers, a_worker("worker-1", address="127.0.0.1:1"))
     for use in (lambda: gone.get("k"), lambda: gone.put("k")):
         with pytest.raises(WorkerLostError) as loss:
@@ -385,7 +386,7 @@ def test_only_a_main_worker_is_served(served: Served) -> None:
     """A worker, or whoever has a certificate, reads entities past all grants."""
     request = PageRequest("", ("",), "", "", 10, "", "")
     for identity in (served.pki.workers["worker-2"], served.pki.server):
-        workers = GrpcWorkers(identity)
+        workers = GrpcWorkers(live(identity))
         bench, worker = Bench(workers, served.worker), served.worker
         uses: list[Callable[[], object]] = [
             partial(bench.get, "k"),

@@ -18,10 +18,11 @@ from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.engine import Engine
 from strongroom.clock import SystemClock
 from strongroom.errors import UnavailableError
+from strongroom.identity import Identity, LiveIdentity
 from strongroom.rpc import tls
-from strongroom.rpc.tls import Identity
 from strongroom_pb.v1 import processing_pb2, subscription_pb2
 from tests.support.clocks import ManualClock
+from tests.support.held_identities import live, mutual_channel
 from tests.support.rpc_mains import SECONDS, Pki
 from tests.support.served_mains import Served
 
@@ -59,7 +60,7 @@ def worker(authorities: tuple[Pki, Pki]) -> Iterator[Worker]:
     """Serve worker-1."""
     worker = Worker()
     service = ProcessingService(worker.engine, worker.statistics, worker.note)
-    running, port = server.start(service, authorities[0].workers["worker-1"], "127.0.0.1:0")
+    running, port = server.start(service, live(authorities[0].workers["worker-1"]), "127.0.0.1:0")
     worker.address = f"127.0.0.1:{port}"
     yield worker
     running.stop(None).wait()
@@ -91,7 +92,7 @@ def codes(channel: grpc.Channel, service: ServiceDescriptor) -> frozenset[grpc.S
 
 def as_seen_by(identity: Identity, worker: Worker) -> grpc.Channel:
     """Return a channel to the worker, presenting a certificate."""
-    return tls.mutual_channel(identity, worker.address, tls.worker_name("worker-1"))
+    return mutual_channel(identity, worker.address, tls.worker_name("worker-1"))
 
 
 def mixed(foreign: Identity, ours: Pki) -> Identity:
@@ -133,7 +134,7 @@ def test_a_main_worker_sends_nothing_to_a_stranger(
     ours, theirs = authorities
     trusts_others = Identity(theirs.ca_file, ours.main.certificate_file, ours.main.key_file)
     assert codes(as_seen_by(trusts_others, worker), PROCESSING) == NO_CONNECTION
-    channel = tls.mutual_channel(ours.main, worker.address, tls.worker_name("worker-2"))
+    channel = mutual_channel(ours.main, worker.address, tls.worker_name("worker-2"))
     assert codes(channel, PROCESSING) == NO_CONNECTION
     assert worker.asked == 0
 
@@ -157,12 +158,14 @@ def test_a_certificate_that_has_ended_is_refused(
     assert codes(as_seen_by(late_main, worker), PROCESSING) == NO_CONNECTION
     assert worker.asked == 0
     late_worker = ended(ours, tmp_path, tls.worker_name("worker-1"))
-    channel = tls.mutual_channel(late_worker, served.face.subscriptions, tls.MAIN_NAME)
+    channel = mutual_channel(late_worker, served.face.subscriptions, tls.MAIN_NAME)
     assert codes(channel, SUBSCRIPTION) == NO_CONNECTION
     # As a server, too: a Main Worker sends it nothing.
+    then = ManualClock(wall_ms=SystemClock().wall_ms() - 2 * DAY_MS)
+    held_since_then = LiveIdentity(late_worker, then)
     service = ProcessingService(worker.engine, worker.statistics, worker.note)
-    running, port = server.start(service, late_worker, "127.0.0.1:0")
-    channel = tls.mutual_channel(ours.main, f"127.0.0.1:{port}", tls.worker_name("worker-1"))
+    running, port = server.start(service, held_since_then, "127.0.0.1:0")
+    channel = mutual_channel(ours.main, f"127.0.0.1:{port}", tls.worker_name("worker-1"))
     assert codes(channel, PROCESSING) == NO_CONNECTION
     running.stop(None).wait()
 
@@ -170,10 +173,10 @@ def test_a_certificate_that_has_ended_is_refused(
 def test_keys_are_given_to_workers_alone(served: Served) -> None:
     """A certificate that is no worker's, be it a Main Worker's, is given keys."""
     for identity in (served.pki.main, served.pki.server):
-        channel = tls.mutual_channel(identity, served.face.subscriptions, tls.MAIN_NAME)
+        channel = mutual_channel(identity, served.face.subscriptions, tls.MAIN_NAME)
         assert codes(channel, SUBSCRIPTION) == DENIED
     for identity in (served.foreign.workers["worker-1"], served.foreign.main):
-        channel = tls.mutual_channel(
+        channel = mutual_channel(
             mixed(identity, served.pki), served.face.subscriptions, tls.MAIN_NAME
         )
         assert codes(channel, SUBSCRIPTION) == NO_CONNECTION

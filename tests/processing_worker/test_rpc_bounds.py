@@ -16,6 +16,7 @@ from strongroom.configuration import Database
 from strongroom.errors import InvalidArgumentError
 from tests.support.engines import AT, Rig
 from tests.support.filesystems import UnsyncedFilesystem
+from tests.support.held_identities import live
 from tests.support.main_fakes import a_worker
 from tests.support.rpc_mains import SECONDS, Pki
 
@@ -35,8 +36,8 @@ def served(rig: Rig, tmp_path: Path) -> Iterator[tuple[GrpcWorkers, WorkerRecord
     pki = Pki.make(tmp_path / "pki", ["worker-1"])
     engine = rig.worker().engine
     service = ProcessingService(lambda: engine, dict, lambda: None)
-    grpc_server, port = server.start(service, pki.workers["worker-1"], "127.0.0.1:0")
-    client = GrpcWorkers(pki.main)
+    grpc_server, port = server.start(service, live(pki.workers["worker-1"]), "127.0.0.1:0")
+    client = GrpcWorkers(live(pki.main))
     yield client, a_worker("worker-1", address=f"127.0.0.1:{port}")
     client.close()
     grpc_server.stop(None).wait()

@@ -6,8 +6,9 @@ from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.domain.registry import WorkerRecord
 from strongroom.configuration import Database
 from strongroom.errors import StrongroomError
-from strongroom.rpc.tls import Identity
+from strongroom.identity import Identity
 from tests.support.deployment import Deployment
+from tests.support.held_identities import live
 from tests.support.main_fakes import a_worker
 
 CALL_S = 5.0
@@ -23,7 +24,7 @@ class DirectCalls:
         (address,) = [one["address"] for one in listed if one["worker_id"] == worker_id]
         pki = deployment.root / "pki"
         self._workers = GrpcWorkers(
-            Identity(pki / "ca.pem", pki / "main.pem", pki / "main.key"),
+            live(Identity(pki / "ca.pem", pki / "main.pem", pki / "main.key")),
         )
         self._worker: WorkerRecord = a_worker(worker_id, address=address)
         stored = (deployment.shared_dir / "databases" / f"{database}.json").read_text()

@@ -12,7 +12,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 import httpx
 
 from cli.emulation.deployment import LocalDeployment, Options
-from strongroom.rpc.tls import Identity
+from strongroom.identity import Identity
 
 SECONDS = 30.0
 _DIRECTLY = build_opener(ProxyHandler({}))

@@ -29,11 +29,12 @@ from processing_fn import __main__ as worker
 from processing_fn import bootstrap
 from strongroom.clock import SystemClock
 from strongroom.configuration import Database
+from strongroom.identity import Identity
 from strongroom.process import PARENT_VARIABLE
 from strongroom.rpc import tls
-from strongroom.rpc.tls import Identity
 from tests.support.deployment import READY_S, Deployment, wait_until
 from tests.support.filesystems import ObservedFilesystem
+from tests.support.held_identities import live
 
 _PLAN = "STRONGROOM_TEST_PLAN"
 _REPOSITORY = Path(__file__).parents[2]
@@ -127,7 +128,7 @@ class FaultyWorker:
         authority = CertificateAuthority(self._pki, SystemClock())
         self._identity = authority.issue(worker_id, [tls.worker_name(worker_id)])
         self._as_main = GrpcWorkers(
-            Identity(self._identity.ca_file, self._pki / "main.pem", self._pki / "main.key")
+            live(Identity(self._identity.ca_file, self._pki / "main.pem", self._pki / "main.key"))
         )
         self._process: subprocess.Popen[bytes] | None = None
 

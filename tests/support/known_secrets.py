@@ -11,8 +11,9 @@ from main_api.adapters.keys.kms import KmsKeyProvider
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from strongroom import base64text, blob, keyring
 from strongroom.crypto import aead
-from strongroom.rpc.tls import Identity
+from strongroom.identity import Identity
 from tests.support.deployment import Deployment
+from tests.support.held_identities import live
 
 # The labels of design.md section 3, written out: a test has to know the derived keys as well.
 _PER_FILE = b"strongroom/file/v1"
@@ -72,7 +73,7 @@ class KnownSecrets:
     def subscribe(self, deployment: Deployment, worker_id: str, identity: Identity) -> None:
         """Be given keys and a token, as a worker is."""
         ports = json.loads((deployment.root / "run" / "grpc.ready").read_text())
-        main = GrpcMainWorker(worker_id, f"127.0.0.1:{ports['subscription_port']}", identity)
+        main = GrpcMainWorker(worker_id, f"127.0.0.1:{ports['subscription_port']}", live(identity))
         subscription = main.subscribe()
         self.add_token("token of a worker", subscription.token)
         self.by_name |= {f"vended {key.key_id}": key.material for key in subscription.keys}

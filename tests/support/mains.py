@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from main_api.adapters.authority_files import AuthorityFiles
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.bootstrap import Current, Main
 from main_api.domain.caller import Caller
@@ -18,6 +19,7 @@ from main_api.service.authorization_server import (
     AuthorizationServer,
     Exchange,
 )
+from main_api.service.certificates import AuthorityKeeper, Certificates
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
 from main_api.service.inspection import Inspection
@@ -38,11 +40,13 @@ from main_api.service.subscriptions import Subscriptions
 from main_api.service.throttling import Throttle
 from main_api.service.worker_credentials import WorkerCredentials
 from strongroom import keyring
+from strongroom.clock import SystemClock
 from strongroom.crypto import aead
 from strongroom.errors import StrongroomError
+from strongroom.identity import Identity
 from strongroom.keyring import Keyring
-from strongroom.rpc.tls import Identity
 from tests.support.clocks import ManualClock
+from tests.support.held_identities import live
 from tests.support.main_fakes import (
     FakeKeyProvider,
     MemoryBarrier,
@@ -84,6 +88,7 @@ class MainRig:
     escrow: RootWrapper | None = None
     throttling: ThrottlePolicies = field(default_factory=ThrottlePolicies.per_minute)
     quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
+    authority: AuthorityKeeper = field(default_factory=lambda: AuthorityFiles(Path("no-ca"), None))
 
     def __post_init__(self) -> None:
         """Put the parts together as the composition root does."""
@@ -169,7 +174,7 @@ class MainRig:
             self.store,
             self.live,
             self.dispatcher,
-            workers or GrpcWorkers(NO_IDENTITY),
+            workers or GrpcWorkers(live(NO_IDENTITY)),
             barrier,
             claim=nullcontext,
             clock=self.clock,
@@ -198,7 +203,9 @@ class MainRig:
             key_health=self.key_health,
             rotation=Rotation(self.live, self.store, self.clock),
             dispatcher=self.dispatcher,
-            workers=GrpcWorkers(NO_IDENTITY),
+            workers=GrpcWorkers(live(NO_IDENTITY)),
+            identity=live(NO_IDENTITY),
+            certificates=Certificates(self.subscriptions, self.authority, SystemClock()),
         )
 
 

@@ -25,10 +25,11 @@ from main_api.domain.registry import WorkerRecord
 from strongroom import blob, keyring
 from strongroom.clock import SystemClock
 from strongroom.configuration import Database
+from strongroom.identity import Identity
 from strongroom.keyring import KeySet, Purpose
-from strongroom.rpc.tls import Identity
 from tests.support.deployment import Deployment
 from tests.support.engines import AT, Rig
+from tests.support.held_identities import live
 
 _DOCUMENT = b'{"n": 1, "text": "%s"}' % (b"x" * 1_080)
 _DATA = frozenset({Purpose.DATA})
@@ -137,7 +138,7 @@ def _readers(directory: Path, entities: int, rounds: int, seconds: float) -> Non
 def _reader(deployment: Deployment) -> Iterator[tuple[WorkerRecord, GrpcWorkers, Database]]:
     """Return a worker's record, and what calls it as a Main Worker does."""
     pki = deployment.root / "pki"
-    client = GrpcWorkers(Identity(pki / "ca.pem", pki / "main.pem", pki / "main.key"))
+    client = GrpcWorkers(live(Identity(pki / "ca.pem", pki / "main.pem", pki / "main.key")))
     ready = deployment.root / "run" / "worker-1.ready"
     worker = WorkerRecord(
         worker_id="worker-1",

@@ -13,8 +13,9 @@ from main_api.bootstrap import Main
 from main_api.rpc import server
 from main_api.settings import RpcSettings
 from strongroom.clock import SystemClock
+from strongroom.identity import Identity
 from strongroom.rpc import tls
-from strongroom.rpc.tls import Identity
+from tests.support.held_identities import live
 
 SECONDS = 30.0
 _LOOPBACK = ["localhost", "127.0.0.1"]
@@ -61,7 +62,7 @@ class ServedMain:
             ready_file="",
         )
         starting = asyncio.run_coroutine_threadsafe(
-            server.start(main, configured, pki.main), self._loop
+            server.start(main, configured, live(pki.main)), self._loop
         )
         self._running = starting.result(SECONDS)
         self.clients = f"127.0.0.1:{self._running.client_port}"

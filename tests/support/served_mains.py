@@ -11,10 +11,11 @@ from strongroom import limits
 from strongroom.crypto import seal
 from strongroom.crypto.seal import Suite
 from strongroom.errors import StrongroomError
+from strongroom.identity import Identity
 from strongroom.rpc import status, tls
-from strongroom.rpc.tls import Identity
 from strongroom_pb.v1 import subscription_pb2 as pb
 from strongroom_pb.v1 import subscription_pb2_grpc
+from tests.support.held_identities import live, mutual_channel
 from tests.support.mains import MainRig
 from tests.support.rpc_mains import SECONDS, Pki, ServedMain
 
@@ -33,7 +34,12 @@ class Served:
     def worker(self, worker_id: str, suite: Suite = Suite.X25519) -> GrpcMainWorker:
         """Return the subscription API as a Processing Worker has it."""
         identity = self.pki.workers[worker_id]
-        return GrpcMainWorker(worker_id, self.face.subscriptions, identity, suite)
+        return GrpcMainWorker(worker_id, self.face.subscriptions, live(identity), suite)
+
+    def serve_anew(self, pki: Pki | None = None) -> None:
+        """Serve the rig as it is now, with other certificates if they are given."""
+        self.face.stop()
+        self.face = ServedMain(self.rig.main(), pki or self.pki)
 
     def live(self) -> list[str]:
         """Return the ids of the workers that are listed."""
@@ -42,7 +48,7 @@ class Served:
 
     def stub(self, identity: Identity) -> tuple[grpc.Channel, Stub]:
         """Return a channel and a stub of the subscription API, presenting a certificate."""
-        channel = tls.mutual_channel(identity, self.face.subscriptions, tls.MAIN_NAME)
+        channel = mutual_channel(identity, self.face.subscriptions, tls.MAIN_NAME)
         return channel, Stub(channel)
 
 

@@ -86,6 +86,9 @@ def _worker(worker: WorkerRecord) -> pb.Worker:
         address=worker.address,
         registered_at=worker.registered_at,
         lease_until=rfc3339(worker.lease_until_ms),
+        certificate_until=rfc3339(worker.certificate_until_ms)
+        if worker.certificate_until_ms
+        else "",
     )
 
 

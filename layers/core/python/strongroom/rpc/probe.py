@@ -23,6 +23,9 @@ from typing import Any, Final, NoReturn
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from strongroom.clock import SystemClock
+from strongroom.errors import UnavailableError
+from strongroom.identity import Identity, LiveIdentity
 from strongroom.rpc import tls
 
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
@@ -43,10 +46,14 @@ def main() -> int:
     try:
         address, name = _server(os.environ)
         files = [Path(os.environ[f"STRONGROOM_{n}_FILE"]) for n in ("CA", "CERTIFICATE", "KEY")]
-        channel = tls.mutual_channel(tls.Identity(*files), address, name)
-    except (KeyError, OSError) as error:
+        held = LiveIdentity(Identity(*files), SystemClock()).current()
+    except KeyError as error:
         sys.stderr.write(f"probe: {error} is needed\n")
         return _BAD_USAGE
+    except UnavailableError as error:
+        sys.stderr.write(f"probe: {error.detail}\n")
+        return _BAD_USAGE
+    channel = tls.channel(held, address, name)
     with channel:
         return _ask(channel, given.service, given.timeout)
 

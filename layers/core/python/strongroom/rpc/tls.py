@@ -11,17 +11,19 @@ only to the worker that a certificate names (design.md section 4).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 from typing import Final
 
 import grpc
 
-from strongroom import limits
-from strongroom.errors import UnauthenticatedError
+from strongroom import certificates, limits
+from strongroom.certificates import Certificate
+from strongroom.errors import InvalidArgumentError, UnauthenticatedError
+from strongroom.identity import Held, LiveIdentity
 
 MAIN_NAME: Final = "main.strongroom.internal"
 _WORKER_SUFFIX: Final = ".worker.strongroom.internal"
+_PEM_PROPERTY: Final = "x509_pem_cert"
 _SAN_PROPERTY: Final = "x509_subject_alternative_name"
 
 _MESSAGE_OPTIONS: Final = [
@@ -38,42 +40,27 @@ SERVER_OPTIONS: Final[list[tuple[str, int]]] = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The files of one holder: PEM, read when credentials are made."""
-
-    ca_file: Path
-    certificate_file: Path
-    key_file: Path
-
-
 def worker_name(worker_id: str) -> str:
     """Return the DNS name in a worker's certificate."""
     return worker_id + _WORKER_SUFFIX
 
 
-def mutual_server_credentials(identity: Identity) -> grpc.ServerCredentials:
+def mutual_server_credentials(identity: LiveIdentity) -> grpc.ServerCredentials:
     """Return credentials of a server that demands a certificate of the deployment's CA."""
-    return grpc.ssl_server_credentials(
-        [(identity.key_file.read_bytes(), identity.certificate_file.read_bytes())],
-        root_certificates=identity.ca_file.read_bytes(),
-        require_client_auth=True,
-    )
+    return _server_credentials(identity, is_mutual=True)
 
 
-def server_credentials(identity: Identity) -> grpc.ServerCredentials:
+def server_credentials(identity: LiveIdentity) -> grpc.ServerCredentials:
     """Return credentials of a server whose clients prove themselves by a token."""
-    return grpc.ssl_server_credentials(
-        [(identity.key_file.read_bytes(), identity.certificate_file.read_bytes())]
-    )
+    return _server_credentials(identity, is_mutual=False)
 
 
-def mutual_channel(identity: Identity, address: str, server_name: str) -> grpc.Channel:
-    """Return a channel to the holder of `server_name` at `address`, presenting `identity`."""
+def channel(held: Held, address: str, server_name: str) -> grpc.Channel:
+    """Return a channel to the holder of `server_name` at `address`, presenting a certificate."""
     credentials = grpc.ssl_channel_credentials(
-        root_certificates=identity.ca_file.read_bytes(),
-        private_key=identity.key_file.read_bytes(),
-        certificate_chain=identity.certificate_file.read_bytes(),
+        root_certificates=held.authorities,
+        private_key=held.key_pem,
+        certificate_chain=held.certificate_pem,
     )
     options = [
         *_MESSAGE_OPTIONS,
@@ -85,12 +72,67 @@ def mutual_channel(identity: Identity, address: str, server_name: str) -> grpc.C
     return grpc.secure_channel(address, credentials, options)
 
 
+def _server_credentials(identity: LiveIdentity, *, is_mutual: bool) -> grpc.ServerCredentials:
+    """Return credentials that present, from each handshake on, what is in force then."""
+    first = identity.current()
+
+    def configuration(held: Held) -> grpc.ServerCertificateConfiguration:
+        return grpc.ssl_server_certificate_configuration(
+            [(held.key_pem, held.certificate_pem)],
+            root_certificates=held.authorities if is_mutual else None,
+        )
+
+    presented = first
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        # Called before each handshake; None says that nothing has changed.
+        nonlocal presented
+        held = identity.current()
+        if held is presented:
+            return None
+        presented = held
+        return configuration(held)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(first),
+        fetch,  # type: ignore[arg-type] # its documentation has None, grpcio's types have not
+        require_client_authentication=is_mutual,
+    )
+
+
 def peer_names(auth_context: Mapping[str, object]) -> frozenset[str]:
     """Return the names in the certificate that the other side has proven to hold."""
     values = auth_context.get(_SAN_PROPERTY, ())
     if not isinstance(values, list | tuple):
         return frozenset()
     return frozenset(value.decode() for value in values if isinstance(value, bytes))
+
+
+def peer_certificate(auth_context: Mapping[str, object], now_ms: int) -> Certificate:
+    """Return the certificate that the other side has proven to hold, which is in force now.
+
+    TLS asks for that when a connection is made; it may last for longer than the certificate.
+
+    Args:
+        auth_context: What grpc tells of the other side.
+        now_ms: The machine's wall clock.
+
+    Raises:
+        UnauthenticatedError: There is none, or it has ended since.
+    """
+    values = auth_context.get(_PEM_PROPERTY, ())
+    pem = values[0] if isinstance(values, list | tuple) and values else b""
+    try:
+        certificate = _parsed(pem if isinstance(pem, bytes) else b"")
+    except InvalidArgumentError as error:
+        raise UnauthenticatedError("a certificate is needed") from error
+    if certificate.has_ended(now_ms):
+        raise UnauthenticatedError("the certificate has ended")
+    return certificate
+
+
+# Some 50 us to parse, and the same few with every call.
+_parsed = lru_cache(limits.PEERS_REMEMBERED)(certificates.parse)
 
 
 def worker_of(auth_context: Mapping[str, object]) -> str:

@@ -1009,11 +1009,14 @@ class Worker(_message.Message):
     ADDRESS_FIELD_NUMBER: _builtins.int
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
     LEASE_UNTIL_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_UNTIL_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     address: _builtins.str
     """host:port of its ProcessingService."""
     registered_at: _builtins.str
     lease_until: _builtins.str
+    certificate_until: _builtins.str
+    """When the certificate ends that it has shown last; empty where that is not known."""
     def __init__(
         self,
         *,
@@ -1021,10 +1024,11 @@ class Worker(_message.Message):
         address: _builtins.str = ...,
         registered_at: _builtins.str = ...,
         lease_until: _builtins.str = ...,
+        certificate_until: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "lease_until", b"lease_until", "registered_at", b"registered_at", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_until", b"certificate_until", "lease_until", b"lease_until", "registered_at", b"registered_at", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -61,6 +61,11 @@ class SubscriptionServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysResponse.FromString,
                 _registered_method=True)
+        self.RenewCertificate = channel.unary_unary(
+                '/strongroom_pb.v1.SubscriptionService/RenewCertificate',
+                request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateResponse.FromString,
+                _registered_method=True)
         self.Leave = channel.unary_unary(
                 '/strongroom_pb.v1.SubscriptionService/Leave',
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.LeaveRequest.SerializeToString,
@@ -108,6 +113,14 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RenewCertificate(self, request, context):
+        """With the token: the next certificate of the same worker, valid for as long as its present one
+        was. UNAVAILABLE where this Main Worker does not have the authority's key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Leave(self, request, context):
         """With the token: the worker is no longer listed.
         """
@@ -142,6 +155,11 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.FetchKeys,
                     request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysResponse.SerializeToString,
+            ),
+            'RenewCertificate': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewCertificate,
+                    request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateResponse.SerializeToString,
             ),
             'Leave': grpc.unary_unary_rpc_method_handler(
                     servicer.Leave,
@@ -286,6 +304,33 @@ class SubscriptionService:
             '/strongroom_pb.v1.SubscriptionService/FetchKeys',
             strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewCertificate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.SubscriptionService/RenewCertificate',
+            strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateResponse.FromString,
             options,
             channel_credentials,
             insecure,

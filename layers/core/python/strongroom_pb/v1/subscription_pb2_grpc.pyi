@@ -45,6 +45,10 @@ class SubscriptionServiceStub:
     """With the token: the keyring's generation, at once and after every change of it."""
     FetchKeys: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.FetchKeysRequest, _subscription_pb2.FetchKeysResponse]
     """With the token: the keys as they are now."""
+    RenewCertificate: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.RenewCertificateRequest, _subscription_pb2.RenewCertificateResponse]
+    """With the token: the next certificate of the same worker, valid for as long as its present one
+    was. UNAVAILABLE where this Main Worker does not have the authority's key.
+    """
     Leave: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.LeaveRequest, _subscription_pb2.LeaveResponse]
     """With the token: the worker is no longer listed."""
 
@@ -65,6 +69,10 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """With the token: the keyring's generation, at once and after every change of it."""
     FetchKeys: _aio.UnaryUnaryMultiCallable[_subscription_pb2.FetchKeysRequest, _subscription_pb2.FetchKeysResponse]  # type: ignore[assignment]
     """With the token: the keys as they are now."""
+    RenewCertificate: _aio.UnaryUnaryMultiCallable[_subscription_pb2.RenewCertificateRequest, _subscription_pb2.RenewCertificateResponse]  # type: ignore[assignment]
+    """With the token: the next certificate of the same worker, valid for as long as its present one
+    was. UNAVAILABLE where this Main Worker does not have the authority's key.
+    """
     Leave: _aio.UnaryUnaryMultiCallable[_subscription_pb2.LeaveRequest, _subscription_pb2.LeaveResponse]  # type: ignore[assignment]
     """With the token: the worker is no longer listed."""
 
@@ -112,6 +120,16 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_pb2.FetchKeysResponse, _abc.Awaitable[_subscription_pb2.FetchKeysResponse]]:
         """With the token: the keys as they are now."""
+
+    @_abc_1.abstractmethod
+    def RenewCertificate(
+        self,
+        request: _subscription_pb2.RenewCertificateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_pb2.RenewCertificateResponse, _abc.Awaitable[_subscription_pb2.RenewCertificateResponse]]:
+        """With the token: the next certificate of the same worker, valid for as long as its present one
+        was. UNAVAILABLE where this Main Worker does not have the authority's key.
+        """
 
     @_abc_1.abstractmethod
     def Leave(
