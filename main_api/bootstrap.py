@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from main_api import settings
 from main_api.adapters.authority_files import AuthorityFiles
 from main_api.adapters.control_store import ControlFiles, KeyringFile
+from main_api.adapters.issuer_key_sets import IssuersOverHttps
 from main_api.adapters.keys import providers
 from main_api.adapters.keys.escrow import EscrowWrapper
 from main_api.adapters.processing_workers import GrpcWorkers
@@ -19,6 +20,9 @@ from main_api.service.authorization_server import AuthorizationServer
 from main_api.service.certificates import Certificates
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
+from main_api.service.federation.callers import ForeignCallers
+from main_api.service.federation.issuers import Issuers
+from main_api.service.federation.key_sets import KeySets
 from main_api.service.inspection import Inspection
 from main_api.service.jobs.backups import Backups
 from main_api.service.jobs.orders import Jobs
@@ -69,6 +73,8 @@ class Main:
     backups: Backups
     exports: Exports
     worker_credentials: WorkerCredentials
+    issuers: Issuers
+    foreign_callers: ForeignCallers
     key_health: KeyHealth
     rotation: Rotation
     dispatcher: Dispatcher
@@ -98,7 +104,9 @@ def build(configured: Settings) -> Main:
     # Not before: a keyring that lies in a wrong directory stays as it is.
     keyring.escrow()
     token_keys = FollowedKeys(keyring, clock)
-    access = Access(token_keys, store, clock)
+    issuers = IssuersOverHttps(clock, allows_http_loopback=configured.issuers_over_http_loopback)
+    foreign_callers = ForeignCallers(store, KeySets(issuers, clock), clock)
+    access = Access(token_keys, store, clock, foreign_callers)
     dispatcher = Dispatcher(store, clock)
     provisioner = Provisioning(access, store, clock)
     identity = LiveIdentity(configured.identity, clock, tls.MAIN_NAME)
@@ -113,6 +121,8 @@ def build(configured: Settings) -> Main:
         entities=Entities(access, store, dispatcher, workers),
         subscriptions=subscriptions,
         worker_credentials=WorkerCredentials(access, keyring, store, clock),
+        issuers=Issuers(access, store, issuers, clock),
+        foreign_callers=foreign_callers,
         provisioning=provisioner,
         administration=Administration(access, store, provisioner, clock),
         inspection=Inspection(

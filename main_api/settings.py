@@ -65,6 +65,8 @@ class Settings:
         key_provider_check_s: How long between two checks that the master key can still be used.
         throttling: How often authentication may fail.
         quotas: What a client may use, in each process.
+        issuers_over_http_loopback: Whether a foreign issuer on this machine may be asked for its
+            keys without TLS.
     """
 
     shared_dir: Path
@@ -75,6 +77,7 @@ class Settings:
     throttling: ThrottlePolicies = field(default_factory=ThrottlePolicies.per_minute)
     quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
     ca_key_file: Path | None = None
+    issuers_over_http_loopback: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ca_key_file=_outside(shared_dir, environment, "CA_KEY_FILE")
         if environment.get("STRONGROOM_CA_KEY_FILE")
         else None,
+        issuers_over_http_loopback=_is_yes(environment, "ISSUERS_OVER_HTTP_LOOPBACK", "no"),
     )
 
 
@@ -179,14 +183,12 @@ def keys_from_environment(
 
 def http_policy_from_environment(environment: Mapping[str, str] = os.environ) -> HttpPolicy:
     """Return what settings decide of HTTP; raises as `from_environment`."""
-    compress = environment.get("STRONGROOM_COMPRESS", "") or "yes"
-    if compress not in {"yes", "no"}:
-        raise InvalidArgumentError(f"STRONGROOM_COMPRESS is yes or no, not {compress!r}")
+    compresses = _is_yes(environment, "COMPRESS", "yes")
     try:
         pages = origins(environment.get("STRONGROOM_CORS_ORIGINS", ""))
     except InvalidArgumentError as error:
         raise InvalidArgumentError(f"STRONGROOM_CORS_ORIGINS: {error.detail}") from error
-    return HttpPolicy(pages, compress=compress == "yes")
+    return HttpPolicy(pages, compress=compresses)
 
 
 def rest_from_environment(environment: Mapping[str, str] = os.environ) -> RestSettings:
@@ -278,6 +280,14 @@ def _required(environment: Mapping[str, str], name: str) -> str:
     if not value:
         raise InvalidArgumentError(f"set STRONGROOM_{name}")
     return value
+
+
+def _is_yes(environment: Mapping[str, str], name: str, default: str) -> bool:
+    """Return what a switch says, the default where the variable is unset or empty."""
+    text = environment.get(f"STRONGROOM_{name}", "") or default
+    if text not in {"yes", "no"}:
+        raise InvalidArgumentError(f"STRONGROOM_{name} is yes or no, not {text!r}")
+    return text == "yes"
 
 
 def _number(

@@ -13,6 +13,7 @@ from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
 from main_api.domain.token_revocations import TokenRevocation
+from main_api.domain.trusted_issuers import IssuerRecord
 from main_api.service.ports import ClientRecord, Kind
 from strongroom import configuration, durable, ids, limits, logs
 from strongroom.clock import Clock
@@ -77,6 +78,9 @@ class ControlFiles:
         )
         self.exports = SealedRecords(
             filesystem, layout, keyring, clock, kind="exports", record_type=ExportRecord
+        )
+        self.issuers = SealedRecords(
+            filesystem, layout, keyring, clock, kind="issuers", record_type=IssuerRecord
         )
         self._clients = SealedRecords(
             filesystem,
@@ -184,6 +188,7 @@ class ControlFiles:
             self.revocations,
             self.token_revocations,
             self.worker_credentials,
+            self.issuers,
             self.jobs,
             self.backups,
             self.exports,

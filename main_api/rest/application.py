@@ -194,7 +194,7 @@ class StrongroomApp(Chalice):
         """
         origin = origin_of(headers, peer)
         caller = self.main.throttle.prove(headers.get("authorization"), origin)
-        self.main.quotas.require(caller.client_id)
+        self.main.quotas.require(caller.account)
 
     def refuse(self, error: StrongroomError, headers: dict[str, str]) -> dict[str, Any]:
         """Answer a request that never became an event."""
@@ -222,7 +222,7 @@ class StrongroomApp(Chalice):
         is_known = self._per_thread.caller is not None
         more = incoming.prepare(limits.MESSAGE_BYTES_MAX if is_known else limits.SMALL_BYTES_MAX)
         if self._per_thread.caller is not None and more > 0:
-            self.main.quotas.charge(self._per_thread.caller.client_id, more)
+            self.main.quotas.charge(self._per_thread.caller.account, more)
         return None
 
     def _identify(self, incoming: Incoming, operation: Operation | None) -> None:
@@ -231,7 +231,7 @@ class StrongroomApp(Chalice):
             caller = self.main.throttle.prove(authorization, incoming.origin)
             quotas = self.main.quotas
             if quotas.policies:
-                quotas.admit(caller.client_id, incoming.body_bytes)
+                quotas.admit(caller.account, incoming.body_bytes)
             self._per_thread.caller = caller
         elif Right.PUBLIC not in operation.rights:
             # It takes credentials of its own, which its view compares.
@@ -282,7 +282,7 @@ class StrongroomApp(Chalice):
         quotas = self.main.quotas
         if quotas.policies:
             size_bytes = utf8_bytes(answer.get("body") or "")
-            standings = quotas.settle(mine.caller.client_id, size_bytes)
+            standings = quotas.settle(mine.caller.account, size_bytes)
             answer["headers"].update(rate_limit_fields.fields(quotas.policies, standings))
 
     def _finish(self, answer: dict[str, Any], incoming: Incoming) -> None:

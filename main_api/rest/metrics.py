@@ -6,6 +6,7 @@ that no library adds figures of its process.
 
 from collections.abc import Iterator
 from contextlib import suppress
+from math import isfinite
 from typing import Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -24,6 +25,7 @@ def exposition(main: Main, clock: Clock) -> bytes:
     """Return the metrics of a Main Worker."""
     registry = CollectorRegistry()
     registry.register(_Keys(main, clock))
+    registry.register(_Issuers(main))
     return generate_latest(registry)
 
 
@@ -89,3 +91,38 @@ class _Keys(Collector):
                 until_s = worker.certificate_until_ms / 1000
                 found.add_metric(["worker", worker.worker_id], until_s)
         return found
+
+
+class _Issuers(Collector):
+    def __init__(self, main: Main) -> None:
+        self._main = main
+
+    def describe(self) -> list[Metric]:
+        """Return no description, so that registering does not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how the keys of foreign issuers stand in this process."""
+        label = ["issuer"]
+        up = GaugeMetricFamily(
+            "strongroom_issuer_keys_up",
+            "0 where the last attempt to read an issuer's keys has failed, else 1",
+            labels=label,
+        )
+        age = GaugeMetricFamily(
+            "strongroom_issuer_keys_age_seconds",
+            "Since when an issuer's keys were not read; they serve for an hour",
+            labels=label,
+        )
+        failures = CounterMetricFamily(
+            "strongroom_issuer_keys_failures",
+            "Attempts to read an issuer's keys that have failed in this process",
+            labels=label,
+        )
+        with suppress(StrongroomError):  # then their records cannot be read, and are not told
+            for name, state in self._main.foreign_callers.states().items():
+                up.add_metric([name], not state.reason)
+                failures.add_metric([name], state.failures)
+                if isfinite(state.age_s):
+                    age.add_metric([name], state.age_s)
+        yield from (up, age, failures)

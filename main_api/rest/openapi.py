@@ -29,6 +29,7 @@ _EXAMPLES: Final = {
     "database": "chatdb",
     "schema_id": "chat.v1",
     "client_id": "front-end",
+    "issuer_name": "keycloak",
     "worker_id": "worker-1",
     "key_id": "4338abd0257bc0e8",
     "job_id": "01a20bc764d706a5ff8e11493a3a",
@@ -365,7 +366,7 @@ def _short(name: str) -> str:
 
 def _tidied(node: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Return a schema without what is for readers of the code alone."""
-    if isinstance(node, list):
+    if isinstance(node, list | tuple):
         return [_tidied(one) for one in node]
     if not isinstance(node, dict):
         return node

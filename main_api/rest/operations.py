@@ -61,6 +61,7 @@ class Tag(StrEnum):
     DATABASES = "Databases"
     CLIENTS = "Clients"
     TOKENS = "Tokens"
+    ISSUERS = "Issuers"
     WORKERS = "Workers"
     KEYS = "Keys"
     JOBS = "Jobs"

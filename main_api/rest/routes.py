@@ -9,6 +9,7 @@ from main_api.rest import (
     entity_routes,
     entity_write_routes,
     inspection_routes,
+    issuer_routes,
     job_routes,
     key_routes,
     metrics_routes,
@@ -33,6 +34,7 @@ def build(current: Current) -> StrongroomApp:
     job_routes.add(app)
     backup_routes.add(app)
     worker_routes.add(app)
+    issuer_routes.add(app)
     inspection_routes.add(app)
     service_routes.add(app)
     metrics_routes.add(app)

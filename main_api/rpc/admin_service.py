@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from main_api.rpc.admin import backups, clients, databases, jobs, keys, templates, workers
+from main_api.rpc.admin import backups, clients, databases, issuers, jobs, keys, templates, workers
 from strongroom_pb.v1 import admin_pb2 as pb
 
 DESCRIPTOR: Final = pb.DESCRIPTOR.services_by_name["AdminService"]
@@ -10,6 +10,7 @@ METHODS: Final = (
     *templates.METHODS,
     *databases.METHODS,
     *clients.METHODS,
+    *issuers.METHODS,
     *workers.METHODS,
     *keys.METHODS,
     *jobs.METHODS,

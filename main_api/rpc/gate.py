@@ -103,8 +103,8 @@ class Gate(grpc.aio.ServerInterceptor):
         throttle = self._throttle if is_public else None
 
         async def answer(_: object, context: Context) -> bytes:
-            client_id = None if is_public else await self._admit(context)
-            message = await self._receive(context, client_id)
+            account = None if is_public else await self._admit(context)
+            message = await self._receive(context, account)
             data: bytes
             if iscoroutinefunction(handler.unary_unary):
                 request = await _deserialized(handler, message, context)
@@ -113,24 +113,24 @@ class Gate(grpc.aio.ServerInterceptor):
                 run = asyncio.get_running_loop().run_in_executor
                 on_thread = _ThreadContext(context)
                 data = await run(self._pool, _serve, handler, message, on_thread, throttle)
-            if client_id is not None:
-                self._quotas.charge(client_id, len(data))
+            if account is not None:
+                self._quotas.charge(account, len(data))
             if method in self._only_read:
                 await self._take_room(context, len(data))
             return data
 
         async def stream(_: object, context: Context) -> None:
-            client_id = None if is_public else await self._admit(context)
-            message = await self._receive(context, client_id)
+            account = None if is_public else await self._admit(context)
+            message = await self._receive(context, account)
             request = await _deserialized(handler, message, context)
-            if client_id is None:
+            if account is None:
                 await self._hold(context, self._strangers_streams)
                 await handler.unary_stream(request, context)
                 return
-            await self._hold(context, self._streams, client_id)
+            await self._hold(context, self._streams, account)
             pages = handler.unary_stream(request, _ThreadContext(context))
             try:
-                await streams.send(pages, context, self._pool, self._quotas, client_id)
+                await streams.send(pages, context, self._pool, self._quotas, account)
             except StrongroomError as error:
                 await _abort(context, error)
 
@@ -164,41 +164,41 @@ class Gate(grpc.aio.ServerInterceptor):
             await _abort(context, error)
         context.add_done_callback(lambda _: give_back())
 
-    async def _receive(self, context: Context, client_id: str | None) -> list[bytes]:
+    async def _receive(self, context: Context, account: str | None) -> list[bytes]:
         """Receive a call's message, and return the one place that holds it.
 
         When the call ends before its turn has come, nothing is left there: a thread that is still
         to serve it holds no memory.
         """
-        is_public = client_id is None
+        is_public = account is None
         message = [await _read(context, self._strangers if is_public else self._clients)]
         context.add_done_callback(lambda _: message.clear())
-        if client_id is not None:
-            self._quotas.charge(client_id, len(message[0]))
+        if account is not None:
+            self._quotas.charge(account, len(message[0]))
         elif len(message[0]) > limits.SMALL_BYTES_MAX:
             await _abort(context, TooLargeError("the message is too large"))
         await self._take_room(context, len(message[0]))
         return message
 
     async def _admit(self, context: Context) -> str:
-        """Return the id of the client that calls, when it may; its request then counts."""
+        """Return whose quota a call takes, when it may be made; its request then counts."""
         try:
-            client_id = await self._prove(context)
-            self._quotas.admit(client_id)
+            account = await self._prove(context)
+            self._quotas.admit(account)
         except StrongroomError as error:
             await _abort(context, error)
-        return client_id
+        return account
 
     async def _prove(self, context: Context) -> str:
         """Refuse a call without a token that holds; the handler asks again what it may do."""
         given = next((v for k, v in context.invocation_metadata() if k == "authorization"), None)
         token = given if isinstance(given, str) else None
-        client_id = self._proven.get(token)
-        if client_id is None:
+        account = self._proven.get(token)
+        if account is None:
             run = asyncio.get_running_loop().run_in_executor
             caller = await run(self._pool, self._throttle.prove, token, _origin(context))
-            client_id = self._proven[token] = caller.client_id
-        return client_id
+            account = self._proven[token] = caller.account
+        return account
 
     async def _take_room(self, context: Context, size_bytes: int) -> None:
         """Take room for a message until the call has ended."""

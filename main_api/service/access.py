@@ -9,6 +9,7 @@ from main_api.domain import grants
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.service.client_secrets import ClientSecrets
+from main_api.service.federation.callers import ForeignCallers
 from main_api.service.ports import ClientRecord, ControlStore
 from main_api.service.token_revocations import TokenRevocations
 from strongroom import limits, tokens
@@ -37,11 +38,18 @@ class _Verified:
 class Access:
     """Verifies tokens, and decides. Safe under threads."""
 
-    def __init__(self, keyring: Keys, store: ControlStore, clock: Clock) -> None:
-        """Start with empty caches."""
+    def __init__(
+        self,
+        keyring: Keys,
+        store: ControlStore,
+        clock: Clock,
+        foreign: ForeignCallers | None = None,
+    ) -> None:
+        """Start with empty caches; without `foreign` no other issuer's token is taken."""
         self._keyring = keyring
         self._store = store
         self._clock = clock
+        self._foreign = foreign
         self.secrets = ClientSecrets(keyring, store, clock)
         self.revocations = TokenRevocations(store, clock)
         self._lock = threading.Lock()
@@ -56,13 +64,18 @@ class Access:
         Raises:
             UnauthenticatedError: No token, or one that does not hold, that was revoked, or of a
                 client that is gone.
-            UnavailableError: It cannot be known now whether it was.
+            UnavailableError: It cannot be known now whether it was; or it is a foreign issuer's,
+                whose keys cannot be read now.
         """
         if authorization is None:
             raise UnauthenticatedError("send an access token: Authorization: Bearer <token>")
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             raise UnauthenticatedError("the Authorization header is not a Bearer token")
-        verified = self._verify(authorization[len(_SCHEME) :].strip())
+        token = authorization[len(_SCHEME) :].strip()
+        foreign = self._foreign_caller(token)
+        if foreign is not None:
+            return foreign
+        verified = self._verify(token)
         if self.revocations.is_revoked(verified.claims.token_id):
             raise UnauthenticatedError("the token was revoked")
         client = self._client(verified.claims.client_id)
@@ -77,8 +90,10 @@ class Access:
 
     def has_verified(self, authorization: str) -> bool:
         """Tell whether the token of a header is known to be genuine, without verifying any."""
+        token = authorization[len(_SCHEME) :].strip()
         with self._lock:
-            return authorization[len(_SCHEME) :].strip() in self._verified
+            is_ours = token in self._verified
+        return is_ours or (self._foreign is not None and self._foreign.has_verified(token))
 
     def authorize(self, caller: Caller, database: str, keys: list[str], action: Action) -> None:
         """Let pass what the caller's grants and its token's scope name, for every key.
@@ -129,6 +144,12 @@ class Access:
         if action not in caller.scope:
             return ()
         return grants.key_prefixes(caller.grants, database, action)
+
+    def _foreign_caller(self, token: str) -> Caller | None:
+        """Return whom a foreign issuer vouches for; None for any other token."""
+        with self._lock:
+            is_ours = token in self._verified
+        return None if is_ours or self._foreign is None else self._foreign.find(token)
 
     def _verify(self, token: str) -> _Verified:
         """Verify a signature once per token; its time each time (108 us against 1)."""

@@ -14,6 +14,7 @@ from main_api.domain.grants import Grant
 from main_api.domain.jobs import JobRecord, Pass
 from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
 from main_api.domain.token_revocations import TokenRevocation
+from main_api.domain.trusted_issuers import IssuerRecord
 from strongroom.configuration import Database, Template
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import StrongroomError, UnavailableError
@@ -195,6 +196,11 @@ class ControlStore(Protocol):
     @property
     def worker_credentials(self) -> Records[WorkerCredential]:
         """The credentials with which workers subscribe over REST."""
+        ...
+
+    @property
+    def issuers(self) -> Records[IssuerRecord]:
+        """The foreign issuers that are trusted."""
         ...
 
     @property

@@ -12,6 +12,7 @@ from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.registry import Revocation, WorkerCredential
+from main_api.domain.trusted_issuers import IssuerRecord
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
 from main_api.service.keys.live_keyring import LiveKeyring
@@ -22,6 +23,7 @@ from strongroom.finding import Condition, Finding
 from strongroom.layout import Layout
 from tests.support.damage import a_socket
 from tests.support.filesystems import FailingFilesystem, UnsyncedFilesystem
+from tests.support.foreign_issuers import trusted
 from tests.support.inspections import Told, age, lying, told
 from tests.support.main_fakes import FakeKeyProvider, a_worker
 from tests.support.mains import AT, MainRig
@@ -59,6 +61,12 @@ class Control:
             self.main.keys, self.main.clock, token, audience=tokens.CLIENT_AUDIENCE
         )
         self.main.access.revocations.add(claims, "ada")
+        self.store.issuers.put(
+            "login",
+            IssuerRecord(
+                name="login", incarnation="1", created_at=AT, updated_at=AT, trusted=trusted()
+            ),
+        )
         self.store.worker_credentials.put(
             "worker-3",
             WorkerCredential(worker_id="worker-3", secret_mac="", secret_key_id="", created_at=AT),

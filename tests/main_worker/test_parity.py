@@ -52,6 +52,7 @@ SHOWN: Final = {
     "not-found": (404, grpc.StatusCode.NOT_FOUND),
     "conflict": (409, grpc.StatusCode.ALREADY_EXISTS),
     "precondition-failed": (412, grpc.StatusCode.ABORTED),
+    "too-large": (413, grpc.StatusCode.INVALID_ARGUMENT),
     "idempotency-mismatch": (422, grpc.StatusCode.INVALID_ARGUMENT),
     "rate-limited": (429, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "unavailable": (503, grpc.StatusCode.UNAVAILABLE),

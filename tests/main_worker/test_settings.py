@@ -47,6 +47,17 @@ def test_what_is_decided_of_http_is_read() -> None:
             read(wrong)
 
 
+def test_whether_an_issuer_may_be_asked_without_tls_is_read() -> None:
+    """Keys of an issuer come over plain HTTP, though nobody has said so; or never do."""
+    name = "STRONGROOM_ISSUERS_OVER_HTTP_LOOPBACK"
+    for text, means in (("", False), ("no", False), ("yes", True)):
+        found = settings.from_environment(COMPLETE | {name: text})
+        assert found.issuers_over_http_loopback is means
+    for wrong in ("true", "1", "YES", "on"):
+        with pytest.raises(InvalidArgumentError, match=name):
+            settings.from_environment(COMPLETE | {name: wrong})
+
+
 def test_how_keys_are_sealed_is_read() -> None:
     """A deployment that is to withstand a quantum computer seals keys with X25519 alone."""
     assert settings.from_environment(COMPLETE).sealing == Suite.X25519

@@ -4,19 +4,36 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from main_api.domain.grants import Action
+from main_api.domain.trusted_issuers import TrustedIssuer
 from strongroom.rpc import status
 from strongroom_pb.v1 import admin_pb2 as pb
 from tests.support.entity_operations import DATABASE, stored
 from tests.support.faces import Given, HttpRequest, Operation
+from tests.support.foreign_issuers import MemoryIssuers, jwks, signing_key
 from tests.support.mains import MainRig, grant
 from tests.support.wsgi import Answer
 
 SCHEMA: Final = b'{"maxProperties": 0}'
 _PAGE: Final = {"limit": 1, "cursor": ""}
+_ISSUER_KEY: Final = signing_key()
+_CHAT_GRANTS: Final = [{"database": "chatdb", "actions": ["read"], "key_prefix": "{sub}/"}]
+_TRUSTED: Final[dict[str, Any]] = {
+    "issuer": "https://login.example",
+    "audiences": ["chat"],
+    "rules": [{"claims": {"groups": ["chat", 7, True]}, "grants": _CHAT_GRANTS}],
+    "algorithms": ["ES256"],
+    "audience_claim": "aud",
+    "token_type": "at+jwt",
+    "token_seconds_max": 600,
+    "jwks_uri": "",
+    "ca_certificates": "",
+}
+_TOLD: Final = ("issuer", "audiences", "rules")
 _PURPOSES: Final[dict[str, Any]] = {
     "data": pb.KEY_PURPOSE_DATA,
     "token-signing": pb.KEY_PURPOSE_TOKEN_SIGNING,
@@ -142,6 +159,51 @@ def _front_end(rig: MainRig) -> Given:
     )
     rig.add_front_end("ada", (grant("*", *Action),), theirs)
     return {}
+
+
+def _issuers(rig: MainRig) -> Given:
+    asked = rig.issuers
+    assert isinstance(asked, MemoryIssuers)
+    asked.published["https://login.example"] = jwks(_ISSUER_KEY, {"kty": "oct", "kid": "k"})
+    caller = rig.caller(client_id="truster")
+    for name in ("login", "other"):
+        said = {**_TRUSTED, "issuer": f"https://{name}.example"}
+        rig.main().issuers.put(caller, name, msgspec.convert(said, TrustedIssuer))
+    return {}
+
+
+def _said(given: Given) -> dict[str, Any]:
+    return {name: given[name] for name in _TRUSTED if given[name] or name in _TOLD}
+
+
+def _trusted(given: Given) -> pb.TrustedIssuer:
+    rules = [
+        pb.ClaimRule(
+            claims=[
+                pb.ClaimCondition(claim=name, values=map(_claim_value, values))
+                for name, values in rule["claims"].items()
+            ],
+            grants=_grants(rule),
+        )
+        for rule in given["rules"]
+    ]
+    return pb.TrustedIssuer(**{**{name: given[name] for name in _TRUSTED}, "rules": rules})
+
+
+def _claim_value(value: Any) -> pb.ClaimValue:  # noqa: ANN401 - JSON
+    kind = {str: "text", int: "number", bool: "flag"}[type(value)]
+    return pb.ClaimValue(**{kind: value})
+
+
+def _issuer(message: pb.Issuer) -> Any:  # noqa: ANN401 - JSON
+    told = _read(message)
+    told |= told.pop("trusted")
+    for rule, read in zip(told.get("rules", []), message.trusted.rules, strict=True):
+        rule["claims"] = {
+            one.claim: [getattr(value, str(value.WhichOneof("kind"))) for value in one.values]
+            for one in read.claims
+        }
+    return _sorted_actions(_bare(told))
 
 
 def _rotated(rig: MainRig) -> Given:
@@ -434,6 +496,85 @@ CLIENTS: Final = (
     ),
 )
 
+ISSUERS: Final = (
+    Operation(
+        rest="PUT /issuers/{issuer_name}",
+        rpc="AdminService.PutIssuer",
+        given={"issuer_name": "login", **_TRUSTED},
+        http=lambda given: HttpRequest({}, _said(given)),
+        message=lambda given: pb.PutIssuerRequest(
+            name=given["issuer_name"], trusted=_trusted(given)
+        ),
+        heard=lambda answer: _sorted_actions(_created_over_rest(answer)),
+        read=lambda response: [response.created, _issuer(response.issuer)],
+        prepare=_issuers,
+        variants={
+            "issuer_name": ("new", "other", "-bad", "x" * 65),
+            "issuer": ("", "http://a.example", "https://other.example", "x" * 600),
+            "audiences": ([], ["a"] * 21, [""]),
+            "algorithms": (["none"], ["HS256"], ["EdDSA", "PS512"]),
+            "audience_claim": ("client_id", "azp"),
+            "token_type": ("JWT", "id+jwt"),
+            "token_seconds_max": (60, -1, 10**12),
+            "jwks_uri": ("https://keys.example/", "ftp://keys.example/"),
+            "ca_certificates": ("x" * 40_000,),
+            "rules": (
+                [],
+                [{"claims": {}, "grants": [{"database": "*", "actions": ["admin"]}]}],
+                [{"claims": {"a": []}, "grants": [{"database": "*", "actions": ["read"]}]}],
+                [{"claims": {"": ["x"]}, "grants": [{"database": "*", "actions": ["read"]}]}],
+                [{"claims": {"a": ["x"]}, "grants": []}],
+                [{"claims": {"a": [1, True, "1"]}, "grants": [{"database": "-", "actions": []}]}],
+                [{"claims": {"a": ["x" * 500] * 100}, "grants": _CHAT_GRANTS}] * 2,
+                [{"claims": {"a": [2**60]}, "grants": _CHAT_GRANTS}],
+            ),
+        },
+    ),
+    Operation(
+        rest="GET /issuers/{issuer_name}",
+        rpc="AdminService.GetIssuer",
+        given={"issuer_name": "login"},
+        http=_nothing_asked,
+        message=lambda given: pb.GetIssuerRequest(name=given["issuer_name"]),
+        heard=lambda answer: _sorted_actions(_heard(answer)),
+        read=_issuer,
+        prepare=_issuers,
+        variants={"issuer_name": ("absent", "-bad")},
+    ),
+    Operation(
+        rest="GET /issuers",
+        rpc="AdminService.ListIssuers",
+        given={},
+        http=_nothing_asked,
+        message=lambda given: pb.ListIssuersRequest(**given),
+        heard=lambda answer: _sorted_actions(_heard(answer)),
+        read=lambda found: {"issuers": [_issuer(one) for one in found.issuers]},
+        prepare=_issuers,
+    ),
+    Operation(
+        rest="DELETE /issuers/{issuer_name}",
+        rpc="AdminService.DeleteIssuer",
+        given={"issuer_name": "login"},
+        http=_nothing_asked,
+        message=lambda given: pb.DeleteIssuerRequest(name=given["issuer_name"]),
+        heard=_heard,
+        read=_read,
+        prepare=_issuers,
+        variants={"issuer_name": ("absent", "-bad")},
+    ),
+    Operation(
+        rest="POST /issuers/{issuer_name}/ask",
+        rpc="AdminService.AskIssuer",
+        given={"issuer_name": "login"},
+        http=_nothing_asked,
+        message=lambda given: pb.AskIssuerRequest(name=given["issuer_name"]),
+        heard=_heard,
+        read=_read,
+        prepare=_issuers,
+        variants={"issuer_name": ("other", "absent", "-bad")},
+    ),
+)
+
 WORKERS: Final = (
     Operation(
         rest="GET /workers",
@@ -649,4 +790,4 @@ BACKUPS: Final = (
     ),
 )
 
-OPERATIONS: Final = (*TEMPLATES, *DATABASES, *CLIENTS, *WORKERS, *KEYS, *JOBS, *BACKUPS)
+OPERATIONS: Final = (*TEMPLATES, *DATABASES, *CLIENTS, *ISSUERS, *WORKERS, *KEYS, *JOBS, *BACKUPS)

@@ -16,6 +16,7 @@ from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
 from main_api.domain.token_revocations import TokenRevocation
+from main_api.domain.trusted_issuers import IssuerRecord
 from main_api.service.ports import (
     ClientRecord,
     EntityPage,
@@ -168,6 +169,7 @@ class MemoryControlStore:
         self.token_revocations: MemoryRecords[TokenRevocation] = MemoryRecords()
         self.exports: MemoryRecords[ExportRecord] = MemoryRecords(self._check)
         self.worker_credentials: MemoryRecords[WorkerCredential] = MemoryRecords(self._check)
+        self.issuers: MemoryRecords[IssuerRecord] = MemoryRecords(self._check)
         self.findings: list[Finding] = []
         self.reads: Counter[str] = Counter()
         self.down = False

@@ -22,6 +22,10 @@ from main_api.service.authorization_server import (
 from main_api.service.certificates import AuthorityKeeper, Certificates
 from main_api.service.dispatch import Dispatcher
 from main_api.service.entities import Entities
+from main_api.service.federation.callers import ForeignCallers
+from main_api.service.federation.issuers import Issuers
+from main_api.service.federation.key_sets import KeySets
+from main_api.service.federation.ports import KeySetSource
 from main_api.service.inspection import Inspection
 from main_api.service.jobs.backups import Backups
 from main_api.service.jobs.orders import Jobs
@@ -46,6 +50,7 @@ from strongroom.errors import StrongroomError
 from strongroom.identity import Identity
 from strongroom.keyring import Keyring
 from tests.support.clocks import ManualClock
+from tests.support.foreign_issuers import MemoryIssuers
 from tests.support.held_identities import live
 from tests.support.main_fakes import (
     FakeKeyProvider,
@@ -89,6 +94,7 @@ class MainRig:
     throttling: ThrottlePolicies = field(default_factory=ThrottlePolicies.per_minute)
     quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
     authority: AuthorityKeeper = field(default_factory=lambda: AuthorityFiles(Path("no-ca"), None))
+    issuers: KeySetSource = field(default_factory=MemoryIssuers)
 
     def __post_init__(self) -> None:
         """Put the parts together as the composition root does."""
@@ -96,7 +102,10 @@ class MainRig:
         self.live = self._live_keyring()
         self.key_health = KeyHealth(self.live.probe, self.clock)
         self.token_keys = FollowedKeys(self.live, self.clock)
-        self.access = Access(self.token_keys, self.store, self.clock)
+        self.foreign_callers = ForeignCallers(
+            self.store, KeySets(self.issuers, self.clock), self.clock
+        )
+        self.access = Access(self.token_keys, self.store, self.clock, self.foreign_callers)
         self.authorization = AuthorizationServer(
             self.access.secrets, self.access.revocations, self.token_keys, self.clock
         )
@@ -199,6 +208,8 @@ class MainRig:
             job_runner=self.job_runner(MemoryBarrier()),
             backups=Backups(self.access, self.store, self.live, self.clock),
             worker_credentials=WorkerCredentials(self.access, self.live, self.store, self.clock),
+            issuers=Issuers(self.access, self.store, self.issuers, self.clock),
+            foreign_callers=self.foreign_callers,
             exports=Exports(self.access, self.store, self.live, self.clock, self.escrow),
             key_health=self.key_health,
             rotation=Rotation(self.live, self.store, self.clock),

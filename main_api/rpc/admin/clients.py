@@ -8,19 +8,12 @@ import msgspec
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
 from main_api.domain.explanations import Question
-from main_api.domain.grants import Action, Grant
+from main_api.domain.grants import Grant
+from main_api.rpc.admin import grants
 from main_api.service.ports import ClientRecord
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError
 from strongroom_pb.v1 import admin_pb2 as pb
-
-_ACTIONS: Final = {
-    pb.ACTION_READ: Action.READ,
-    pb.ACTION_WRITE: Action.WRITE,
-    pb.ACTION_DELETE: Action.DELETE,
-    pb.ACTION_ADMIN: Action.ADMIN,
-}
-_NUMBERS: Final = {action: number for number, action in _ACTIONS.items()}
 
 
 class _Granted(msgspec.Struct):
@@ -29,8 +22,8 @@ class _Granted(msgspec.Struct):
 
 def put_client(main: Main, caller: Caller, request: pb.PutClientRequest) -> pb.PutClientResponse:
     """Make a client, its secret shown this once; or change a client's grants."""
-    grants, user_grants = _to_grants(request.grants), _to_grants(request.user_grants)
-    client, secret = main.administration.put_client(caller, request.client_id, grants, user_grants)
+    own, users = _to_grants(request.grants), _to_grants(request.user_grants)
+    client, secret = main.administration.put_client(caller, request.client_id, own, users)
     return pb.PutClientResponse(
         client=_client(client), client_secret=secret or "", created=secret is not None
     )
@@ -77,14 +70,14 @@ def explain_client(
 ) -> pb.ExplainClientResponse:
     """Return which grant lets a client, or a user of it, do something, and why no other does."""
     user = request.subject if request.HasField("subject") else None
-    question = Question(request.database, request.key, _to_action(request.action), user)
+    question = Question(request.database, request.key, grants.action(request.action), user)
     found = main.administration.explain(caller, request.client_id, question)
     return pb.ExplainClientResponse(
         allowed=found.decides is not None,
         decides=found.decides,
         grants=[
             pb.JudgedGrant(
-                grant=_grant(one.grant),
+                grant=grants.message(one.grant),
                 key_prefix=one.key_prefix,
                 verdict=one.verdict,
                 reason=one.verdict.reason,
@@ -105,39 +98,17 @@ METHODS: Final = (
 
 
 def _to_grants(messages: Iterable[pb.Grant]) -> tuple[Grant, ...]:
-    members = [
-        {
-            "database": one.database,
-            "actions": [_to_action(action) for action in one.actions],
-            "key_prefix": one.key_prefix,
-        }
-        for one in messages
-    ]
     try:
-        return msgspec.convert({"grants": members}, _Granted).grants
+        return msgspec.convert({"grants": grants.members(messages)}, _Granted).grants
     except msgspec.ValidationError as error:
         raise InvalidArgumentError(str(error)) from error
-
-
-def _to_action(number: pb.Action.ValueType) -> Action:
-    if number not in _ACTIONS:
-        raise InvalidArgumentError(f"there is no action {number}")
-    return _ACTIONS[number]
 
 
 def _client(client: ClientRecord) -> pb.Client:
     return pb.Client(
         client_id=client.client_id,
-        grants=map(_grant, client.grants),
-        user_grants=map(_grant, client.user_grants),
+        grants=map(grants.message, client.grants),
+        user_grants=map(grants.message, client.user_grants),
         created_at=client.created_at,
         old_secret_until=client.retiring.valid_until if client.retiring else "",
-    )
-
-
-def _grant(grant: Grant) -> pb.Grant:
-    return pb.Grant(
-        database=grant.database,
-        actions=sorted(_NUMBERS[action] for action in grant.actions),
-        key_prefix=grant.key_prefix,
     )

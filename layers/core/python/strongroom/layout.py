@@ -5,8 +5,8 @@ files/<database>/<2 hex>/<file-id>.meta.json    sidecar
 templates/<schema-id>.json                      templates
 databases/<database>.json                       configuration of databases
 control/keyring.json                            the keyring
-control/{clients,workers,worker-credentials,revocations,token-revocations,jobs,backups,exports}/
-        <id>.sealed                             records of the Main Worker
+control/{clients,workers,worker-credentials,revocations,token-revocations,issuers,jobs,backups,
+         exports}/<id>.sealed                   records of the Main Worker
 control/audit/<chain>-<number>-<time>.audit     segments of the audit log
 locks/                                          lock files
 """
@@ -25,6 +25,7 @@ RECORD_KINDS: Final = (
     "worker-credentials",
     "revocations",
     "token-revocations",
+    "issuers",
     "jobs",
     "backups",
     "exports",

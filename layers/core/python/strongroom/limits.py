@@ -144,6 +144,37 @@ SECRET_OVERLAP_SECONDS: Final = 24 * 3600
 SECRET_OVERLAP_SECONDS_MAX: Final = 30 * 24 * 3600
 VERIFIED_TOKENS_CACHED: Final = 10_000
 
+# Tokens of foreign issuers (main_api/domain/trusted_issuers.py).
+ISSUERS_MAX: Final = 20
+ISSUER_BYTES_MAX: Final = 64 * 1024
+ISSUER_RULES_MAX: Final = 100
+ISSUER_AUDIENCES_MAX: Final = 20
+ISSUER_CA_CHARS_MAX: Final = 32 * 1024
+RULE_CONDITIONS_MAX: Final = 10
+CONDITION_VALUES_MAX: Final = 100
+CLAIM_TEXT_CHARS_MAX: Final = 512
+FOREIGN_TOKEN_CHARS_MAX: Final = 8_192
+FOREIGN_TOKEN_DEPTH_MAX: Final = 16
+FOREIGN_TOKEN_SECONDS_MAX: Final = 24 * 3600
+FOREIGN_TOKEN_SECONDS_SETTABLE_MAX: Final = 30 * 24 * 3600
+FOREIGN_CLOCK_SKEW_SECONDS: Final = 30
+FOREIGN_SUBJECT_CHARS_MAX: Final = 255
+FOREIGN_CALLERS_BYTES_MAX: Final = 16 * 1024 * 1024
+
+# The keys of foreign issuers (main_api/service/issuer_keys.py).
+JWKS_BYTES_MAX: Final = 256 * 1024
+JWKS_KEYS_MAX: Final = 100
+JWKS_FETCH_SECONDS: Final = 5.0
+JWKS_CONNECT_SECONDS: Final = 2.0
+JWKS_ADDRESSES_TRIED_MAX: Final = 4
+JWKS_WAIT_SECONDS: Final = 2.0
+JWKS_WAITERS_MAX: Final = 4
+JWKS_FRESH_SECONDS: Final = 300.0
+JWKS_ASKED_APART_SECONDS: Final = 10.0
+JWKS_KEPT_SECONDS: Final = 3600.0
+RSA_MODULUS_BITS_MIN: Final = 2_048
+RSA_MODULUS_BITS_MAX: Final = 8_192
+
 # Failed authentications, and what clients use (main_api/service/throttling.py and quotas.py).
 FAILED_AUTHENTICATIONS_PER_MINUTE: Final = 60
 FAILED_AUTHENTICATIONS_PER_ADDRESS_PER_MINUTE: Final = 1_000
@@ -219,6 +250,11 @@ _require(
     "a key would sign before it is known everywhere",
 )
 _require(WORKER_TOKEN_SECONDS <= ACCESS_TOKEN_SECONDS, "a worker's token would outlive its key")
+_require(ISSUERS_MAX * ISSUER_BYTES_MAX < PAGE_BYTES_MAX, "an answer has to hold every issuer")
+_require(JWKS_WAITERS_MAX < MAIN_THREADS / 2, "an issuer that hangs would take every thread")
+_require(JWKS_WAIT_SECONDS < JWKS_ASKED_APART_SECONDS, "there would always be somebody waiting")
+_require(JWKS_FRESH_SECONDS < JWKS_KEPT_SECONDS, "keys would be dropped before they are renewed")
+_require(8 * FOREIGN_CALLERS_BYTES_MAX <= PROCESS_BYTES, "callers would fill a process")
 _require(WORKER_TOKEN_SECONDS > LEASE_SECONDS, "a token has to outlive the lease that it renews")
 _require(MESSAGE_BYTES_MAX <= LARGE_BYTES_IN_FLIGHT_MAX, "a message would never find room")
 _require(

@@ -112,6 +112,31 @@ class AdminServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientResponse.FromString,
                 _registered_method=True)
+        self.PutIssuer = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/PutIssuer',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.PutIssuerRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.PutIssuerResponse.FromString,
+                _registered_method=True)
+        self.GetIssuer = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/GetIssuer',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.GetIssuerRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.Issuer.FromString,
+                _registered_method=True)
+        self.ListIssuers = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/ListIssuers',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListIssuersRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListIssuersResponse.FromString,
+                _registered_method=True)
+        self.DeleteIssuer = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/DeleteIssuer',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteIssuerRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteIssuerResponse.FromString,
+                _registered_method=True)
+        self.AskIssuer = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/AskIssuer',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.AskIssuerRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.AskIssuerResponse.FromString,
+                _registered_method=True)
         self.ListWorkers = channel.unary_unary(
                 '/strongroom_pb.v1.AdminService/ListWorkers',
                 request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListWorkersRequest.SerializeToString,
@@ -310,6 +335,41 @@ class AdminServiceServicer:
 
     def ExplainClient(self, request, context):
         """Which grant lets a client, or a user of it, do something, and why no other one does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutIssuer(self, request, context):
+        """Trusts a foreign issuer (OpenID Connect), or changes what it is trusted for.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetIssuer(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIssuers(self, request, context):
+        """All of them: there are at most 20.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteIssuer(self, request, context):
+        """Its tokens are refused within 5 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AskIssuer(self, request, context):
+        """Asks a foreign issuer for its keys now; nothing is changed by it. UNAVAILABLE where it does not
+        answer, or not with keys; the detail says why.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -521,6 +581,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ExplainClient,
                     request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientResponse.SerializeToString,
+            ),
+            'PutIssuer': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutIssuer,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.PutIssuerRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.PutIssuerResponse.SerializeToString,
+            ),
+            'GetIssuer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIssuer,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.GetIssuerRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.Issuer.SerializeToString,
+            ),
+            'ListIssuers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIssuers,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListIssuersRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListIssuersResponse.SerializeToString,
+            ),
+            'DeleteIssuer': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteIssuer,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteIssuerRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteIssuerResponse.SerializeToString,
+            ),
+            'AskIssuer': grpc.unary_unary_rpc_method_handler(
+                    servicer.AskIssuer,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.AskIssuerRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.AskIssuerResponse.SerializeToString,
             ),
             'ListWorkers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListWorkers,
@@ -1026,6 +1111,141 @@ class AdminService:
             '/strongroom_pb.v1.AdminService/ExplainClient',
             strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_admin__pb2.ExplainClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutIssuer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/PutIssuer',
+            strongroom__pb_dot_v1_dot_admin__pb2.PutIssuerRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.PutIssuerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIssuer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/GetIssuer',
+            strongroom__pb_dot_v1_dot_admin__pb2.GetIssuerRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.Issuer.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIssuers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/ListIssuers',
+            strongroom__pb_dot_v1_dot_admin__pb2.ListIssuersRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.ListIssuersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteIssuer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/DeleteIssuer',
+            strongroom__pb_dot_v1_dot_admin__pb2.DeleteIssuerRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.DeleteIssuerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskIssuer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/AskIssuer',
+            strongroom__pb_dot_v1_dot_admin__pb2.AskIssuerRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.AskIssuerResponse.FromString,
             options,
             channel_credentials,
             insecure,

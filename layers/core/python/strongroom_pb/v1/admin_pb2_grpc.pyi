@@ -61,6 +61,17 @@ class AdminServiceStub:
     """A new secret, shown this once."""
     ExplainClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ExplainClientRequest, _admin_pb2.ExplainClientResponse]
     """Which grant lets a client, or a user of it, do something, and why no other one does."""
+    PutIssuer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutIssuerRequest, _admin_pb2.PutIssuerResponse]
+    """Trusts a foreign issuer (OpenID Connect), or changes what it is trusted for."""
+    GetIssuer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetIssuerRequest, _admin_pb2.Issuer]
+    ListIssuers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListIssuersRequest, _admin_pb2.ListIssuersResponse]
+    """All of them: there are at most 20."""
+    DeleteIssuer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteIssuerRequest, _admin_pb2.DeleteIssuerResponse]
+    """Its tokens are refused within 5 seconds."""
+    AskIssuer: _grpc.UnaryUnaryMultiCallable[_admin_pb2.AskIssuerRequest, _admin_pb2.AskIssuerResponse]
+    """Asks a foreign issuer for its keys now; nothing is changed by it. UNAVAILABLE where it does not
+    answer, or not with keys; the detail says why.
+    """
     ListWorkers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListWorkersRequest, _admin_pb2.ListWorkersResponse]
     """The Processing Workers whose lease runs."""
     ListRevokedWorkers: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListRevokedWorkersRequest, _admin_pb2.ListRevokedWorkersResponse]
@@ -130,6 +141,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """A new secret, shown this once."""
     ExplainClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.ExplainClientRequest, _admin_pb2.ExplainClientResponse]  # type: ignore[assignment]
     """Which grant lets a client, or a user of it, do something, and why no other one does."""
+    PutIssuer: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutIssuerRequest, _admin_pb2.PutIssuerResponse]  # type: ignore[assignment]
+    """Trusts a foreign issuer (OpenID Connect), or changes what it is trusted for."""
+    GetIssuer: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetIssuerRequest, _admin_pb2.Issuer]  # type: ignore[assignment]
+    ListIssuers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListIssuersRequest, _admin_pb2.ListIssuersResponse]  # type: ignore[assignment]
+    """All of them: there are at most 20."""
+    DeleteIssuer: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteIssuerRequest, _admin_pb2.DeleteIssuerResponse]  # type: ignore[assignment]
+    """Its tokens are refused within 5 seconds."""
+    AskIssuer: _aio.UnaryUnaryMultiCallable[_admin_pb2.AskIssuerRequest, _admin_pb2.AskIssuerResponse]  # type: ignore[assignment]
+    """Asks a foreign issuer for its keys now; nothing is changed by it. UNAVAILABLE where it does not
+    answer, or not with keys; the detail says why.
+    """
     ListWorkers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListWorkersRequest, _admin_pb2.ListWorkersResponse]  # type: ignore[assignment]
     """The Processing Workers whose lease runs."""
     ListRevokedWorkers: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListRevokedWorkersRequest, _admin_pb2.ListRevokedWorkersResponse]  # type: ignore[assignment]
@@ -286,6 +308,47 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ExplainClientResponse, _abc.Awaitable[_admin_pb2.ExplainClientResponse]]:
         """Which grant lets a client, or a user of it, do something, and why no other one does."""
+
+    @_abc_1.abstractmethod
+    def PutIssuer(
+        self,
+        request: _admin_pb2.PutIssuerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PutIssuerResponse, _abc.Awaitable[_admin_pb2.PutIssuerResponse]]:
+        """Trusts a foreign issuer (OpenID Connect), or changes what it is trusted for."""
+
+    @_abc_1.abstractmethod
+    def GetIssuer(
+        self,
+        request: _admin_pb2.GetIssuerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Issuer, _abc.Awaitable[_admin_pb2.Issuer]]: ...
+
+    @_abc_1.abstractmethod
+    def ListIssuers(
+        self,
+        request: _admin_pb2.ListIssuersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListIssuersResponse, _abc.Awaitable[_admin_pb2.ListIssuersResponse]]:
+        """All of them: there are at most 20."""
+
+    @_abc_1.abstractmethod
+    def DeleteIssuer(
+        self,
+        request: _admin_pb2.DeleteIssuerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.DeleteIssuerResponse, _abc.Awaitable[_admin_pb2.DeleteIssuerResponse]]:
+        """Its tokens are refused within 5 seconds."""
+
+    @_abc_1.abstractmethod
+    def AskIssuer(
+        self,
+        request: _admin_pb2.AskIssuerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.AskIssuerResponse, _abc.Awaitable[_admin_pb2.AskIssuerResponse]]:
+        """Asks a foreign issuer for its keys now; nothing is changed by it. UNAVAILABLE where it does not
+        answer, or not with keys; the detail says why.
+        """
 
     @_abc_1.abstractmethod
     def ListWorkers(

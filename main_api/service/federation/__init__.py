@@ -1,0 +1,1 @@
+"""Federation: tokens of foreign issuers, and what they come to here."""
