@@ -1,6 +1,7 @@
 """The composition root of the Main Worker: the one place that puts the parts together."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from main_api import settings
@@ -35,6 +36,7 @@ from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.own_keyring import require_own
 from main_api.service.keys.rotation import Rotation
 from main_api.service.keys.signing import SigningKeys
+from main_api.service.presence import Presence
 from main_api.service.provisioning import Provisioning
 from main_api.service.quotas import Quotas
 from main_api.service.subscriptions import Subscriptions
@@ -75,6 +77,7 @@ class Main:
     worker_credentials: WorkerCredentials
     issuers: Issuers
     foreign_callers: ForeignCallers
+    presence: Callable[[str], Presence]
     key_health: KeyHealth
     rotation: Rotation
     dispatcher: Dispatcher
@@ -123,6 +126,7 @@ def build(configured: Settings) -> Main:
         worker_credentials=WorkerCredentials(access, keyring, store, clock),
         issuers=Issuers(access, store, issuers, clock),
         foreign_callers=foreign_callers,
+        presence=lambda address: Presence(store, clock, address),
         provisioning=provisioner,
         administration=Administration(access, store, provisioner, clock),
         inspection=Inspection(

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -106,6 +107,7 @@ class RpcSettings:
     Attributes:
         client_listen: host:port of the client API.
         subscription_listen: host:port of the subscription API.
+        advertise_host: The host under which workers reach the subscription API.
         server_identity: The certificate that clients see.
         ready_file: Written once both ports are bound; empty for none.
         rotation: What a data key may serve for.
@@ -114,6 +116,7 @@ class RpcSettings:
 
     client_listen: str
     subscription_listen: str
+    advertise_host: str
     server_identity: Identity
     ready_file: str
     rotation: RotationPolicy = NEVER
@@ -212,6 +215,7 @@ def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSett
     return RpcSettings(
         client_listen="{}:{}".format(*client),
         subscription_listen="{}:{}".format(*subscription),
+        advertise_host=environment.get("STRONGROOM_ADVERTISE_HOST") or _reached_at(subscription[0]),
         server_identity=Identity(
             ca_file=Path(_required(environment, "CA_FILE")),
             certificate_file=Path(_required(environment, "SERVER_CERTIFICATE_FILE")),
@@ -226,6 +230,11 @@ def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSett
             (1.0, 36_500),
         ),
     )
+
+
+def _reached_at(listen_host: str) -> str:
+    """Return the host under which others reach who listens there."""
+    return socket.gethostname() if listen_host in {"0.0.0.0", "[::]"} else listen_host  # noqa: S104
 
 
 def _rotation(environment: Mapping[str, str]) -> RotationPolicy:

@@ -50,6 +50,7 @@ def _serve(configured: settings.Settings) -> int:
     healthy = process.run_until_signal(work, worker.membership.stop)
     grpc_server.stop(None).wait()
     stopped.set()
+    worker.links.close()
     worker.main.close()
     return 0 if healthy else 1
 

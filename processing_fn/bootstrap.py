@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from processing_fn.adapters.commit_links import CommitLinks
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.cache.document_cache import DocumentCache
 from processing_fn.service.certificate_renewal import CertificateRenewal
+from processing_fn.service.coherence import Coherence, Unsent
 from processing_fn.service.engine import Engine
 from processing_fn.service.membership import Membership
 from processing_fn.service.pacing import Pacer
@@ -31,6 +33,7 @@ class Worker:
     pacer: Pacer
     identity: LiveIdentity
     certificate_renewal: CertificateRenewal
+    links: CommitLinks
 
 
 def build(settings: Settings) -> Worker:
@@ -41,8 +44,11 @@ def build(settings: Settings) -> Worker:
     overlap = for_mount(settings.shared_dir)
     pacer = Pacer(clock)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
+    unsent = Unsent()
+    coherence = Coherence(unsent, settings.coherence_bound_s)
     identity = LiveIdentity(settings.identity, clock, tls.worker_name(settings.worker_id))
     main = GrpcMainWorker(settings.worker_id, settings.main_address, identity, settings.sealing)
+    links = CommitLinks(settings.worker_id, identity, unsent, cache.invalidate)
 
     def make_engine(session: Session) -> Engine:
         storage = EntityFiles(
@@ -55,9 +61,16 @@ def build(settings: Settings) -> Worker:
         )
         configurations = ConfigurationFiles(filesystem, layout, session.configuration_keys)
         return Engine(
-            session, storage, configurations, cache, clock=clock, overlap=overlap, pacer=pacer
+            session,
+            storage,
+            configurations,
+            cache,
+            clock=clock,
+            overlap=overlap,
+            pacer=pacer,
+            coherence=coherence,
         )
 
-    membership = Membership(settings.worker_id, main, make_engine, clock)
+    membership = Membership(settings.worker_id, main, make_engine, clock, links.follow)
     renewal = CertificateRenewal(identity, main, lambda: membership.token, clock)
-    return Worker(membership, cache, main, pacer, identity, renewal)
+    return Worker(membership, cache, main, pacer, identity, renewal, links)

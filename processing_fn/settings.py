@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from processing_fn.domain import coherence
 from strongroom import ids, limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
@@ -25,6 +26,7 @@ class Settings:
         advertise_host: The host under which Main Workers reach this worker.
         cache_bytes: Bound of the cache.
         cache_ttl_s: How long a document stays in it.
+        coherence_bound_s: How old what is answered out of it may be; 0 for never old.
         sealing: How it has its keys sealed.
         ready_file: Written once the worker is registered; empty for none.
     """
@@ -38,6 +40,7 @@ class Settings:
     advertise_host: str
     cache_bytes: int
     cache_ttl_s: float
+    coherence_bound_s: float
     sealing: Suite
     ready_file: str
 
@@ -77,6 +80,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         advertise_host=environment.get("STRONGROOM_ADVERTISE_HOST", listen_host),
         cache_bytes=int(number("CACHE_BYTES", limits.CACHE_BYTES)),
         cache_ttl_s=number("CACHE_TTL_SECONDS", limits.CACHE_TTL_SECONDS),
+        coherence_bound_s=coherence.bound_s(environment.get("STRONGROOM_COHERENCE", "")),
         sealing=sealing(environment),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
     )

@@ -11,7 +11,7 @@ from main_api.adapters.shared_lock import SharedLock
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
-from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
+from main_api.domain.registry import MainRecord, Revocation, WorkerCredential, WorkerRecord
 from main_api.domain.token_revocations import TokenRevocation
 from main_api.domain.trusted_issuers import IssuerRecord
 from main_api.service.ports import ClientRecord, Kind
@@ -100,6 +100,9 @@ class ControlFiles:
             record_type=WorkerRecord,
             well_formed=ids.worker_id,
         )
+        self.mains = SealedRecords(
+            filesystem, layout, keyring, clock, kind="mains", record_type=MainRecord
+        )
         self.revocations = SealedRecords(
             filesystem,
             layout,
@@ -185,6 +188,7 @@ class ControlFiles:
         sealed = (
             self._clients,
             self._workers,
+            self.mains,
             self.revocations,
             self.token_revocations,
             self.worker_credentials,

@@ -44,6 +44,18 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         return not self.has_left and now_ms < self.lease_until_ms
 
 
+class MainRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A gRPC Main Worker that is in service.
+
+    Attributes:
+        address: host:port at which workers subscribe.
+        lease_until_ms: Wall time, milliseconds since 1970; it is gone from then on.
+    """
+
+    address: str
+    lease_until_ms: int
+
+
 class Revocation(msgspec.Struct, frozen=True, kw_only=True):
     """Says that a worker may not come into service, whatever certificate it shows.
 

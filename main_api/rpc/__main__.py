@@ -40,6 +40,12 @@ async def _serve() -> None:
     for chore in chores:
         chore.start()
     running = await server.start(main_worker, configured, main_worker.identity)
+    presence = main_worker.presence(f"{configured.advertise_host}:{running.subscription_port}")
+    await asyncio.to_thread(presence.renew)
+    present = Periodic(
+        "presence", limits.LEASE_SECONDS / limits.LEASE_RENEWALS_PER_LEASE, presence.renew
+    )
+    present.start()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -48,6 +54,8 @@ async def _serve() -> None:
         {"client_port": running.client_port, "subscription_port": running.subscription_port},
     )
     await stopping.wait()
+    present.stop()
+    await asyncio.to_thread(presence.leave)
     for chore in chores:
         chore.stop()
     main_worker.job_runner.stop()

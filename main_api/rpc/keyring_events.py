@@ -60,6 +60,11 @@ class KeyringEvents:
             else:
                 await changed.wait()
 
+    async def until_revoked(self, worker_id: str) -> None:
+        """Return when a worker is revoked."""
+        while worker_id not in self._revoked:
+            await self._changed.wait()
+
     def _look(self) -> None:
         with self._noting("keyring-unreadable"):
             self._live.follow()

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from main_api.bootstrap import Main
+from main_api.rpc.commits import CommitHub
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.methods import authorization, serve
 from main_api.service.subscriptions import Lease, SealedKey
@@ -30,6 +31,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
         self._subscriptions = main.subscriptions
         self._certificates = main.certificates
         self._events = events
+        self._hub = CommitHub(events.until_revoked)
         # TLS goes by the machine's clock, too.
         self._clock = SystemClock()
 
@@ -110,6 +112,24 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
         except StrongroomError as error:
             await status.abort_aio(context, error)
 
+    async def ShareCommits(  # noqa: N802 - named by gRPC
+        self,
+        request_iterator: AsyncIterator[pb.Commits],
+        context: grpc.aio.ServicerContext[pb.Commits, pb.Commits],
+    ) -> AsyncIterator[pb.Commits]:
+        """Pass on what is committed; a coroutine, so that it holds no thread."""
+        told = aiter(request_iterator)
+        first = await anext(told, None)
+        worker_id = "" if first is None else first.worker_id
+        try:
+            await asyncio.to_thread(
+                self._subscriptions.require, self._proven(context), worker_id, _token(context)
+            )
+        except StrongroomError as error:
+            await status.abort_aio(context, error)
+        async for message in self._hub.share(worker_id, told):
+            yield message
+
     def FetchKeys(  # noqa: N802 - named by gRPC
         self, request: pb.FetchKeysRequest, context: grpc.ServicerContext
     ) -> pb.FetchKeysResponse:
@@ -185,4 +205,9 @@ def _token(context: _Context) -> str:
 
 
 def _lease(lease: Lease) -> pb.Lease:
-    return pb.Lease(token=lease.token, lease_seconds=lease.lease_s, wall_ms=lease.wall_ms)
+    return pb.Lease(
+        token=lease.token,
+        lease_seconds=lease.lease_s,
+        wall_ms=lease.wall_ms,
+        main_addresses=lease.main_addresses,
+    )

@@ -12,7 +12,7 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.grants import Grant
 from main_api.domain.jobs import JobRecord, Pass
-from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
+from main_api.domain.registry import MainRecord, Revocation, WorkerCredential, WorkerRecord
 from main_api.domain.token_revocations import TokenRevocation
 from main_api.domain.trusted_issuers import IssuerRecord
 from strongroom.configuration import Database, Template
@@ -181,6 +181,11 @@ class ControlStore(Protocol):
     @property
     def backups(self) -> Records[BackupRecord]:
         """The backups on record."""
+        ...
+
+    @property
+    def mains(self) -> Records[MainRecord]:
+        """The gRPC Main Workers that are in service."""
         ...
 
     @property

@@ -12,6 +12,7 @@ import msgspec
 
 from main_api.domain import registry
 from main_api.domain.registry import WorkerRecord
+from main_api.service import presence
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits, logs, tokens
@@ -65,11 +66,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What Register and Renew answer."""
+    """What Register and Renew answer; `main_addresses` are those of the gRPC Main Workers."""
 
     token: str
     lease_s: int
     wall_ms: int
+    main_addresses: tuple[str, ...] = ()
 
 
 class Subscriptions:
@@ -259,7 +261,8 @@ class Subscriptions:
         # One revoked meanwhile must not be told that its lease goes on.
         self._require_not_revoked(record.worker_id)
         token = self._token(record.worker_id, record.subscription_id)
-        return Lease(token, limits.LEASE_SECONDS, now_ms)
+        mains = presence.addresses(self._store, now_ms)
+        return Lease(token, limits.LEASE_SECONDS, now_ms, mains)
 
     def _require_not_revoked(self, worker_id: str) -> None:
         if worker_id in self.revoked_workers():

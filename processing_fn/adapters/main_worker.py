@@ -199,4 +199,4 @@ def _bearer(token: str) -> tuple[tuple[str, str]]:
 
 
 def _renewal(lease: pb.Lease) -> Renewal:
-    return Renewal(lease.token, lease.lease_seconds, lease.wall_ms)
+    return Renewal(lease.token, lease.lease_seconds, lease.wall_ms, tuple(lease.main_addresses))

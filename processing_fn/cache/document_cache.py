@@ -12,7 +12,7 @@ from cachetools import TTLCache
 from processing_fn.service.ports import CachedEntity
 from strongroom.clock import Clock
 
-EVENTS: Final = ("hits", "misses", "joined", "stale")
+EVENTS: Final = ("hits", "misses", "joined", "stale", "unasked", "invalidated")
 
 
 class _CountingCache(TTLCache[bytes, CachedEntity]):
@@ -64,6 +64,14 @@ class DocumentCache:
         """Forget an entry."""
         with self._lock:
             self._entries.pop(file_id, None)
+
+    def invalidate(self, file_id: bytes, version: int) -> None:
+        """Forget an entity of which another worker has committed a version."""
+        with self._lock:
+            entry = self._entries.get(file_id)
+            if entry is not None and entry.metadata.version < version:
+                del self._entries[file_id]
+                self._counts["invalidated"] += 1
 
     def clear(self) -> None:
         """Forget everything."""

@@ -10,6 +10,7 @@ import msgspec
 
 from processing_fn.domain.entity import Change, Outcome, State, expires_at
 from processing_fn.service.bindings import Binding, Bindings
+from processing_fn.service.coherence import Coherence
 from processing_fn.service.expressions import Expression
 from processing_fn.service.inspection import Inspector
 from processing_fn.service.pacing import Pacer
@@ -105,6 +106,7 @@ class Engine:
         clock: Clock,
         overlap: Overlap,
         pacer: Pacer,
+        coherence: Coherence,
     ) -> None:
         """Take what the composition root has made."""
         self._session = session
@@ -113,9 +115,9 @@ class Engine:
         self._clock = clock
         self._bindings = Bindings(configurations, overlap)
         session.data_keys.when_destroyed(cache.clear)
-        self._reader = Reader(session, storage, cache, clock)
+        self._reader = Reader(session, storage, cache, clock, coherence.bound_s)
         self._scanner = Scanner(session, storage, self._reader, clock)
-        self._committer = Committer(session, storage, self._reader, clock)
+        self._committer = Committer(session, storage, self._reader, clock, coherence.commits)
         self.inspector = Inspector(session, storage, self._bindings, self._reader, clock)
         self.rewrapper = Rewrapper(session, storage, self._committer, pacer, clock)
         self.upkeep = Upkeep(session, storage, self._bindings, self._committer, clock)

@@ -38,8 +38,10 @@ class Membership:
         main: MainWorker,
         make_engine: Callable[[Session], Engine],
         clock: Clock,
+        follow: Callable[[tuple[str, ...], str], None] = lambda *_: None,
     ) -> None:
-        """Start without an engine."""
+        """Start without an engine; `follow` is told of the Main Workers, with the newest token."""
+        self._follow = follow
         self._worker_id = worker_id
         self._main = main
         self._make_engine = make_engine
@@ -115,6 +117,7 @@ class Membership:
         try:
             renewal = self._main.register(token, address)
             self._token = renewal.token
+            self._follow(renewal.main_addresses, renewal.token)
             # From here on a rotation waits for this worker's confirmation. One before that may have
             # made the subscription's keys old: nothing is written before they were asked for anew.
             follower.fetch()
@@ -169,6 +172,7 @@ class Membership:
                 told = written.untold(key_id)
                 renewal = self._main.renew(self._token, key_id, generation, told)
                 self._token = renewal.token
+                self._follow(renewal.main_addresses, renewal.token)
                 written.told(key_id, told)
                 self._check_clock(renewal, asked_at_s)
                 lease.require()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from strongroom import blob, limits
@@ -206,7 +206,7 @@ class Configurations(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CachedEntity:
     """A decrypted entity in memory.
 
@@ -218,6 +218,8 @@ class CachedEntity:
         document: Decrypted JSON text.
         expiry_ms: When the entity expires, milliseconds since 1970, None for never.
         sidecar: The sidecar's bytes that vouch for it.
+        current_at_s: On CLOCK_BOOTTIME, an instant at which it is known to have been current; the
+            one member that changes, without a lock: readers that race lose a step of it.
     """
 
     entity_key: str
@@ -227,6 +229,7 @@ class CachedEntity:
     document: bytes
     expiry_ms: int | None
     sidecar: bytes
+    current_at_s: float = field(default=0.0, compare=False)
 
     def size_bytes(self) -> int:
         """Return what the entry occupies, the objects around the bytes included."""
@@ -253,7 +256,7 @@ class EntityCache(Protocol):
         ...
 
     def count(self, event: str) -> None:
-        """Count a hit, a miss, a read that joined another one's load, or a stale entry."""
+        """Count one of what `EVENTS` of the cache names."""
         ...
 
     def clear(self) -> None:
@@ -282,11 +285,16 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """What Register and Renew answer; fields as in `Subscription`."""
+    """What Register and Renew answer; fields as in `Subscription`.
+
+    Attributes:
+        main_addresses: Where gRPC Main Workers are reached that are in service.
+    """
 
     token: str
     lease_s: float
     wall_ms: int
+    main_addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

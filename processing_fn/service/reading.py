@@ -1,6 +1,6 @@
 """The read of design.md section 3: cache, currency check, load."""
 
-from processing_fn.domain import entity
+from processing_fn.domain import coherence, entity
 from processing_fn.service.keyed_mutex import KeyedMutex
 from processing_fn.service.ports import CachedEntity, EntityCache, EntityStorage, Place
 from processing_fn.service.session import Session
@@ -22,13 +22,19 @@ class Reader:
     """Reads entities through the cache. Safe under threads."""
 
     def __init__(
-        self, session: Session, storage: EntityStorage, cache: EntityCache, clock: Clock
+        self,
+        session: Session,
+        storage: EntityStorage,
+        cache: EntityCache,
+        clock: Clock,
+        bound_s: float = coherence.STRICT,
     ) -> None:
-        """Take the parts."""
+        """Take the parts, and how old what is answered without asking the disk may be."""
         self._session = session
         self._storage = storage
         self._cache = cache
         self._clock = clock
+        self._bound_s = bound_s
         self._flights = KeyedMutex()
 
     def read(self, place: Place, entity_key: str) -> CachedEntity | None:
@@ -91,9 +97,24 @@ class Reader:
             raise MisplacedError("the file holds another entity")
         return body
 
-    def keep(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:
-        """Take a state that lies on the disk into the cache; a tombstone leaves it."""
-        entry = _entry(place, header, body, sidecar)
+    def keep(
+        self,
+        place: Place,
+        header: blob.Header,
+        body: blob.Body,
+        sidecar: bytes,
+        current_at_s: float = 0.0,
+    ) -> None:
+        """Take a state that lies on the disk into the cache; a tombstone leaves it.
+
+        Args:
+            place: Where it lies.
+            header: Its header.
+            body: What was decrypted.
+            sidecar: Its sidecar.
+            current_at_s: When it was current, on CLOCK_BOOTTIME; 0 for not known.
+        """
+        entry = _entry(place, header, body, sidecar, current_at_s)
         if entry is not None:
             self._cache.put(place.file_id, entry)
         # A worker that has forgotten it meanwhile, or all, must not be given it back.
@@ -119,11 +140,12 @@ class Reader:
                 self._cache.count("joined")
                 return entry
             self._cache.count("misses")
+            asked_at_s = self._clock.boot_s()
             found = self._storage.load(place, lambda parsed: self.open(parsed, place, entity_key))
             if found is None:
                 return None
             parsed, body, sidecar = found
-            self.keep(place, parsed.header, body, sidecar)
+            self.keep(place, parsed.header, body, sidecar, asked_at_s)
             return _entry(place, parsed.header, body, sidecar)
 
     def _current(self, place: Place) -> CachedEntity | None:
@@ -133,7 +155,13 @@ class Reader:
         # A file may have been put where it does not belong: its name alone says too little.
         if entry.database_name != place.database or entry.incarnation != place.incarnation:
             return None
+        asked_at_s = self._clock.boot_s() if self._bound_s else 0.0
+        if self._bound_s and asked_at_s < entry.current_at_s + self._bound_s:
+            self._cache.count("unasked")
+            return entry
         if self._storage.is_current(place, entry.sidecar):
+            # Of the time before the disk was asked: what it says may be old when it comes.
+            entry.current_at_s = asked_at_s
             return entry
         self._cache.count("stale")
         self._cache.drop(place.file_id)
@@ -144,7 +172,11 @@ class Reader:
 
 
 def _entry(
-    place: Place, header: blob.Header, body: blob.Body, sidecar: bytes
+    place: Place,
+    header: blob.Header,
+    body: blob.Body,
+    sidecar: bytes,
+    current_at_s: float = 0.0,
 ) -> CachedEntity | None:
     if body.document is None:
         return None
@@ -157,4 +189,5 @@ def _entry(
         document=body.document,
         expiry_ms=None if ends is None else from_rfc3339(ends),
         sidecar=sidecar,
+        current_at_s=current_at_s,
     )

@@ -9,6 +9,7 @@ import msgspec
 from processing_fn.domain import entity
 from processing_fn.domain.entity import Change, Outcome, Request, State, Write, Writer
 from processing_fn.service import deadline
+from processing_fn.service.coherence import Commit, Commits
 from processing_fn.service.ports import EntityStorage, Place, Transaction
 from processing_fn.service.reading import Reader, RetiredError
 from processing_fn.service.session import Session
@@ -43,13 +44,19 @@ class Committer:
     """Commits changes, one entity at a time. Safe under threads."""
 
     def __init__(
-        self, session: Session, storage: EntityStorage, reader: Reader, clock: Clock
+        self,
+        session: Session,
+        storage: EntityStorage,
+        reader: Reader,
+        clock: Clock,
+        commits: Commits,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; `commits` is told of each."""
         self._session = session
         self._storage = storage
         self._reader = reader
         self._clock = clock
+        self._commits = commits
 
     def commit(
         self, database: Database, compiled: CompiledTemplate, demand: Demand, decide: Decide
@@ -168,8 +175,11 @@ class Committer:
         )
 
     def _write(self, transaction: Transaction, place: Place, write: Write) -> None:
+        # Of the time before: whoever wrote after us, with a lock that we had lost, came later.
+        began_s = self._clock.boot_s()
         sidecar = self._encrypt(transaction, place, write.header, write.body, write.header_extra)
-        self._reader.keep(place, write.header, write.body, sidecar)
+        self._reader.keep(place, write.header, write.body, sidecar, began_s)
+        self._commits.note(Commit(place.file_id, write.header.version))
 
     def _encrypt(
         self,

@@ -26,12 +26,14 @@ CHAT: dict[str, Any] = {"chat": [{"type": "assistant", "text": "HERE TEXT"}]}
 class Deployment:
     """One `strongroom up` process and what it says of itself.
 
-    With `open_files` it is started with that bound on open files, as a shell might.
+    With `open_files` it is started with that bound on open files, as a shell might; with
+    `environment` it has further variables.
     """
 
     directory: Path
     arguments: tuple[str, ...] = ()
     open_files: int | None = None
+    environment: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -69,6 +71,7 @@ class Deployment:
                 stdout=out,
                 stderr=out,
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment},
                 start_new_session=True,
             )
         wait_until(lambda: self.ready_file.exists() or self.process_ended(), READY_S)

@@ -44,6 +44,11 @@ class DirectCalls:
             return error.code
         return "ok"
 
+    def version(self, key: str) -> int:
+        """Return the version that the worker answers to a read."""
+        found = self._workers.get(self._worker, self._database, key, 0, CALL_S)
+        return found.metadata.version
+
     def close(self) -> None:
         """Close the channel."""
         self._workers.close()

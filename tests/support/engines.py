@@ -8,6 +8,7 @@ import msgspec
 
 from processing_fn.cache.document_cache import DocumentCache
 from processing_fn.service.bindings import Binding
+from processing_fn.service.coherence import Coherence, Unsent
 from processing_fn.service.engine import Delete, Engine, PatchRequest, Put
 from processing_fn.service.pacing import Pacer
 from processing_fn.service.patching import PatchKind
@@ -97,6 +98,7 @@ class Rig:
         overlap: Overlap | None = None,
         pacer: Pacer | None = None,
         session: Session | None = None,
+        bound_s: float = 0.0,
     ) -> "Worker":
         """Return a worker with a cache and locks of its own; with keys of its own, or a session."""
         both = overlap or InTurn()
@@ -117,6 +119,7 @@ class Rig:
             out_of_service=lambda: self.broken.append(worker_id),
         )
         configurations = ConfigurationFiles(disk, self.layout, session.configuration_keys)
+        unsent = Unsent()
         engine = Engine(
             session,
             storage,
@@ -125,8 +128,9 @@ class Rig:
             clock=self.clock,
             overlap=both,
             pacer=pacer or Pacer(self.clock),
+            coherence=Coherence(unsent, bound_s),
         )
-        return Worker(self, engine, cache, session.lease, session)
+        return Worker(self, engine, cache, session.lease, session, unsent)
 
     def close(self) -> None:
         """Do what the end of the workers' processes would do: close their lock files."""
@@ -149,6 +153,7 @@ class Worker:
     cache: DocumentCache
     lease: Lease
     session: Session
+    unsent: Unsent
 
     @property
     def file_id(self) -> Callable[[str, str, str], bytes]:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord
-from main_api.domain.registry import Revocation, WorkerCredential, WorkerRecord
+from main_api.domain.registry import MainRecord, Revocation, WorkerCredential, WorkerRecord
 from main_api.domain.token_revocations import TokenRevocation
 from main_api.domain.trusted_issuers import IssuerRecord
 from main_api.service.ports import (
@@ -165,6 +165,7 @@ class MemoryControlStore:
         self.damaged_workers: set[str] = set()
         self.jobs: MemoryRecords[JobRecord] = MemoryRecords(self._check)
         self.backups: MemoryRecords[BackupRecord] = MemoryRecords(self._check)
+        self.mains: MemoryRecords[MainRecord] = MemoryRecords(self._check)
         self.revocations: MemoryRecords[Revocation] = MemoryRecords(self._check)
         self.token_revocations: MemoryRecords[TokenRevocation] = MemoryRecords()
         self.exports: MemoryRecords[ExportRecord] = MemoryRecords(self._check)

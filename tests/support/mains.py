@@ -38,6 +38,7 @@ from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.rotation import Rotation
 from main_api.service.keys.signing import SigningKeys
 from main_api.service.ports import Barrier, ControlStore, Rewrapping, RootWrapper
+from main_api.service.presence import Presence
 from main_api.service.provisioning import Provisioning
 from main_api.service.quotas import Quotas
 from main_api.service.subscriptions import Subscriptions
@@ -207,6 +208,7 @@ class MainRig:
             jobs=Jobs(self.access, self.store, self.live, self.clock),
             job_runner=self.job_runner(MemoryBarrier()),
             backups=Backups(self.access, self.store, self.live, self.clock),
+            presence=lambda address: Presence(self.store, self.clock, address),
             worker_credentials=WorkerCredentials(self.access, self.live, self.store, self.clock),
             issuers=Issuers(self.access, self.store, self.issuers, self.clock),
             foreign_callers=self.foreign_callers,

@@ -58,6 +58,7 @@ class ServedMain:
         configured = RpcSettings(
             client_listen="127.0.0.1:0",
             subscription_listen="127.0.0.1:0",
+            advertise_host="127.0.0.1",
             server_identity=pki.server,
             ready_file="",
         )

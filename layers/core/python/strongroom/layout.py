@@ -5,8 +5,8 @@ files/<database>/<2 hex>/<file-id>.meta.json    sidecar
 templates/<schema-id>.json                      templates
 databases/<database>.json                       configuration of databases
 control/keyring.json                            the keyring
-control/{clients,workers,worker-credentials,revocations,token-revocations,issuers,jobs,backups,
-         exports}/<id>.sealed                   records of the Main Worker
+control/{clients,workers,mains,worker-credentials,revocations,token-revocations,issuers,jobs,
+         backups,exports}/<id>.sealed           records of the Main Worker
 control/audit/<chain>-<number>-<time>.audit     segments of the audit log
 locks/                                          lock files
 """
@@ -22,6 +22,7 @@ RECORD_SUFFIX: Final = ".sealed"
 RECORD_KINDS: Final = (
     "clients",
     "workers",
+    "mains",
     "worker-credentials",
     "revocations",
     "token-revocations",

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from strongroom_pb.v1 import common_pb2 as strongroom__pb_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#strongroom_pb/v1/subscription.proto\x12\x10strongroom_pb.v1\x1a\x1dstrongroom_pb/v1/common.proto\"D\n\x10SubscribeRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"\x99\x01\n\x11SubscribeResponse\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x15\n\rlease_seconds\x18\x04 \x01(\x05\x12)\n\x04keys\x18\x05 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x0f\n\x07wall_ms\x18\x06 \x01(\x03\"s\n\tSealedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x12\n\ncreated_at\x18\x04 \x01(\t\x12\x0e\n\x06sealed\x18\x05 \x01(\x0c\x12\x11\n\tdestroyed\x18\x06 \x01(\x08\"5\n\x0fRegisterRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\\\n\x0cRenewRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\x12\x15\n\rwritten_bytes\x18\x04 \x01(\x03\"!\n\x0cWatchRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"$\n\x0eKeyringChanged\x12\x12\n\ngeneration\x18\x01 \x01(\x03\"D\n\x10\x46\x65tchKeysRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"R\n\x11\x46\x65tchKeysResponse\x12)\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"=\n\x17RenewCertificateRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"/\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"!\n\x0cLeaveRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x0f\n\rLeaveResponse\">\n\x05Lease\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\rlease_seconds\x18\x02 \x01(\x05\x12\x0f\n\x07wall_ms\x18\x03 \x01(\x03\x32\xfe\x04\n\x13SubscriptionService\x12[\n\tSubscribe\x12\".strongroom_pb.v1.SubscribeRequest\x1a#.strongroom_pb.v1.SubscribeResponse\"\x05\xca\xda\x18\x01\x02\x12M\n\x08Register\x12!.strongroom_pb.v1.RegisterRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12G\n\x05Renew\x12\x1e.strongroom_pb.v1.RenewRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12R\n\x05Watch\x12\x1e.strongroom_pb.v1.WatchRequest\x1a .strongroom_pb.v1.KeyringChanged\"\x05\xca\xda\x18\x01\x02\x30\x01\x12[\n\tFetchKeys\x12\".strongroom_pb.v1.FetchKeysRequest\x1a#.strongroom_pb.v1.FetchKeysResponse\"\x05\xca\xda\x18\x01\x02\x12p\n\x10RenewCertificate\x12).strongroom_pb.v1.RenewCertificateRequest\x1a*.strongroom_pb.v1.RenewCertificateResponse\"\x05\xca\xda\x18\x01\x02\x12O\n\x05Leave\x12\x1e.strongroom_pb.v1.LeaveRequest\x1a\x1f.strongroom_pb.v1.LeaveResponse\"\x05\xca\xda\x18\x01\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#strongroom_pb/v1/subscription.proto\x12\x10strongroom_pb.v1\x1a\x1dstrongroom_pb/v1/common.proto\"D\n\x10SubscribeRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"\x99\x01\n\x11SubscribeResponse\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x15\n\rlease_seconds\x18\x04 \x01(\x05\x12)\n\x04keys\x18\x05 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x0f\n\x07wall_ms\x18\x06 \x01(\x03\"s\n\tSealedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x12\n\ncreated_at\x18\x04 \x01(\t\x12\x0e\n\x06sealed\x18\x05 \x01(\x0c\x12\x11\n\tdestroyed\x18\x06 \x01(\x08\"5\n\x0fRegisterRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\\\n\x0cRenewRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\x12\x15\n\rwritten_bytes\x18\x04 \x01(\x03\"!\n\x0cWatchRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"$\n\x0eKeyringChanged\x12\x12\n\ngeneration\x18\x01 \x01(\x03\"G\n\x07\x43ommits\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12)\n\x07\x63ommits\x18\x02 \x03(\x0b\x32\x18.strongroom_pb.v1.Commit\"*\n\x06\x43ommit\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x03\"D\n\x10\x46\x65tchKeysRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"R\n\x11\x46\x65tchKeysResponse\x12)\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"=\n\x17RenewCertificateRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"/\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"!\n\x0cLeaveRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x0f\n\rLeaveResponse\"V\n\x05Lease\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\rlease_seconds\x18\x02 \x01(\x05\x12\x0f\n\x07wall_ms\x18\x03 \x01(\x03\x12\x16\n\x0emain_addresses\x18\x04 \x03(\t2\xcf\x05\n\x13SubscriptionService\x12[\n\tSubscribe\x12\".strongroom_pb.v1.SubscribeRequest\x1a#.strongroom_pb.v1.SubscribeResponse\"\x05\xca\xda\x18\x01\x02\x12M\n\x08Register\x12!.strongroom_pb.v1.RegisterRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12G\n\x05Renew\x12\x1e.strongroom_pb.v1.RenewRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12R\n\x05Watch\x12\x1e.strongroom_pb.v1.WatchRequest\x1a .strongroom_pb.v1.KeyringChanged\"\x05\xca\xda\x18\x01\x02\x30\x01\x12O\n\x0cShareCommits\x12\x19.strongroom_pb.v1.Commits\x1a\x19.strongroom_pb.v1.Commits\"\x05\xca\xda\x18\x01\x02(\x01\x30\x01\x12[\n\tFetchKeys\x12\".strongroom_pb.v1.FetchKeysRequest\x1a#.strongroom_pb.v1.FetchKeysResponse\"\x05\xca\xda\x18\x01\x02\x12p\n\x10RenewCertificate\x12).strongroom_pb.v1.RenewCertificateRequest\x1a*.strongroom_pb.v1.RenewCertificateResponse\"\x05\xca\xda\x18\x01\x02\x12O\n\x05Leave\x12\x1e.strongroom_pb.v1.LeaveRequest\x1a\x1f.strongroom_pb.v1.LeaveResponse\"\x05\xca\xda\x18\x01\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['Renew']._serialized_options = b'\312\332\030\001\002'
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['Watch']._loaded_options = None
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['Watch']._serialized_options = b'\312\332\030\001\002'
+  _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['ShareCommits']._loaded_options = None
+  _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['ShareCommits']._serialized_options = b'\312\332\030\001\002'
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['FetchKeys']._loaded_options = None
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['FetchKeys']._serialized_options = b'\312\332\030\001\002'
   _globals['_SUBSCRIPTIONSERVICE'].methods_by_name['RenewCertificate']._loaded_options = None
@@ -60,20 +62,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHREQUEST']._serialized_end=613
   _globals['_KEYRINGCHANGED']._serialized_start=615
   _globals['_KEYRINGCHANGED']._serialized_end=651
-  _globals['_FETCHKEYSREQUEST']._serialized_start=653
-  _globals['_FETCHKEYSREQUEST']._serialized_end=721
-  _globals['_FETCHKEYSRESPONSE']._serialized_start=723
-  _globals['_FETCHKEYSRESPONSE']._serialized_end=805
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=807
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=868
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=870
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=917
-  _globals['_LEAVEREQUEST']._serialized_start=919
-  _globals['_LEAVEREQUEST']._serialized_end=952
-  _globals['_LEAVERESPONSE']._serialized_start=954
-  _globals['_LEAVERESPONSE']._serialized_end=969
-  _globals['_LEASE']._serialized_start=971
-  _globals['_LEASE']._serialized_end=1033
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=1036
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=1674
+  _globals['_COMMITS']._serialized_start=653
+  _globals['_COMMITS']._serialized_end=724
+  _globals['_COMMIT']._serialized_start=726
+  _globals['_COMMIT']._serialized_end=768
+  _globals['_FETCHKEYSREQUEST']._serialized_start=770
+  _globals['_FETCHKEYSREQUEST']._serialized_end=838
+  _globals['_FETCHKEYSRESPONSE']._serialized_start=840
+  _globals['_FETCHKEYSRESPONSE']._serialized_end=922
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=924
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=985
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=987
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=1034
+  _globals['_LEAVEREQUEST']._serialized_start=1036
+  _globals['_LEAVEREQUEST']._serialized_end=1069
+  _globals['_LEAVERESPONSE']._serialized_start=1071
+  _globals['_LEAVERESPONSE']._serialized_end=1086
+  _globals['_LEASE']._serialized_start=1088
+  _globals['_LEASE']._serialized_end=1174
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=1177
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=1896
 # @@protoc_insertion_point(module_scope)

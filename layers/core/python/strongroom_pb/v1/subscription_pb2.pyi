@@ -217,6 +217,55 @@ class KeyringChanged(_message.Message):
 Global___KeyringChanged: _TypeAlias = KeyringChanged  # noqa: Y015
 
 @_typing.final
+class Commits(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKER_ID_FIELD_NUMBER: _builtins.int
+    COMMITS_FIELD_NUMBER: _builtins.int
+    worker_id: _builtins.str
+    """Who tells; in the first message, which is sent at once."""
+    @_builtins.property
+    def commits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Commit]:
+        """At most 500."""
+
+    def __init__(
+        self,
+        *,
+        worker_id: _builtins.str = ...,
+        commits: _abc.Iterable[Global___Commit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commits", b"commits", "worker_id", b"worker_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Commits: _TypeAlias = Commits  # noqa: Y015
+
+@_typing.final
+class Commit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILE_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    file_id: _builtins.bytes
+    """What names the entity's files."""
+    version: _builtins.int
+    def __init__(
+        self,
+        *,
+        file_id: _builtins.bytes = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_id", b"file_id", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Commit: _TypeAlias = Commit  # noqa: Y015
+
+@_typing.final
 class FetchKeysRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -350,19 +399,27 @@ class Lease(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     LEASE_SECONDS_FIELD_NUMBER: _builtins.int
     WALL_MS_FIELD_NUMBER: _builtins.int
+    MAIN_ADDRESSES_FIELD_NUMBER: _builtins.int
     token: _builtins.str
     lease_seconds: _builtins.int
     wall_ms: _builtins.int
+    @_builtins.property
+    def main_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where the gRPC Main Workers are reached that are in service, host:port each; a worker shares its
+        commits through every one of them.
+        """
+
     def __init__(
         self,
         *,
         token: _builtins.str = ...,
         lease_seconds: _builtins.int = ...,
         wall_ms: _builtins.int = ...,
+        main_addresses: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_seconds", b"lease_seconds", "token", b"token", "wall_ms", b"wall_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lease_seconds", b"lease_seconds", "main_addresses", b"main_addresses", "token", b"token", "wall_ms", b"wall_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

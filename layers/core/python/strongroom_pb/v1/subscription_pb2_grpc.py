@@ -56,6 +56,11 @@ class SubscriptionServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.WatchRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.KeyringChanged.FromString,
                 _registered_method=True)
+        self.ShareCommits = channel.stream_stream(
+                '/strongroom_pb.v1.SubscriptionService/ShareCommits',
+                request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.Commits.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.Commits.FromString,
+                _registered_method=True)
         self.FetchKeys = channel.unary_unary(
                 '/strongroom_pb.v1.SubscriptionService/FetchKeys',
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.FetchKeysRequest.SerializeToString,
@@ -106,6 +111,14 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ShareCommits(self, request_iterator, context):
+        """With the token: the worker tells what it commits, and is told what the others have, so that none
+        keeps an old copy for long. A message that is lost makes nothing wrong.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchKeys(self, request, context):
         """With the token: the keys as they are now.
         """
@@ -150,6 +163,11 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.WatchRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.KeyringChanged.SerializeToString,
+            ),
+            'ShareCommits': grpc.stream_stream_rpc_method_handler(
+                    servicer.ShareCommits,
+                    request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.Commits.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.Commits.SerializeToString,
             ),
             'FetchKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchKeys,
@@ -277,6 +295,33 @@ class SubscriptionService:
             '/strongroom_pb.v1.SubscriptionService/Watch',
             strongroom__pb_dot_v1_dot_subscription__pb2.WatchRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_subscription__pb2.KeyringChanged.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShareCommits(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/strongroom_pb.v1.SubscriptionService/ShareCommits',
+            strongroom__pb_dot_v1_dot_subscription__pb2.Commits.SerializeToString,
+            strongroom__pb_dot_v1_dot_subscription__pb2.Commits.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class SubscriptionServiceStub:
     """With the token: extends the lease and hands out the next token."""
     Watch: _grpc.UnaryStreamMultiCallable[_subscription_pb2.WatchRequest, _subscription_pb2.KeyringChanged]
     """With the token: the keyring's generation, at once and after every change of it."""
+    ShareCommits: _grpc.StreamStreamMultiCallable[_subscription_pb2.Commits, _subscription_pb2.Commits]
+    """With the token: the worker tells what it commits, and is told what the others have, so that none
+    keeps an old copy for long. A message that is lost makes nothing wrong.
+    """
     FetchKeys: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.FetchKeysRequest, _subscription_pb2.FetchKeysResponse]
     """With the token: the keys as they are now."""
     RenewCertificate: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.RenewCertificateRequest, _subscription_pb2.RenewCertificateResponse]
@@ -67,6 +71,10 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     """With the token: extends the lease and hands out the next token."""
     Watch: _aio.UnaryStreamMultiCallable[_subscription_pb2.WatchRequest, _subscription_pb2.KeyringChanged]  # type: ignore[assignment]
     """With the token: the keyring's generation, at once and after every change of it."""
+    ShareCommits: _aio.StreamStreamMultiCallable[_subscription_pb2.Commits, _subscription_pb2.Commits]  # type: ignore[assignment]
+    """With the token: the worker tells what it commits, and is told what the others have, so that none
+    keeps an old copy for long. A message that is lost makes nothing wrong.
+    """
     FetchKeys: _aio.UnaryUnaryMultiCallable[_subscription_pb2.FetchKeysRequest, _subscription_pb2.FetchKeysResponse]  # type: ignore[assignment]
     """With the token: the keys as they are now."""
     RenewCertificate: _aio.UnaryUnaryMultiCallable[_subscription_pb2.RenewCertificateRequest, _subscription_pb2.RenewCertificateResponse]  # type: ignore[assignment]
@@ -112,6 +120,16 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_subscription_pb2.KeyringChanged], _abc.AsyncIterator[_subscription_pb2.KeyringChanged]]:
         """With the token: the keyring's generation, at once and after every change of it."""
+
+    @_abc_1.abstractmethod
+    def ShareCommits(
+        self,
+        request_iterator: _MaybeAsyncIterator[_subscription_pb2.Commits],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_subscription_pb2.Commits], _abc.AsyncIterator[_subscription_pb2.Commits]]:
+        """With the token: the worker tells what it commits, and is told what the others have, so that none
+        keeps an old copy for long. A message that is lost makes nothing wrong.
+        """
 
     @_abc_1.abstractmethod
     def FetchKeys(
