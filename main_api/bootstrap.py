@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from main_api import settings
+from main_api.adapters.audit_files import AuditFiles
 from main_api.adapters.authority_files import AuthorityFiles
 from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.adapters.issuer_key_sets import IssuersOverHttps
@@ -13,10 +14,14 @@ from main_api.adapters.keys.escrow import EscrowWrapper
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.adapters.shared_lock import SharedLock
 from main_api.adapters.writer_barrier import WriterBarrier
+from main_api.domain.audit.policy import AuditPolicy
 from main_api.domain.http_policy import HttpPolicy
 from main_api.service import provisioning
 from main_api.service.access import Access
 from main_api.service.administration import Administration
+from main_api.service.audit.journal import Journal
+from main_api.service.audit.keyring_changes import RecordedKeyring
+from main_api.service.audit.trail import Audit
 from main_api.service.authorization_server import AuthorizationServer
 from main_api.service.certificates import Certificates
 from main_api.service.dispatch import Dispatcher
@@ -48,6 +53,7 @@ from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.identity import LiveIdentity
+from strongroom.keyring import Keyring
 from strongroom.layout import Layout
 from strongroom.rpc import tls
 
@@ -60,6 +66,7 @@ class Main:
 
     access: Access
     authorization: AuthorizationServer
+    audit: Audit
     throttle: Throttle
     quotas: Quotas
     entities: Entities
@@ -101,11 +108,10 @@ def build(configured: Settings) -> Main:
     layout = Layout(configured.shared_dir)
     recovery = providers.recovery_public_key(configured.keys)
     provider = providers.provider(configured.keys, recovery)
-    keyring = LiveKeyring(KeyringFile(filesystem, layout, clock), provider)
+    keyring_file = RecordedKeyring(KeyringFile(filesystem, layout, clock))
+    keyring = LiveKeyring(keyring_file, provider)
     store = ControlFiles(filesystem, layout, keyring, clock)
     require_own(store)
-    # Not before: a keyring that lies in a wrong directory stays as it is.
-    keyring.escrow()
     token_keys = FollowedKeys(keyring, clock)
     issuers = IssuersOverHttps(clock, allows_http_loopback=configured.issuers_over_http_loopback)
     foreign_callers = ForeignCallers(store, KeySets(issuers, clock), clock)
@@ -116,9 +122,21 @@ def build(configured: Settings) -> Main:
     workers = GrpcWorkers(identity)
     subscriptions = Subscriptions(keyring, store, clock, least=configured.sealing)
     authority = AuthorityFiles(configured.identity.ca_file, configured.ca_key_file)
+    audit = Audit(
+        Journal(AuditFiles(filesystem, layout), keyring, clock),
+        keyring,
+        clock,
+        configured.audit,
+        administers_any=access.administers_any,
+        database=store.database,
+    )
+    keyring_file.record_in(audit)
+    # Not before: a keyring that lies in a wrong directory stays as it is.
+    keyring.escrow()
     return Main(
         access=access,
         authorization=AuthorizationServer(access.secrets, access.revocations, token_keys, clock),
+        audit=audit,
         throttle=Throttle(access, configured.throttling, clock),
         quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),
@@ -183,7 +201,23 @@ def create_deployment(configured: Settings) -> None:
     providers.ensure_master_key(configured.keys)
     clock = SystemClock()
     store = KeyringFile(LocalFilesystem(), layout, clock)
-    provisioning.create_keyring(store, providers.provider(configured.keys, recovery), clock)
+    made = provisioning.create_keyring(store, providers.provider(configured.keys, recovery), clock)
+    audit = audit_of_command(layout, made)
+    audit.did("create_deployment", deployment=made.deployment)
+    audit.close()
+
+
+def audit_of_command(layout: Layout, keyring: Keyring) -> Audit:
+    """Return the audit log for a command on the directory, which holds the keyring."""
+    clock = SystemClock()
+    return Audit(
+        Journal(AuditFiles(LocalFilesystem(), layout), keyring, clock),
+        keyring,
+        clock,
+        AuditPolicy(),
+        administers_any=lambda _: False,
+        database=lambda _: None,
+    )
 
 
 class Current:

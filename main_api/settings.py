@@ -10,6 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from main_api.domain.audit.acts import Recording
+from main_api.domain.audit.policy import AuditPolicy
 from main_api.domain.buckets import Policy
 from main_api.domain.http_policy import HttpPolicy, origins
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
@@ -68,6 +70,7 @@ class Settings:
         quotas: What a client may use, in each process.
         issuers_over_http_loopback: Whether a foreign issuer on this machine may be asked for its
             keys without TLS.
+        audit: What is recorded beside administrative acts and denials.
     """
 
     shared_dir: Path
@@ -79,6 +82,7 @@ class Settings:
     quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
     ca_key_file: Path | None = None
     issuers_over_http_loopback: bool = False
+    audit: AuditPolicy = field(default_factory=AuditPolicy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +134,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         InvalidArgumentError: One is missing; the detail names it.
     """
     shared_dir = Path(_required(environment, "SHARED_DIR"))
+    throttling = _throttling(environment)
     return Settings(
         shared_dir=shared_dir,
         keys=keys_from_environment(shared_dir, environment),
@@ -145,7 +150,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             limits.KEY_PROVIDER_CHECK_SECONDS,
             (1.0, 3600.0),
         ),
-        throttling=_throttling(environment),
+        throttling=throttling,
         quotas=QuotaPolicies(
             requests=_quota(environment, "REQUESTS", "requests", (1e-3, 1e6)),
             content_bytes=_quota(environment, "BYTES", "content-bytes", (1.0, 1e12)),
@@ -154,6 +159,11 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         if environment.get("STRONGROOM_CA_KEY_FILE")
         else None,
         issuers_over_http_loopback=_is_yes(environment, "ISSUERS_OVER_HTTP_LOOPBACK", "no"),
+        audit=AuditPolicy(
+            reads=_recording(environment, "AUDIT_READS"),
+            writes=_recording(environment, "AUDIT_WRITES"),
+            trusted_proxies=throttling.trusted_proxies,
+        ),
     )
 
 
@@ -265,6 +275,14 @@ def _throttling(environment: Mapping[str, str]) -> ThrottlePolicies:
             environment, "TRUSTED_PROXIES", 0, (0, limits.TRUSTED_PROXIES_MAX)
         ),
     )
+
+
+def _recording(environment: Mapping[str, str], name: str) -> Recording:
+    text = environment.get(f"STRONGROOM_{name}") or Recording.OFF
+    if text not in set(Recording):
+        known = ", ".join(Recording)
+        raise InvalidArgumentError(f"STRONGROOM_{name} is one of {known}, not {text!r}")
+    return Recording(text)
 
 
 def _quota(

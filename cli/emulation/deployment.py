@@ -15,6 +15,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from cli import operator
 from cli.emulation.claim import claim
 from cli.emulation.master_key import LocalMasterKey, LocalProvider
 from cli.emulation.pki import CertificateAuthority
@@ -209,10 +210,14 @@ class LocalDeployment:
         if not self.layout.keyring().exists():
             bootstrap.create_deployment(configured)
         main = bootstrap.build(configured)
-        if not self._admin_file.exists():
-            # Later a missing file is a loss, and not for this command to make up for.
-            seed(main.provisioning)
-        self.credentials = self._administrator(main)
+        try:
+            if not self._admin_file.exists():
+                # Later a missing file is a loss, and not for this command to make up for.
+                with main.audit.acting("seed", **operator.facts()):
+                    seed(main.provisioning)
+            self.credentials = self._administrator(main)
+        finally:
+            main.audit.close()
         return main.subscriptions.revoked_workers()
 
     def _administrator(self, main: bootstrap.Main) -> Credentials:
@@ -229,7 +234,8 @@ class LocalDeployment:
             with suppress(UnauthenticatedError):
                 main.authorization.issue_token(kept.client_id, kept.client_secret, "")
                 return kept
-        secret = main.provisioning.put_administrator("admin")
+        with main.audit.acting("put_client", client_id="admin", **operator.facts()):
+            secret = main.provisioning.put_administrator("admin")
         made = Credentials("admin", secret)
         curl = f'user = "{made.client_id}:{made.client_secret}"\n'
         durable.replace_file(filesystem, self.admin_curl_file, curl.encode())

@@ -1,15 +1,18 @@
 """`strongroom keys recover`: a deployment whose master key is gone for ever, under a new one."""
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cli import operator
 from cli.emulation.claim import claim
 from cli.emulation.master_key import LocalMasterKey, LocalProvider
 from cli.keys import passphrase
-from main_api import settings
+from main_api import bootstrap, settings
 from main_api.adapters.control_store import KeyringFile
 from main_api.adapters.keys import providers, recovery_key
 from main_api.adapters.keys.escrow import EscrowOpener
@@ -22,6 +25,7 @@ from strongroom import limits
 from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import InvalidArgumentError, NotFoundError
+from strongroom.keyring import Keyring
 from strongroom.layout import Layout
 
 _ELSEWHERE: Final = "start every Main Worker with the settings that this command was given"
@@ -62,6 +66,7 @@ def run(options: Options) -> None:
             EscrowOpener(private).unwrap,
             target.provider,
             export,
+            record=partial(_recorded, layout),
             accept_loss=options.accept_loss,
         )
     trial, made = done.trial, done.keyring
@@ -72,6 +77,18 @@ def run(options: Options) -> None:
         f" {trial.destroyed} lie under destroyed keys\n"
         f"Next: {target.road}; then `strongroom verify` and a new `strongroom keys export`\n"
     )
+
+
+@contextmanager
+def _recorded(layout: Layout, keyring: Keyring, source: str) -> Iterator[None]:
+    """Have the audit log say that the keyring is brought back, by whom and of what."""
+    audit = bootstrap.audit_of_command(layout, keyring)
+    try:
+        facts = operator.facts()
+        with audit.acting("recover", source=source, recovery=keyring.recovery, **facts):
+            yield
+    finally:
+        audit.close()
 
 
 class _Target:

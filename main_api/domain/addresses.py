@@ -24,6 +24,19 @@ def network_of(origin: Origin, trusted_proxies: int) -> str:
 
     A host has a whole /64 to choose from (RFC 7934), so single IPv6 addresses tell nothing.
 
+    Args:
+        origin: What the request brings.
+        trusted_proxies: As for `address_of`.
+    """
+    address = _address(origin, trusted_proxies)
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False))
+    return UNKNOWN if address is None else str(address)
+
+
+def address_of(origin: Origin, trusted_proxies: int) -> str:
+    """Return the address of a request, `UNKNOWN` where it shows none.
+
     Each proxy appends the address that it was called from. So with N trusted ones the client's is
     the Nth from the right; what stands left of it is the client's own invention. A request with
     fewer has not passed all of them, and counts for whoever sent it.
@@ -33,14 +46,17 @@ def network_of(origin: Origin, trusted_proxies: int) -> str:
         trusted_proxies: How many proxies of the deployment's own every request passes; with 0 the
             header is not looked at.
     """
+    return str(_address(origin, trusted_proxies) or UNKNOWN)
+
+
+def _address(origin: Origin, trusted_proxies: int) -> IPv4Address | IPv6Address | None:
     if trusted_proxies:
         forwarded = [part.strip() for part in origin.forwarded_for.split(",")]
         if len(forwarded) >= trusted_proxies:
             address = _parsed(forwarded[-trusted_proxies])
             if address is not None:
-                return _network(address)
-    peer = _parsed(origin.peer)
-    return UNKNOWN if peer is None else _network(peer)
+                return address
+    return _parsed(origin.peer)
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
@@ -50,14 +66,8 @@ def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        return ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
-
-
-def _network(address: IPv4Address | IPv6Address) -> str:
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False))
-    return str(address)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -52,6 +52,11 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         if _BRACES.search(_CLAIM.sub("", self.key_prefix)):
             raise ValueError("a claim stands in key_prefix as {name}/, as in users/{sub}/")
 
+    def __str__(self) -> str:
+        """Return it as people read it: `chatdb: read, write below users/{sub}/`."""
+        below = f" below {self.key_prefix}" if self.key_prefix else ""
+        return f"{self.database}: {', '.join(sorted(self.actions)) or 'nothing'}{below}"
+
     def allows(self, database: str, entity_key: str, action: Action) -> bool:
         """Tell whether this grant covers one action on one entity."""
         return self.covers(database, action) and entity_key.startswith(self.key_prefix)

@@ -4,6 +4,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
+from multiprocessing.util import Finalize
 
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
@@ -30,10 +31,14 @@ def application() -> AsgiAdapter:
     process.keep_memory_private()
     configure_logs()
     try:
-        current.start().key_health.start()
+        main_worker = current.start()
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         raise SystemExit(1) from error
+    main_worker.key_health.start()
+    main_worker.audit.start("rest", **process.facts())
+    # What ends a process of multiprocessing runs no function of atexit.
+    Finalize(None, main_worker.audit.close, exitpriority=0)
     return AsgiAdapter(WsgiAdapter(app), app.require_client)
 
 

@@ -17,7 +17,7 @@ from chalice.app import Chalice, Request, Response
 from main_api.bootstrap import Current, Main
 from main_api.domain.caller import Caller
 from main_api.domain.http_policy import HttpPolicy
-from main_api.rest import answers, cors, negotiation, problems, rate_limit_fields
+from main_api.rest import answers, auditing, cors, negotiation, problems, rate_limit_fields
 from main_api.rest.incoming import (
     REQUEST_ID_HEADER,
     Event,
@@ -29,7 +29,9 @@ from main_api.rest.incoming import (
 from main_api.rest.negotiation import AS_IT_IS, Codings
 from main_api.rest.operations import Operation, Right
 from main_api.rest.requests import check_conditions, query_of
-from main_api.service.throttling import Attempt
+from main_api.service.audit import entry as audit_entry
+from main_api.service.audit.entry import Entry
+from main_api.service.throttling import Attempt, claimed_name
 from strongroom import limits, logs, tracing
 from strongroom.errors import (
     InternalError,
@@ -61,6 +63,7 @@ class _PerThread(threading.local):
         self.caller: Caller | None = None
         self.attempt: Attempt | None = None
         self.query: msgspec.Struct | None = None
+        self.entry: Entry | None = None
         self.media_type = ""
         self.codings = AS_IT_IS
         self.parts: Sequence[bytes] = ()
@@ -174,11 +177,13 @@ class StrongroomApp(Chalice):
                     if refusal is None
                     else refusal.to_dict(self.api.binary_types)
                 )
+                answer = self._concluded(answer)
                 self._count(answer)
                 answers.encode(answer, mine.parts, mine.codings)
                 self._finish(answer, incoming)
             finally:
                 mine.begin(mine.request_id)
+                audit_entry.enter(None)
         return answer
 
     def require_client(self, headers: dict[str, str], peer: str) -> None:
@@ -193,7 +198,11 @@ class StrongroomApp(Chalice):
             RateLimitedError: Its client, or its address, is over a limit.
         """
         origin = origin_of(headers, peer)
-        caller = self.main.throttle.prove(headers.get("authorization"), origin)
+        try:
+            caller = self.main.throttle.prove(headers.get("authorization"), origin)
+        except StrongroomError as error:
+            auditing.refused(self.main.audit, trace_of(headers), origin, error)
+            raise
         self.main.quotas.require(caller.account)
 
     def refuse(self, error: StrongroomError, headers: dict[str, str]) -> dict[str, Any]:
@@ -226,18 +235,48 @@ class StrongroomApp(Chalice):
         return None
 
     def _identify(self, incoming: Incoming, operation: Operation | None) -> None:
+        if operation is not None and Right.PUBLIC in operation.rights:
+            return
+        entry = self._begin(incoming, operation)
         if operation is None or operation.takes_token:
-            authorization = incoming.headers.get("authorization")
-            caller = self.main.throttle.prove(authorization, incoming.origin)
-            quotas = self.main.quotas
-            if quotas.policies:
-                quotas.admit(caller.account, incoming.body_bytes)
-            self._per_thread.caller = caller
-        elif Right.PUBLIC not in operation.rights:
+            self._per_thread.caller = self._let_in(incoming, entry)
+        else:
             # It takes credentials of its own, which its view compares.
-            self._per_thread.attempt = self.main.throttle.attempt(
-                incoming.origin, incoming.named_client
-            )
+            named = incoming.named_client
+            entry.claimed = claimed_name(named) or ""
+            self._per_thread.attempt = self.main.throttle.attempt(incoming.origin, named)
+
+    def _begin(self, incoming: Incoming, operation: Operation | None) -> Entry:
+        """Begin what the audit log is told of a request."""
+        route = self.routes[incoming.resource][incoming.served_method]
+        act = auditing.act(route, incoming.served_method, operation)
+        entry = auditing.begun(self.main.audit, act, incoming)
+        self._per_thread.entry = entry
+        audit_entry.enter(entry)
+        return entry
+
+    def _let_in(self, incoming: Incoming, entry: Entry) -> Caller:
+        """Return who calls; by then it is on record what he is about to do, where it has to be."""
+        caller = self.main.throttle.prove(incoming.headers.get("authorization"), incoming.origin)
+        self.main.audit.identified(entry, caller)
+        quotas = self.main.quotas
+        if quotas.policies:
+            quotas.admit(caller.account, incoming.body_bytes)
+        self.main.audit.intend(entry, caller)
+        return caller
+
+    def _concluded(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """Put on record how a request has ended; or answer that it cannot be."""
+        mine = self._per_thread
+        entry = mine.entry
+        if entry is None:
+            return answer
+        outcome = auditing.outcome(answer)
+        refusal = self._answer(lambda: self.main.audit.conclude(entry, outcome))
+        if refusal is None:
+            return answer
+        mine.parts = ()
+        return refusal.to_dict(self.api.binary_types)
 
     def _options(self, incoming: Incoming, allowed: list[str]) -> Response:
         """Say what a path takes: RFC 9110 section 9.3.7, and to a page's preflight request."""

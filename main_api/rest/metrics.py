@@ -14,6 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from main_api.bootstrap import Main
+from main_api.service.audit.trail import Audit
 from strongroom.clock import Clock, from_rfc3339
 from strongroom.errors import StrongroomError
 from strongroom.keyring import Purpose
@@ -26,6 +27,7 @@ def exposition(main: Main, clock: Clock) -> bytes:
     registry = CollectorRegistry()
     registry.register(_Keys(main, clock))
     registry.register(_Issuers(main))
+    registry.register(_Audit(main.audit))
     return generate_latest(registry)
 
 
@@ -126,3 +128,29 @@ class _Issuers(Collector):
                 if isfinite(state.age_s):
                     age.add_metric([name], state.age_s)
         yield from (up, age, failures)
+
+
+class _Audit(Collector):
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    def describe(self) -> list[Metric]:
+        """Return no description, so that registering does not collect."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield how the audit log of this process is."""
+        state = self._audit.state()
+        yield GaugeMetricFamily(
+            "strongroom_audit_up",
+            "1 where the last write of the audit log has succeeded, else 0",
+            state.is_up,
+        )
+        yield CounterMetricFamily(
+            "strongroom_audit_records", "Records that this process has written", state.written
+        )
+        yield CounterMetricFamily(
+            "strongroom_audit_lost",
+            "Records that this process should have written, and has not",
+            state.lost,
+        )

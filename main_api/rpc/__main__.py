@@ -36,6 +36,7 @@ async def _serve() -> None:
     configured = settings.rpc_from_environment()
     main_worker = bootstrap.build(common)
     main_worker.key_health.start()
+    main_worker.audit.start("grpc", **process.facts())
     chores = _chores(main_worker, configured)
     for chore in chores:
         chore.start()
@@ -62,6 +63,7 @@ async def _serve() -> None:
     main_worker.key_health.stop()
     await running.stop()
     main_worker.workers.close()
+    main_worker.audit.close()
 
 
 def _chores(main_worker: bootstrap.Main, configured: settings.RpcSettings) -> list[Periodic]:

@@ -15,16 +15,17 @@ flow control; what counts is when it is read:
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from inspect import iscoroutinefunction
 from typing import Any, Final, NoReturn, cast
-from urllib.parse import unquote
 
 import grpc
 from cachetools import TTLCache
 from google.protobuf.message import DecodeError
 
-from main_api.domain.addresses import Origin
-from main_api.rpc import streams
+from main_api.rpc import metadata, streams
+from main_api.rpc.auditing import CallAudit
 from main_api.rpc.streams import Streams
 from main_api.service.quotas import Quotas
 from main_api.service.room import Room
@@ -54,6 +55,7 @@ class Gate(grpc.aio.ServerInterceptor):
         pool: ThreadPoolExecutor,
         throttle: Throttle,
         quotas: Quotas,
+        calls: CallAudit,
         *,
         public: frozenset[str],
         only_read: frozenset[str],
@@ -64,12 +66,14 @@ class Gate(grpc.aio.ServerInterceptor):
             pool: Runs the handlers that are no coroutines.
             throttle: Verifies tokens, and counts what proves nothing.
             quotas: Counts what clients use.
+            calls: Records calls.
             public: The methods that take no token, by their paths.
             only_read: Those that change nothing.
         """
         self._pool = pool
         self._throttle = throttle
         self._quotas = quotas
+        self._calls = calls
         self._public = public
         self._only_read = only_read
         self._room = Room()
@@ -103,7 +107,7 @@ class Gate(grpc.aio.ServerInterceptor):
         throttle = self._throttle if is_public else None
 
         async def answer(_: object, context: Context) -> bytes:
-            account = None if is_public else await self._admit(context)
+            account = None if is_public else await self._admit(method, context)
             message = await self._receive(context, account)
             data: bytes
             if iscoroutinefunction(handler.unary_unary):
@@ -111,8 +115,8 @@ class Gate(grpc.aio.ServerInterceptor):
                 data = handler.response_serializer(await handler.unary_unary(request, context))
             else:
                 run = asyncio.get_running_loop().run_in_executor
-                on_thread = _ThreadContext(context)
-                data = await run(self._pool, _serve, handler, message, on_thread, throttle)
+                call = _Call(method, handler, message, _ThreadContext(context), throttle)
+                data = await run(self._pool, call.serve, self._calls)
             if account is not None:
                 self._quotas.charge(account, len(data))
             if method in self._only_read:
@@ -120,7 +124,7 @@ class Gate(grpc.aio.ServerInterceptor):
             return data
 
         async def stream(_: object, context: Context) -> None:
-            account = None if is_public else await self._admit(context)
+            account = None if is_public else await self._admit(method, context)
             message = await self._receive(context, account)
             request = await _deserialized(handler, message, context)
             if account is None:
@@ -128,7 +132,9 @@ class Gate(grpc.aio.ServerInterceptor):
                 await handler.unary_stream(request, context)
                 return
             await self._hold(context, self._streams, account)
-            pages = handler.unary_stream(request, _ThreadContext(context))
+            pages = self._calls.pages(
+                method, _ThreadContext(context), partial(handler.unary_stream, request)
+            )
             try:
                 await streams.send(pages, context, self._pool, self._quotas, account)
             except StrongroomError as error:
@@ -180,25 +186,33 @@ class Gate(grpc.aio.ServerInterceptor):
         await self._take_room(context, len(message[0]))
         return message
 
-    async def _admit(self, context: Context) -> str:
+    async def _admit(self, method: str, context: Context) -> str:
         """Return whose quota a call takes, when it may be made; its request then counts."""
         try:
-            account = await self._prove(context)
+            account = await self._prove(method, context)
             self._quotas.admit(account)
         except StrongroomError as error:
             await _abort(context, error)
         return account
 
-    async def _prove(self, context: Context) -> str:
+    async def _prove(self, method: str, context: Context) -> str:
         """Refuse a call without a token that holds; the handler asks again what it may do."""
         given = next((v for k, v in context.invocation_metadata() if k == "authorization"), None)
         token = given if isinstance(given, str) else None
         account = self._proven.get(token)
         if account is None:
             run = asyncio.get_running_loop().run_in_executor
-            caller = await run(self._pool, self._throttle.prove, token, _origin(context))
-            account = self._proven[token] = caller.account
+            account = await run(self._pool, self._proven_account, method, token, context)
+            self._proven[token] = account
         return account
+
+    def _proven_account(self, method: str, token: str | None, context: Context) -> str:
+        """Return whose quota a token takes, on a thread; who is refused is on record."""
+        try:
+            return self._throttle.prove(token, metadata.origin(context)).account
+        except StrongroomError as error:
+            self._calls.refused(method, context, error.code)
+            raise
 
     async def _take_room(self, context: Context, size_bytes: int) -> None:
         """Take room for a message until the call has ended."""
@@ -228,46 +242,56 @@ class _ThreadContext:
         raise AssertionError("abort returned")
 
 
-def _serve(
-    handler: Handler, message: list[bytes], context: _ThreadContext, throttle: Throttle | None
-) -> bytes:
-    """Serve a call on a thread; with a throttle, one that has credentials in its message."""
-    try:
-        request = handler.request_deserializer(message.pop())
-    except IndexError:
-        # The call has ended while it waited for the thread.
-        return b""
-    except DecodeError:
-        status.abort(cast("grpc.ServicerContext", context), InvalidArgumentError(_NO_MESSAGE))
-    if throttle is not None:
-        return _authenticating(handler, request, context, throttle)
-    data: bytes = handler.response_serializer(handler.unary_unary(request, context))
-    return data
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call that is served on a thread; with a throttle it has credentials in its message."""
+
+    method: str
+    handler: Handler
+    message: list[bytes]
+    context: _ThreadContext
+    throttle: Throttle | None
+
+    def serve(self, calls: CallAudit) -> bytes:
+        """Return the answer's bytes."""
+        try:
+            request = self.handler.request_deserializer(self.message.pop())
+        except IndexError:
+            # The call has ended while it waited for the thread.
+            return b""
+        except DecodeError:
+            status.abort(_aborting(self.context), InvalidArgumentError(_NO_MESSAGE))
+        claimed = "" if self.throttle is None else getattr(request, "client_id", "")
+
+        def work(context: Context) -> bytes:
+            if self.throttle is None:
+                return self._answer(request, context)
+            return self._authenticating(request, context, self.throttle, claimed)
+
+        return calls.serve(self.method, self.context, request, work, claimed)
+
+    def _answer(self, request: object, context: Context) -> bytes:
+        data: bytes = self.handler.response_serializer(self.handler.unary_unary(request, context))
+        return data
+
+    def _authenticating(
+        self, request: object, context: Context, throttle: Throttle, claimed: str
+    ) -> bytes:
+        """Serve a call whose message has credentials, unless too many have failed from there."""
+        try:
+            attempt = throttle.attempt(metadata.origin(context), claimed)
+        except StrongroomError as error:
+            status.abort(_aborting(context), error)
+        try:
+            return self._answer(request, context)
+        finally:
+            if self.context.ended_with is grpc.StatusCode.UNAUTHENTICATED:
+                throttle.failed(attempt)
 
 
-def _authenticating(
-    handler: Handler,
-    request: Any,  # noqa: ANN401 - any message of a public service
-    context: _ThreadContext,
-    throttle: Throttle,
-) -> bytes:
-    """Serve a call whose message has credentials, unless too many have failed from there."""
-    try:
-        attempt = throttle.attempt(_origin(context), getattr(request, "client_id", ""))
-    except StrongroomError as error:
-        status.abort(cast("grpc.ServicerContext", context), error)
-    try:
-        data: bytes = handler.response_serializer(handler.unary_unary(request, context))
-    finally:
-        if context.ended_with is grpc.StatusCode.UNAUTHENTICATED:
-            throttle.failed(attempt)
-    return data
-
-
-def _origin(context: Context) -> Origin:
-    """Return where a call comes from; `peer` is `ipv4:192.0.2.1:5000` or `ipv6:%5B::1%5D:5000`."""
-    forwarded = (v for k, v in context.invocation_metadata() or () if k == "x-forwarded-for")
-    return Origin(unquote(context.peer().partition(":")[2]), ",".join(map(str, forwarded)))
+def _aborting(context: Context) -> grpc.ServicerContext:
+    """Return a context as the type checker wants it."""
+    return cast("grpc.ServicerContext", context)
 
 
 async def _deserialized(handler: Handler, message: list[bytes], context: Context) -> Any:  # noqa: ANN401 - any message

@@ -25,7 +25,8 @@ from google.protobuf.message import Message
 
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
-from main_api.rpc import declared
+from main_api.rpc import declared, metadata
+from main_api.service.audit import entry as audit_entry
 from strongroom import logs, tracing
 from strongroom.errors import InternalError, StrongroomError
 from strongroom.rpc import status
@@ -56,7 +57,7 @@ def service(
 def serve(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
     """Run a handler; its errors become google.rpc.Status."""
     failure: StrongroomError
-    with tracing.entered(tracing.of_metadata(context.invocation_metadata())):
+    with tracing.entered(metadata.trace(context)):
         try:
             return work()
         except StrongroomError as error:
@@ -83,7 +84,9 @@ def _handler(
     request_type, answer_type = _messages(method, function)
 
     def caller_of(context: grpc.ServicerContext) -> Caller:
-        return main.access.authenticate(authorization(context))
+        caller = main.access.authenticate(authorization(context))
+        audit_entry.called_by(caller)
+        return caller
 
     def answer(request: Message, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - a message
         return serve(context, lambda: function(main, caller_of(context), request))

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 
 from main_api.bootstrap import Main
 from main_api.rpc import admin_service, auth_service, declared, entity_service, methods
+from main_api.rpc.auditing import AuditInterceptor, CallAudit, acts_of
 from main_api.rpc.gate import Gate
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.readiness import Readiness
@@ -26,11 +27,12 @@ from strongroom.clock import SystemClock
 from strongroom.errors import UnavailableError
 from strongroom.identity import LiveIdentity
 from strongroom.rpc import tls
-from strongroom_pb.v1 import subscription_pb2_grpc
+from strongroom_pb.v1 import subscription_pb2, subscription_pb2_grpc
 
 _DRAIN_S = 5.0
 _ENVELOPE_BYTES = 64 * 1024
 _HEALTH: Final = health_pb2.DESCRIPTOR.services_by_name["Health"].methods_by_name
+SUBSCRIPTIONS: Final = subscription_pb2.DESCRIPTOR.services_by_name["SubscriptionService"]
 CLIENT_SERVICES: Final[dict[ServiceDescriptor, tuple[methods.Method, ...]]] = {
     auth_service.DESCRIPTOR: auth_service.METHODS,
     entity_service.DESCRIPTOR: entity_service.METHODS,
@@ -80,6 +82,7 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     subscriptions = _server(
         ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription"),
         limits.SMALL_BYTES_MAX,
+        AuditInterceptor(CallAudit(main.audit, acts_of(SUBSCRIPTIONS.methods), "workers")),
     )
     events = KeyringEvents(main.keyring, main.subscriptions.revoked_workers)
     subscription_pb2_grpc.add_SubscriptionServiceServicer_to_server(
@@ -106,6 +109,7 @@ def _gate(main: Main, pool: ThreadPoolExecutor) -> Gate:
         pool,
         main.throttle,
         main.quotas,
+        CallAudit(main.audit, acts_of(ours), "grpc"),
         public=health_checks | {declared.path(m) for m in ours if not declared.takes_token(m)},
         only_read=frozenset(declared.path(m) for m in ours if declared.only_reads(m)),
     )

@@ -9,6 +9,7 @@ from main_api.domain.grants import Action, Grant, client_claims
 from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service import listing
 from main_api.service.access import Access
+from main_api.service.audit import entry as audit
 from main_api.service.listing import Listing
 from main_api.service.ports import ClientRecord, ControlStore, Kind
 from main_api.service.provisioning import Provisioning
@@ -154,6 +155,9 @@ class Administration:
             InvalidArgumentError: They are too many, or `user_grants` allow more than `grants`.
         """
         self._access.require_everywhere(caller)
+        audit.note(grants="; ".join(map(str, grants)))
+        if user_grants:
+            audit.note(user_grants="; ".join(map(str, user_grants)))
         return self._provisioning.put_client(client_id, grants, user_grants)
 
     def client(self, caller: Caller, client_id: str) -> ClientRecord:

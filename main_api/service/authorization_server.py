@@ -13,6 +13,7 @@ from typing import Final
 
 from main_api.domain import grants
 from main_api.domain.grants import Grant
+from main_api.service.audit import entry as audit
 from main_api.service.client_secrets import ClientSecrets
 from main_api.service.ports import ClientRecord
 from main_api.service.token_revocations import TokenRevocations
@@ -120,6 +121,7 @@ class AuthorizationServer:
         if wanted.audience not in {"", tokens.CLIENT_AUDIENCE}:
             raise InvalidTargetError(f"audience is {tokens.CLIENT_AUDIENCE}")
         user = ids.subject(wanted.subject_token)
+        audit.acting_for(user, "exchange_token")
         return self._issued(client, user, _scope(wanted.scope, client.user_grants), is_user=True)
 
     def revoke(self, client_id: str, client_secret: str, token: str) -> None:
@@ -150,6 +152,7 @@ class AuthorizationServer:
         own = grants.resolved(client.grants, grants.client_claims(client.client_id))
         if claims.client_id != client.client_id and not grants.administer_everything(own):
             raise InvalidGrantError("the token was issued to another client")
+        audit.changing()
         self._revocations.add(claims, client.client_id)
 
     def _issued(

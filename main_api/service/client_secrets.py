@@ -10,6 +10,7 @@ import secrets
 
 import msgspec
 
+from main_api.service.audit import entry as audit
 from main_api.service.ports import ClientRecord, ControlStore, Kind, RetiringSecret
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
@@ -90,6 +91,7 @@ class ClientSecrets:
         is_retiring = self._matches(retiring, parts)
         if client is None or not (is_current or is_retiring):
             raise UnauthenticatedError("unknown client or wrong secret")
+        audit.proven_client(client.client_id)
         return client
 
     def _matches(

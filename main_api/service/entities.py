@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from main_api.domain.audit.acts import Kind
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.domain.registry import WorkerRecord
 from main_api.service.access import Access
+from main_api.service.audit import entry as audit
 from main_api.service.dispatch import Dispatcher
 from main_api.service.ports import (
     ControlStore,
@@ -56,7 +58,7 @@ class Entities:
         Raises:
             InvalidArgumentError, ForbiddenError, NotFoundError, IntegrityError, UnavailableError
         """
-        ids.entity_key(key)
+        _doing("get_entity", Kind.READ, database_name, [ids.entity_key(key)])
         database = self._authorized(caller, database_name, [key], Action.READ)
         return self._dispatcher.read(
             database_name,
@@ -71,6 +73,7 @@ class Entities:
             TooLargeError: The answer would be larger than a message may be; else as `get`.
         """
         wanted = _unique_keys(keys)
+        _doing("batch_get_entities", Kind.READ, database_name, wanted)
         database = self._authorized(caller, database_name, wanted, Action.READ)
         answers = self._dispatcher.read(
             database_name,
@@ -99,7 +102,7 @@ class Entities:
         Raises:
             InvalidArgumentError, ForbiddenError, NotFoundError, UnavailableError
         """
-        ids.database_name(database_name)
+        _doing("list_entities", Kind.READ, database_name)
         allowed = self._access.authorized_prefixes(caller, database_name, Action.READ)
         if not 1 <= limit <= limits.PAGE_SIZE_MAX:
             raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
@@ -144,6 +147,8 @@ class Entities:
             OutcomeUnknownError: It may have been.
         """
         keys = _unique_keys(documents)
+        name = "put_entity" if len(keys) == 1 else "batch_put_entities"
+        _doing(name, Kind.WRITE, database_name, keys)
         if condition != UNCONDITIONAL and len(keys) > 1:
             raise InvalidArgumentError("a condition is for a single entity")
         if ttl_seconds is not None and not 1 <= ttl_seconds <= limits.TTL_SECONDS_MAX:
@@ -182,11 +187,12 @@ class Entities:
         if kind is WriteKind.JSON_PATCH:
             actions = (Action.WRITE, Action.READ)
         item = WriteItem(kind, key, document=patch, condition=condition)
+        _doing("patch_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
         return self._write(caller, database_name, item, actions, idempotency_key)
 
     def transform(self, caller: Caller, database_name: str, key: str, expression: str) -> Found:
         """Return what a JMESPath expression makes of an entity; errors as in `get`."""
-        ids.entity_key(key)
+        _doing("transform_entity", Kind.READ, database_name, [ids.entity_key(key)])
         _check_expressions(expression)
         database = self._authorized(caller, database_name, [key], Action.READ)
         return self._dispatcher.read(
@@ -208,6 +214,7 @@ class Entities:
         idempotency_key: str = "",
     ) -> Written:
         """Replace an entity by what an expression makes of it; errors as in `put` and `get`."""
+        _doing("store_transformed_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
         _check_expressions(expression)
         item = WriteItem(
             WriteKind.STORE_TRANSFORMED, key, expression=expression, condition=condition
@@ -229,6 +236,7 @@ class Entities:
         Raises:
             NotFoundError: It is not there.
         """
+        _doing("delete_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
         item = WriteItem(WriteKind.DELETE, key, condition=condition)
         return self._write(caller, database_name, item, (Action.DELETE,), idempotency_key)
 
@@ -241,6 +249,7 @@ class Entities:
             InvalidArgumentError, ForbiddenError, NotFoundError, UnavailableError
         """
         keys = _unique_keys(documents)
+        _doing("validate_entities", Kind.READ, database_name, keys)
         database = self._authorized(caller, database_name, keys, Action.WRITE)
         items = [WriteItem(WriteKind.PUT, key, documents[key]) for key in keys]
         verdicts = self._dispatcher.read(
@@ -258,14 +267,14 @@ class Entities:
         actions: tuple[Action, ...],
         idempotency_key: str,
     ) -> Written:
-        ids.entity_key(item.key)
         for action in actions:
-            self._access.authorize(caller, ids.database_name(database_name), [item.key], action)
+            self._access.authorize(caller, database_name, [item.key], action)
         database = self._database(database_name)
         numbered = replace(item, request_id=_request_id(caller, idempotency_key))
         return self._write_one(database, numbered)
 
     def _write_one(self, database: Database, item: WriteItem) -> Written:
+        audit.before_write()
         return self._dispatcher.write(
             database.name,
             item.key,
@@ -282,9 +291,11 @@ class Entities:
                 raise failures[0]
             return answers
 
+        audit.before_write()
         answers = self._dispatcher.write(database.name, items[0].key, attempt)
         written = [answer for answer in answers if isinstance(answer, Written)]
         if len(written) < len(answers):
+            audit.note(written=len(written))
             raise PartlyWrittenError(dict(zip((i.key for i in items), answers, strict=True)))
         return written
 
@@ -292,7 +303,6 @@ class Entities:
         self, caller: Caller, database_name: str, keys: list[str], action: Action
     ) -> Database:
         """Ask the grants before the disk: who may not see a database does not learn of it."""
-        ids.database_name(database_name)
         self._access.authorize(caller, database_name, keys, action)
         return self._database(database_name)
 
@@ -300,7 +310,13 @@ class Entities:
         database = self._store.database(database_name)
         if database is None:
             raise NotFoundError(f"no such database: {database_name}")
+        audit.bound_to(database)
         return database
+
+
+def _doing(name: str, kind: Kind, database_name: str, keys: Sequence[str] = ()) -> None:
+    """Say it before anybody asks whether it may be done; a name of another form is refused here."""
+    audit.doing(name, kind, ids.database_name(database_name), keys)
 
 
 def _request_id(caller: Caller, idempotency_key: str) -> str:

@@ -10,10 +10,11 @@ from strongroom.clock import Clock, from_rfc3339, rfc3339
 from strongroom.configuration import Database, Retired, Template
 from strongroom.crypto import aead
 from strongroom.errors import ConflictError, InvalidArgumentError, NotFoundError
+from strongroom.keyring import Keyring
 
 
-def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> None:
-    """Make the keyring of a new deployment.
+def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> Keyring:
+    """Make the keyring of a new deployment, and return it.
 
     Raises:
         ConflictError: There is one; a keyring is never overwritten.
@@ -25,6 +26,7 @@ def create_keyring(store: KeyringStore, provider: KeyProvider, clock: Clock) -> 
         deployment, root = ids.new_id(), aead.new_key()
         made = keyring.new(deployment, rfc3339(clock.wall_ms()), provider.recovery)
         store.write(keyring.encode(made, root, provider.wrap(root, deployment)))
+    return made
 
 
 class Provisioning:

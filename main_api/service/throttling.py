@@ -60,7 +60,7 @@ class Throttle:
         Raises:
             QuotaExceededError: There were too many failures.
         """
-        attempt = Attempt(network_of(origin, self._trusted_proxies), _name(client_id))
+        attempt = Attempt(network_of(origin, self._trusted_proxies), claimed_name(client_id))
         now_s = self._clock.boot_s()
         with self._lock:
             standings = [self._networks.standing(attempt.network, now_s)]
@@ -105,7 +105,7 @@ class Throttle:
             raise
 
 
-def _name(client_id: str) -> str | None:
+def claimed_name(client_id: str) -> str | None:
     """Return a client id that there could be: no other text is remembered."""
     try:
         return ids.client_id(client_id)

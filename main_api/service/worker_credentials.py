@@ -10,6 +10,7 @@ import secrets
 from main_api.domain.caller import Caller
 from main_api.domain.registry import WorkerCredential
 from main_api.service.access import Access
+from main_api.service.audit import entry as audit
 from main_api.service.ports import ControlStore
 from strongroom import ids
 from strongroom.clock import Clock, rfc3339
@@ -84,6 +85,7 @@ class WorkerCredentials:
             mac.verify(key.material, expected, *_parts(worker_id, secret))
         except IntegrityError:
             raise UnauthenticatedError("unknown worker or wrong credential") from None
+        audit.proven_worker(worker_id)
         return worker_id
 
 

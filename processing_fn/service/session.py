@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 from processing_fn.service.data_keys import DataKeys
 from processing_fn.service.written import WrittenBytes
+from strongroom import naming
 from strongroom.clock import Clock
 from strongroom.crypto import mac
 from strongroom.crypto.secret import Material, Secret
 from strongroom.errors import UnavailableError
 from strongroom.keyring import Key, KeySet, Purpose
 
-_FILE_ID_LABEL = b"strongroom/file-id/v1"
 _REQUEST_ID_LABEL = b"strongroom/request-id/v1"
 _DIGEST_LABEL = b"strongroom/request-digest/v1"
 _CREATION_LABEL = b"strongroom/creation/v1"
@@ -74,13 +74,7 @@ class Session:
 
     def file_id(self, database: str, incarnation: str, entity_key: str) -> bytes:
         """Return the 32 bytes that name an entity's files (design.md section 3)."""
-        return mac.tag(
-            self.naming_key,
-            _FILE_ID_LABEL,
-            database.encode(),
-            bytes.fromhex(incarnation),
-            entity_key.encode(),
-        )
+        return naming.file_id(self.naming_key, database, incarnation, entity_key)
 
     def request_hash(self, file_id: bytes, request_id: str) -> bytes:
         """Return the keyed hash under which a request id is remembered in an entity."""

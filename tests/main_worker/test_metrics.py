@@ -27,11 +27,30 @@ def _metrics(answer: Answer) -> dict[str, float]:
     return {sample.name: sample.value for family in families for sample in family.samples}
 
 
+def _without_audit(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if "_audit_" not in name}
+
+
+def test_the_metrics_tell_whether_the_audit_log_can_be_written(rig: MainRig) -> None:
+    """An alarm on an audit log that cannot be written never comes."""
+    bearer = rig.bearer(rig.add_client("admin"))
+    http = WsgiClient(routes.build(Built(rig.main())), authorization=bearer)
+    assert http("GET", "/keys").status == 200
+    for down in (False, True):
+        rig.audit_log.down = down
+        if down:
+            assert http("GET", "/keys").status == 503
+        found = _metrics(http("GET", "/metrics"))
+        assert found["strongroom_audit_up"] == (not down)
+        assert found["strongroom_audit_records_total"] >= 1
+    assert _metrics(http("GET", "/metrics"))["strongroom_audit_lost_total"] == 1
+
+
 def test_the_metrics_tell_of_keys_and_workers(rig: MainRig) -> None:
     """An alarm on an outage of the key provider, or on a key that is too old, never comes."""
     bearer = rig.bearer(rig.add_client("admin"))
     http = WsgiClient(routes.build(Built(rig.main())), authorization=bearer)
-    before = _metrics(http("GET", "/metrics"))
+    before = _without_audit(_metrics(http("GET", "/metrics")))
     assert before.pop("strongroom_active_key_age_seconds") > 0
     assert before == {
         "strongroom_key_provider_up": 1,
@@ -43,7 +62,7 @@ def test_the_metrics_tell_of_keys_and_workers(rig: MainRig) -> None:
     assert http("POST", "/keys/rotate").status == 201
     rig.key_provider.down = True
     rig.key_health.check()
-    after = _metrics(http("GET", "/metrics"))
+    after = _without_audit(_metrics(http("GET", "/metrics")))
     age_s = after.pop("strongroom_active_key_age_seconds")
     assert age_s != before.get("strongroom_active_key_age_seconds")
     assert after == {

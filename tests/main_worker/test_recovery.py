@@ -1,5 +1,7 @@
 """A recovery: the newest keyring, tried on what lies there, and nothing written in doubt."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -51,6 +53,8 @@ class Rig:
         self.store.raw = None if lying is None else self.file(lying)
         self.before = self.store.raw
         self.made: list[FakeKeyProvider] = []
+        self.recorded: list[tuple[str, str]] = []
+        self.audit_is_down = False
 
     def file(self, of: Keyring, root: bytes = ROOT) -> bytes:
         """Return a file that the recovery key opens."""
@@ -64,8 +68,17 @@ class Rig:
             self.escrow.unwrap,
             self._make,
             export,
+            record=self._record,
             accept_loss=accept_loss,
         )
+
+    @contextmanager
+    def _record(self, made: Keyring, source: str) -> Iterator[None]:
+        assert self.store.raw == self.before, "it was written before that was on record"
+        self.recorded.append((made.deployment, source))
+        if self.audit_is_down:
+            raise UnavailableError("the audit log cannot be written")
+        yield
 
     def refuses(self, export: bytes | None = None, *, accept_loss: bool = False) -> StrongroomError:
         """Return why it refuses; nothing was written, and no new key asked for."""
@@ -107,6 +120,18 @@ def test_the_newer_one_is_taken(lying: Keyring | None, exported: Keyring, source
     assert done.source == source
     newest = exported if lying is None else max(lying, exported, key=lambda one: one.generation)
     assert done.keyring.keys == newest.keys
+
+
+def test_a_recovery_is_on_record_before_it_is_made() -> None:
+    """Somebody takes a deployment over with the recovery key, and the audit log does not tell."""
+    rig = Rig()
+    rig.recover()
+    assert rig.recorded == [("deployment", "control/keyring.json")]
+    rig = Rig()
+    rig.audit_is_down = True
+    with pytest.raises(UnavailableError):
+        rig.recover()
+    assert rig.store.raw == rig.before
 
 
 def test_a_file_that_does_not_open_is_never_overwritten() -> None:

@@ -13,6 +13,7 @@ from main_api.service.audit.journal import Bounds, Journal
 from strongroom import keyring
 from strongroom.clock import Clock, rfc3339
 from strongroom.durable import Filesystem, LocalFilesystem
+from strongroom.errors import UnavailableError
 from strongroom.keyring import Keyring
 from strongroom.layout import Layout
 from tests.support.clocks import ManualClock
@@ -42,6 +43,46 @@ class MemoryLog:
     def without(self, name: str) -> "MemoryLog":
         """Return the log without a file."""
         return MemoryLog({other: raw for other, raw in self.files.items() if other != name})
+
+
+class MemorySegments(MemoryLog):
+    """An `AuditSegments`; `down` makes it refuse, `lasts` after so many more writes."""
+
+    down = False
+    lasts = -1
+
+    def settled(self, name: str) -> bytes | None:
+        """Return a file."""
+        return self.read(name)
+
+    def create(self, name: str, data: bytes) -> "MemorySegment":
+        """Keep a file."""
+        made = MemorySegment(self, name)
+        made.append(data, is_durable=True)
+        return made
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        del self.files[name]
+
+
+@dataclass
+class MemorySegment:
+    """An `OpenSegment` of it."""
+
+    log: MemorySegments
+    name: str
+
+    def append(self, data: bytes, *, is_durable: bool) -> None:
+        """Keep some bytes."""
+        del is_durable
+        if self.log.down or self.log.lasts == 0:
+            raise UnavailableError("the storage is full", retry_after_s=30)
+        self.log.lasts -= 1
+        self.log.files[self.name] = self.log.files.get(self.name, b"") + data
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 @dataclass

@@ -8,12 +8,16 @@ from pathlib import Path
 from main_api.adapters.authority_files import AuthorityFiles
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.bootstrap import Current, Main
+from main_api.domain.audit.policy import AuditPolicy
 from main_api.domain.caller import Caller
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from main_api.domain.http_policy import HttpPolicy
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
 from main_api.service.access import Access
 from main_api.service.administration import Administration
+from main_api.service.audit.journal import Journal
+from main_api.service.audit.keyring_changes import RecordedKeyring
+from main_api.service.audit.trail import Audit
 from main_api.service.authorization_server import (
     SUBJECT_TOKEN_TYPE,
     AuthorizationServer,
@@ -50,6 +54,7 @@ from strongroom.crypto import aead
 from strongroom.errors import StrongroomError
 from strongroom.identity import Identity
 from strongroom.keyring import Keyring
+from tests.support.audit_logs import MemorySegments
 from tests.support.clocks import ManualClock
 from tests.support.foreign_issuers import MemoryIssuers
 from tests.support.held_identities import live
@@ -96,6 +101,8 @@ class MainRig:
     quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
     authority: AuthorityKeeper = field(default_factory=lambda: AuthorityFiles(Path("no-ca"), None))
     issuers: KeySetSource = field(default_factory=MemoryIssuers)
+    audit_policy: AuditPolicy = field(default_factory=AuditPolicy)
+    audit_log: MemorySegments = field(default_factory=MemorySegments)
 
     def __post_init__(self) -> None:
         """Put the parts together as the composition root does."""
@@ -111,6 +118,15 @@ class MainRig:
             self.access.secrets, self.access.revocations, self.token_keys, self.clock
         )
         self.signing_keys = SigningKeys(self.access, self.live, self.token_keys, self.clock)
+        self.audit = Audit(
+            Journal(self.audit_log, self.live, self.clock),
+            self.live,
+            self.clock,
+            self.audit_policy,
+            administers_any=self.access.administers_any,
+            database=self.store.database,
+        )
+        self.recorded_keyring.record_in(self.audit)
         self.dispatcher = Dispatcher(self.store, self.clock)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
         self.subscriptions = Subscriptions(self.live, self.store, self.clock)
@@ -133,7 +149,8 @@ class MainRig:
         root = aead.new_key()
         message = self.key_provider.wrap(root, self.keys.deployment)
         self.keyring_store.write(keyring.encode(self.keys, root, message))
-        return LiveKeyring(self.keyring_store, self.key_provider)
+        self.recorded_keyring = RecordedKeyring(self.keyring_store)
+        return LiveKeyring(self.recorded_keyring, self.key_provider)
 
     def _check_keyring(self) -> None:
         if self.keyring_trouble is not None:
@@ -195,6 +212,7 @@ class MainRig:
         return Main(
             access=self.access,
             authorization=self.authorization,
+            audit=self.audit,
             throttle=Throttle(self.access, self.throttling, self.clock),
             quotas=Quotas(self.quotas, self.clock),
             entities=self.entities,

@@ -97,6 +97,7 @@ def _bounded(record: Record) -> Record:
         record,
         subject=cut(record.subject, limits.AUDIT_SUBJECT_CHARS_MAX),
         claimed=cut(record.claimed),
+        address=cut(record.address),
         database=cut(record.database),
         request_id=cut(record.request_id),
         keys=record.keys[: limits.ENTITIES_PER_REQUEST_MAX],

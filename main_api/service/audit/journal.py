@@ -11,7 +11,7 @@ come, and says first how many records were lost in between.
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,7 +29,11 @@ from strongroom.keyring import Keys
 GAP: Final = "audit.gap"
 """The act of the record that says how many are missing."""
 
+Line = bytes | Callable[[], bytes]
+"""A record's line, or what makes it when it is written."""
+
 _BATCH_BYTES: Final = limits.AUDIT_BLOCK_BYTES_MAX // 4
+_USUAL_BYTES: Final = 512
 _log = logs.logger()
 
 
@@ -64,7 +68,7 @@ class JournalState:
 class _Batch:
     """Records that are written together; `failure` is empty once they are."""
 
-    lines: list[bytes] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
     size_bytes: int = 0
     durable: int = 0
     is_pending: bool = True
@@ -123,7 +127,7 @@ class Journal:
             reason = "" if gap is None else gap.reason
             return JournalState(gap is None, self._since, reason, self._written, self._lost)
 
-    def write(self, line: bytes, *, is_durable: bool) -> None:
+    def write(self, line: Line, *, is_durable: bool) -> None:
         """Take a record; with `is_durable` it survives a power cut when this returns.
 
         Raises:
@@ -132,7 +136,7 @@ class Journal:
         with self._lock:
             batch = self._batch
             batch.lines.append(line)
-            batch.size_bytes += len(line) + 1
+            batch.size_bytes += len(line) + 1 if isinstance(line, bytes) else _USUAL_BYTES
             batch.durable += is_durable
             is_large = batch.size_bytes >= _BATCH_BYTES
         if is_durable or is_large or not self.is_flushed_by_others:
@@ -205,7 +209,8 @@ class Journal:
 
     def _put(self, batch: _Batch) -> None:
         """Write a batch as blocks; raises StrongroomError where the disk or the keyring refuses."""
-        pieces = list(_pieces([*self._gap_lines(), *batch.lines]))
+        made = [line if isinstance(line, bytes) else line() for line in batch.lines]
+        pieces = list(_pieces([*self._gap_lines(), *made]))
         for number, lines in enumerate(pieces, start=1):
             at_ms = self._clock.wall_ms()
             writing = self._writing

@@ -7,6 +7,7 @@ from main_api.domain.caller import Caller
 from main_api.domain.jobs import JobRecord
 from main_api.service import listing
 from main_api.service.access import Access
+from main_api.service.audit import entry as audit
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.listing import Listing
 from main_api.service.ports import ControlStore
@@ -157,6 +158,7 @@ class Jobs:
             old = self._readable(name)
             if old is not None and not old.is_running:
                 self._store.jobs.remove(name)
+        audit.note(job_id=job.job_id)
         self._store.jobs.put(job.job_id, job)
         return job
 

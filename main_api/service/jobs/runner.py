@@ -15,6 +15,7 @@ from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Kind, Pass, Phase
+from main_api.service.audit import entry as audit
 from main_api.service.dispatch import Dispatcher
 from main_api.service.jobs.leases import Leases
 from main_api.service.jobs.shard_pass import ShardPass
@@ -186,7 +187,8 @@ class JobRunner:
         self._live.follow()
         if self._live.find(key_id, Purpose.DATA).state != State.DESTROYED:
             try:
-                self._live.change(lambda current: self._without(job, current))
+                with audit.because(by="job", job_id=job.job_id):
+                    self._live.change(lambda current: self._without(job, current))
             except _NeededError as error:
                 self._save(jobs.verdict(error.job, self._clock.wall_ms()))
                 return

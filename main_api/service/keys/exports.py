@@ -4,6 +4,7 @@ from main_api.domain.caller import Caller
 from main_api.domain.exports import ExportRecord
 from main_api.service import listing
 from main_api.service.access import Access
+from main_api.service.audit import entry as audit
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.listing import Listing
 from main_api.service.ports import ControlStore, RootWrapper
@@ -61,6 +62,7 @@ class Exports:
                 key_ids=tuple(key.key_id for key in data if key.state != State.DESTROYED),
                 recovery=self._escrow.recovery,
             )
+            audit.note(export_id=made.export_id, generation=made.generation)
             self._store.exports.put(made.export_id, made)
         return made, raw
 

@@ -1,6 +1,7 @@
 """A deployment whose master key is gone for ever, brought back under another one."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,6 +52,7 @@ def recover(
     new_provider: Callable[[], KeyProvider],
     export: bytes | None,
     *,
+    record: Callable[[Keyring, str], AbstractContextManager[object]],
     accept_loss: bool,
 ) -> Recovered:
     """Wrap the root of the newest keyring anew, and write it; nothing is written in doubt.
@@ -61,13 +63,14 @@ def recover(
         open_root: Opens a root's message with the recovery key.
         new_provider: Makes the provider under which it is to live; called once all is well.
         export: An export's bytes.
+        record: Puts on record that a keyring, made of a source, is written in there.
         accept_loss: Go on though some files do not open.
 
     Raises:
         NotFoundError: There is neither a keyring nor an export.
         IntegrityError: One of them is damaged, another deployment's, or not for this key.
         ConflictError: As `domain.recovery.admit`.
-        UnavailableError: Disk or new provider refuse.
+        UnavailableError: Disk or new provider refuse, or it cannot be put on record.
     """
     with store.exclusive():
         found = _newest(store.read(), export, open_root)
@@ -80,7 +83,8 @@ def recover(
         # What does not open again must not take the place of what opens with the recovery key.
         if keyring.decode(raw, provider.unwrap)[0] != made:
             raise IntegrityError("the keyring does not open under its new key; nothing was changed")
-        store.write(raw)
+        with record(made, found.source):
+            store.write(raw)
     return Recovered(made, found.source, trial)
 
 

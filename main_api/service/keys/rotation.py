@@ -2,6 +2,7 @@
 
 from main_api.domain import registry, rotation
 from main_api.domain.rotation import ActiveKeyUse, Reason, RotationPolicy
+from main_api.service.audit import entry as audit
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
 from strongroom import keyring, limits, logs
@@ -63,11 +64,13 @@ class Rotation:
             if reason is None:
                 raise _NotDueError("another Main Worker has rotated")
             reasons.append(reason)
+            audit.note(reason=reason.value)
             made = keyring.new_key(Purpose.DATA, rfc3339(self._clock.wall_ms()))
             return keyring.with_active(newest, made)
 
         try:
-            changed = self._live.change(edit)
+            with audit.because(by="rotation"):
+                changed = self._live.change(edit)
         except _NotDueError:
             return None
         key_id = changed.active(Purpose.DATA).key_id

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from main_api.domain.caller import Caller
 from main_api.domain.rotation import SECONDS_PER_DAY
 from main_api.service.access import Access
+from main_api.service.audit import entry as audit
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring, limits, logs, signing_keys, tokens
 from strongroom.clock import Clock, from_rfc3339, rfc3339
@@ -95,7 +96,8 @@ class SigningKeys:
         try:
             edit(before)
             # Once more, under the lock and on the newest keyring: two must not rotate twice.
-            changed = self._live.change(edit)
+            with audit.because(by="rotation", reason="age"):
+                changed = self._live.change(edit)
         except _NothingToDoError:
             return
         if _newest(changed) != _newest(before):

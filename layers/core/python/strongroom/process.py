@@ -4,6 +4,7 @@ import ctypes
 import os
 import resource
 import signal
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -43,6 +44,11 @@ def keep_memory_private() -> None:
     """Switch core dumps off, so that no key reaches a disk that way."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def facts() -> dict[str, str | int]:
+    """Return what tells this process from all others."""
+    return {"pid": os.getpid(), "host": socket.gethostname()}
 
 
 def announce(ready_file: str | None, facts: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ The stable code travels as `ErrorInfo.reason` in the domain `strongroom`, violat
 `BadRequest`, a wait as `RetryInfo`, so that a generic client understands them too (AIP-193).
 """
 
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -108,6 +109,17 @@ def from_rpc_error(error: grpc.RpcError) -> errors.StrongroomError:
 def _connection_broke(error: grpc.RpcError) -> bool:
     """Recognize gRPC core's words for a connection that ended within a call, which is UNKNOWN."""
     return isinstance(error, grpc.Call) and "Stream removed" in (error.details() or "")
+
+
+def code_of(trailing: Iterable[tuple[str, str | bytes]]) -> str:
+    """Return the code of the error that trailing metadata tell of; empty where they tell of none.
+
+    They are those that `abort` sets.
+    """
+    for key, value in trailing:
+        if key == DETAILS_KEY and isinstance(value, bytes):
+            return _from_bytes(value).code
+    return ""
 
 
 def _from_bytes(raw: bytes) -> errors.StrongroomError:
