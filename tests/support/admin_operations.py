@@ -183,7 +183,7 @@ def _trusted(given: Given) -> pb.TrustedIssuer:
                 pb.ClaimCondition(claim=name, values=map(_claim_value, values))
                 for name, values in rule["claims"].items()
             ],
-            grants=_grants(rule),
+            grants=_grants(rule["grants"]),
         )
         for rule in given["rules"]
     ]
@@ -233,14 +233,14 @@ def _revoked(rig: MainRig) -> Given:
     return {}
 
 
-def _grants(given: Given) -> list[pb.Grant]:
+def _grants(given: list[dict[str, Any]]) -> list[pb.Grant]:
     return [
         pb.Grant(
             database=one["database"],
             actions=[pb.Action.Value(f"ACTION_{action.upper()}") for action in one["actions"]],
             key_prefix=one.get("key_prefix", ""),
         )
-        for one in given["grants"]
+        for one in given
     ]
 
 
@@ -409,9 +409,13 @@ CLIENTS: Final = (
             "client_id": "ada",
             "grants": [{"database": "chat*", "actions": ["read", "write"], "key_prefix": "a/"}],
         },
-        http=lambda given: HttpRequest({}, {"grants": given["grants"]}),
+        http=lambda given: HttpRequest(
+            {}, {name: given[name] for name in ("grants", "user_grants") if name in given}
+        ),
         message=lambda given: pb.PutClientRequest(
-            client_id=given["client_id"], grants=_grants(given)
+            client_id=given["client_id"],
+            grants=_grants(given["grants"]),
+            user_grants=_grants(given.get("user_grants", [])),
         ),
         heard=lambda answer: _sorted_actions(_created_over_rest(answer)),
         read=lambda one: _sorted_actions(_created("client")(one)),
@@ -424,6 +428,14 @@ CLIENTS: Final = (
                 [{"database": "*", "actions": ["read"], "key_prefix": "{sub}"}],
                 [{"database": "*", "actions": ["read"], "key_prefix": "k" * 600}],
                 [{"database": "*", "actions": ["read"]}] * 101,
+            ),
+            "user_grants": (
+                [],
+                [{"database": "chatdb", "actions": ["read"], "key_prefix": "a/{sub}/"}],
+                [{"database": "chatdb", "actions": ["read"], "key_prefix": "{sub}/"}],
+                [{"database": "chatdb", "actions": ["admin"], "key_prefix": "a/"}],
+                [{"database": "chatdb", "actions": ["read"], "key_prefix": "a/{sub}"}],
+                [{"database": "chatdb", "actions": ["read"], "key_prefix": "a/"}] * 101,
             ),
         },
     ),

@@ -1,6 +1,5 @@
 """Clients and their grants."""
 
-from collections.abc import Iterable
 from typing import Annotated, Final
 
 import msgspec
@@ -15,15 +14,20 @@ from strongroom import limits
 from strongroom.errors import InvalidArgumentError
 from strongroom_pb.v1 import admin_pb2 as pb
 
+Grants = Annotated[tuple[Grant, ...], msgspec.Meta(max_length=limits.GRANTS_MAX)]
+
 
 class _Granted(msgspec.Struct):
-    grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=limits.GRANTS_MAX)]
+    grants: Grants
+    user_grants: Grants
 
 
 def put_client(main: Main, caller: Caller, request: pb.PutClientRequest) -> pb.PutClientResponse:
     """Make a client, its secret shown this once; or change a client's grants."""
-    own, users = _to_grants(request.grants), _to_grants(request.user_grants)
-    client, secret = main.administration.put_client(caller, request.client_id, own, users)
+    given = _granted(request)
+    client, secret = main.administration.put_client(
+        caller, request.client_id, given.grants, given.user_grants
+    )
     return pb.PutClientResponse(
         client=_client(client), client_secret=secret or "", created=secret is not None
     )
@@ -97,9 +101,13 @@ METHODS: Final = (
 )
 
 
-def _to_grants(messages: Iterable[pb.Grant]) -> tuple[Grant, ...]:
+def _granted(request: pb.PutClientRequest) -> _Granted:
+    members = {
+        "grants": grants.members(request.grants),
+        "user_grants": grants.members(request.user_grants),
+    }
     try:
-        return msgspec.convert({"grants": grants.members(messages)}, _Granted).grants
+        return msgspec.convert(members, _Granted)
     except msgspec.ValidationError as error:
         raise InvalidArgumentError(str(error)) from error
 
