@@ -187,7 +187,7 @@ def test_a_discovery_document_sends_nobody_elsewhere(plain: IssuerProcess) -> No
         ("endless", {}, "unusable-answer"),
         ("hang-up", {}, "unreachable"),
         ("text", {"text": '{"keys": [' + ",".join(["{}"] * 101) + "]}"}, "unusable-answer"),
-        ("text", {"text": " " * (limits.JWKS_BYTES_MAX + 1)}, "unusable-answer"),
+        ("text", {"text": '{"keys": []}' + " " * limits.JWKS_BYTES_MAX}, "unusable-answer"),
         ("text", {"text": "[" * 100_000}, "unusable-answer"),
     ],
 )

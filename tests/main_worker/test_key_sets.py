@@ -170,6 +170,21 @@ def test_an_issuer_that_does_not_answer_is_not_asked_at_each_request(rig: Rig) -
     assert rig.find() == "old"
 
 
+def test_an_issuer_that_is_down_is_not_asked_at_each_request_that_the_last_keys_serve(
+    rig: Rig,
+) -> None:
+    """Users who do not notice an outage keep the issuer down."""
+    rig.find()
+    rig.fail()
+    rig.clock.advance(limits.JWKS_FRESH_SECONDS)
+    for asked in (2, 3):
+        for _ in range(20):
+            assert rig.find() == "old"
+            settle()
+        assert rig.asked == asked
+        rig.clock.advance(limits.JWKS_ASKED_APART_SECONDS)
+
+
 def test_the_last_keys_serve_while_the_issuer_is_down_for_a_bounded_time(rig: Rig) -> None:
     """An outage of the issuer is one of ours; or a key that was withdrawn serves without end."""
     rig.find()

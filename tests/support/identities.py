@@ -11,8 +11,18 @@ from typing import Final
 
 import jwt
 
+from main_api.domain.claim_rules import Rule
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from strongroom import keyring, limits, tokens
+from tests.support.foreign_issuers import (
+    ISSUER,
+    MemoryIssuers,
+    SigningKey,
+    claims,
+    jwks,
+    signing_key,
+    trusted,
+)
 from tests.support.mains import AT, MainRig, grant
 
 ALL: Final = frozenset(map(str, ALL_ACTIONS))
@@ -61,7 +71,8 @@ class Identity:
 def everybody(rig: MainRig) -> list[Identity]:
     """Return every identity of a Main Worker; its clock goes on by the life of a token."""
     past = _who_was_somebody(rig)
-    return [*past, *_who_proves_nothing(rig), *_who_may_something(rig), *_users(rig)]
+    present = [*_who_proves_nothing(rig), *_who_may_something(rig), *_users(rig)]
+    return [*past, *present, *_users_of_issuers(rig)]
 
 
 def _who_was_somebody(rig: MainRig) -> list[Identity]:
@@ -103,8 +114,8 @@ def _who_proves_nothing(rig: MainRig) -> list[Identity]:
         scope=ALL,
         lifetime_s=60,
     )
-    claims = jwt.decode(rig.bearer(admin).partition(" ")[2], options={"verify_signature": False})
-    unsigned = jwt.encode(claims, "", algorithm="none", headers={"typ": "at+jwt"})
+    ours = jwt.decode(rig.bearer(admin).partition(" ")[2], options={"verify_signature": False})
+    unsigned = jwt.encode(ours, "", algorithm="none", headers={"typ": "at+jwt"})
     credential = base64.b64encode(b"worker-1:secret").decode()
     return [
         Identity("nobody", None),
@@ -156,6 +167,43 @@ def _users(rig: MainRig) -> list[Identity]:
             frozenset({"read", "write"}),
         )
         for user in ("mine", "yours", "admin")
+    ]
+
+
+def _users_of_issuers(rig: MainRig) -> list[Identity]:
+    """Return users of a foreign issuer, of one that was removed, and who only says to be one."""
+    issuers, root = rig.main().issuers, rig.caller(client_id="truster-of-issuers")
+    key, theirs = (
+        signing_key("mine"),
+        grant("chatdb", Action.READ, Action.WRITE, key_prefix="{sub}/"),
+    )
+    rules = (
+        Rule(claims={"groups": ("ops",)}, grants=_USERS),
+        Rule(claims={"groups": ("chat",)}, grants=(theirs,)),
+    )
+    assert isinstance(rig.issuers, MemoryIssuers)
+    rig.issuers.published[ISSUER] = jwks(key)
+    issuers.put(root, "of-users", trusted(*rules))
+    issuers.put(root, "removed", trusted(*rules, issuer="https://removed.example"))
+    issuers.remove(root, "removed")
+    rig.clock.advance(limits.CLIENT_RECORD_CACHE_SECONDS)
+
+    def bearer(group: str, signed_with: SigningKey = key, **members: str | int) -> str:
+        said = claims(rig.clock, groups=[group], **{"sub": "mine", **members})
+        return f"Bearer {signed_with.sign(said)}"
+
+    mine = (_resolved(theirs, "mine"),)
+    return [
+        Identity("a foreign administrator", bearer("ops"), _USERS),
+        Identity("a foreign user", bearer("chat"), mine, frozenset({"read", "write"})),
+        Identity("a foreign user without a rule", bearer("none"), (), frozenset()),
+        Identity("a foreign user, forged", bearer("ops", signing_key("mine"))),
+        Identity("a foreign user, of another audience", bearer("ops", aud="other")),
+        Identity("a foreign user, expired", bearer("ops", iat=1, exp=2)),
+        Identity("a user of an issuer nobody trusts", bearer("ops", iss="https://evil.example")),
+        Identity(
+            "a user of an issuer that was removed", bearer("ops", iss="https://removed.example")
+        ),
     ]
 
 

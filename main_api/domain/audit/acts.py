@@ -51,6 +51,8 @@ _KINDS: Final = {
     "get_job": Kind.EVENT,
     "list_jobs": Kind.EVENT,
     "get_metrics": Kind.EVENT,
+    # A POST over REST, because it has another server asked; it changes nothing here.
+    "ask_issuer": Kind.DISCLOSURE,
     # A worker's lease: three times in six seconds.
     "renew": Kind.NOTHING,
     "watch": Kind.NOTHING,

@@ -8,6 +8,7 @@ from main_api.domain.caller import Caller
 from main_api.domain.issuer_keys import IssuerKeySet
 from main_api.domain.trusted_issuers import IssuerRecord, TrustedIssuer
 from main_api.service.access import Access
+from main_api.service.audit import entry as audit
 from main_api.service.federation.ports import KeySetSource
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits
@@ -49,6 +50,7 @@ class Issuers:
             before = self._readable(name)
             self._require_place(name, trusted)
             made = self._made(name, trusted, before)
+            audit.note(issuer=trusted.issuer, grants="; ".join(_said(trusted)))
             self.store.issuers.put(name, made)
         return made, before is None
 
@@ -123,3 +125,11 @@ class Issuers:
             return self.store.issuers.get(name)
         except IntegrityError:
             return None
+
+
+def _said(trusted: TrustedIssuer) -> list[str]:
+    return [
+        f"{', '.join(rule.claims) or 'every token'}: {grant}"
+        for rule in trusted.rules
+        for grant in rule.grants
+    ]
