@@ -29,6 +29,7 @@ from main_api.service.entities import Entities
 from main_api.service.federation.callers import ForeignCallers
 from main_api.service.federation.issuers import Issuers
 from main_api.service.federation.key_sets import KeySets
+from main_api.service.fleet import Fleet
 from main_api.service.inspection import Inspection
 from main_api.service.jobs.backups import Backups
 from main_api.service.jobs.orders import Jobs
@@ -116,10 +117,10 @@ def build(configured: Settings) -> Main:
     issuers = IssuersOverHttps(clock, allows_http_loopback=configured.issuers_over_http_loopback)
     foreign_callers = ForeignCallers(store, KeySets(issuers, clock), clock)
     access = Access(token_keys, store, clock, foreign_callers)
-    dispatcher = Dispatcher(store, clock)
     provisioner = Provisioning(access, store, clock)
     identity = LiveIdentity(configured.identity, clock, tls.MAIN_NAME)
     workers = GrpcWorkers(identity)
+    dispatcher = Dispatcher(Fleet(store, clock, workers.probe), clock)
     subscriptions = Subscriptions(keyring, store, clock, least=configured.sealing)
     authority = AuthorityFiles(configured.identity.ca_file, configured.ca_key_file)
     audit = Audit(

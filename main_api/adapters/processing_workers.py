@@ -1,7 +1,7 @@
 """Calls to Processing Workers over gRPC and mutual TLS, one channel per worker."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -9,9 +9,11 @@ import grpc
 
 from main_api.domain.jobs import Pass, Use
 from main_api.domain.registry import WorkerRecord
+from main_api.service import patience
 from main_api.service.ports import (
     EntityPage,
     Found,
+    GivenUpError,
     Inspected,
     PageRequest,
     Piece,
@@ -41,6 +43,8 @@ _OPERATIONS: Final = {
     WriteKind.STORE_TRANSFORMED: pb.OPERATION_STORE_TRANSFORMED,
 }
 T = TypeVar("T")
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
 
 
 class GrpcWorkers:
@@ -58,7 +62,7 @@ class GrpcWorkers:
         """Read an entity."""
         params = pb.Params(if_none_match_version=known)
         request = _request(database, key, pb.OPERATION_GET, params)
-        answer = _call(self._stub(worker).Process, request, timeout_s)
+        answer = _call_quickly(self._stub(worker).Process, request, timeout_s)
         return _raised(_found(key, answer))
 
     def get_many(
@@ -185,6 +189,10 @@ class GrpcWorkers:
         answer = _call(self._stub(worker).GetStatistics, request, timeout_s)
         return dict(answer.counters)
 
+    def probe(self, worker: WorkerRecord, timeout_s: float) -> None:
+        """Ask a worker for a sign of life."""
+        _call_quickly(self._stub(worker).GetStatistics, pb.GetStatisticsRequest(), timeout_s)
+
     def close(self) -> None:
         """Close every channel."""
         with self._lock:
@@ -234,18 +242,48 @@ def _close_later(channel: grpc.Channel) -> None:
     timer.start()
 
 
-def _call(method: Callable[..., T], request: object, timeout_s: float) -> T:
+def _call_quickly(
+    method: "grpc.UnaryUnaryMultiCallable[Request, Answer]", request: Request, timeout_s: float
+) -> Answer:
+    """Make a call that is too short to be cancelled: this saves a fifth of its time."""
     try:
         return method(request, timeout=timeout_s, metadata=tracing.current().metadata())
     except grpc.RpcError as error:
-        failure = status.from_rpc_error(error)
-        if isinstance(failure, UnavailableError) and not status.is_answer(error):
-            text = error.details() if isinstance(error, grpc.Call) else ""
-            # gRPC core's own words for a call that was never put on the wire.
-            raise WorkerLostError(
-                delivered=not (text or "").startswith("failed to connect to all addresses")
-            ) from error
-        raise failure from error
+        raise _failure(error) from error
+
+
+def _call(
+    method: "grpc.UnaryUnaryMultiCallable[Request, Answer]", request: Request, timeout_s: float
+) -> Answer:
+    """Make a call that is cancelled when nobody waits for its answer any more.
+
+    Raises:
+        GivenUpError: It was.
+        WorkerLostError: There is no answer.
+        StrongroomError: What the worker answers.
+    """
+    metadata = tracing.current().metadata()
+    under_way = method.future(request, timeout=timeout_s, metadata=metadata)
+    try:
+        with patience.current().cancelling(under_way.cancel):
+            return under_way.result()
+    except grpc.FutureCancelledError as error:
+        raise GivenUpError from error
+    except grpc.RpcError as error:
+        raise _failure(error) from error
+
+
+def _failure(error: grpc.RpcError) -> StrongroomError:
+    failure = status.from_rpc_error(error)
+    if not isinstance(failure, UnavailableError) or status.is_answer(error):
+        return failure
+    code = error.code() if isinstance(error, grpc.Call) else None
+    text = error.details() if isinstance(error, grpc.Call) else ""
+    return WorkerLostError(
+        # gRPC core's own words for a call that was never put on the wire.
+        delivered=not (text or "").startswith("failed to connect to all addresses"),
+        timed_out=code is grpc.StatusCode.DEADLINE_EXCEEDED,
+    )
 
 
 def _batch_answer(answer: pb.ProcessBatchResponse) -> Sequence[pb.ProcessResponse]:

@@ -7,6 +7,24 @@ import msgspec
 from strongroom import limits
 
 
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker tells of itself with its registration and with every renewal.
+
+    Attributes:
+        load: How many requests it had under way, on the average since the report before.
+        cache_entries: How many documents its cache has.
+        cache_bytes: Their size.
+        version: Of its software.
+        is_draining: It finishes what it has begun, and is to be asked for nothing more.
+    """
+
+    load: float = 0.0
+    cache_entries: int = 0
+    cache_bytes: int = 0
+    version: str = ""
+    is_draining: bool = False
+
+
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A Processing Worker as the registry knows it.
 
@@ -24,6 +42,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
         written_bytes: What it has written under that key, and what workers had whose records it
             has taken the place of.
         certificate_until_ms: When the certificate ends that it has shown last; 0 for unknown.
+        report: What it told of itself last.
     """
 
     worker_id: str
@@ -38,6 +57,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     written_key_id: str = ""
     written_bytes: int = 0
     certificate_until_ms: int = 0
+    report: Report = Report()
 
     def is_live(self, now_ms: int) -> bool:
         """Tell whether the lease still runs, and the worker has not left."""
@@ -90,6 +110,14 @@ def live(
     """Return the workers whose lease runs and that are not revoked, in a stable order."""
     found = (r for r in records if r.is_live(now_ms) and r.worker_id not in revoked)
     return tuple(sorted(found, key=lambda record: record.worker_id))
+
+
+def available(
+    records: Iterable[WorkerRecord], revoked: Container[str], now_ms: int
+) -> tuple[WorkerRecord, ...]:
+    """Return the live workers that are to be asked for something."""
+    found = live(records, revoked, now_ms)
+    return tuple(record for record in found if not record.report.is_draining)
 
 
 def superseded_until_ms(known: WorkerRecord | None, subscription_id: str, now_ms: int) -> int:

@@ -8,6 +8,7 @@ route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any, Final, TypeVar
 
@@ -29,8 +30,10 @@ from main_api.rest.incoming import (
 from main_api.rest.negotiation import AS_IT_IS, Codings
 from main_api.rest.operations import Operation, Right
 from main_api.rest.requests import check_conditions, query_of
+from main_api.service import patience
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
+from main_api.service.patience import Patience
 from main_api.service.throttling import Attempt, claimed_name
 from strongroom import limits, logs, tracing
 from strongroom.errors import (
@@ -44,6 +47,7 @@ _UNAUTHENTICATED: Final = 401
 _OPTIONS: Final = "OPTIONS"
 _EVERY_PATH: Final = "*"
 _NOTHING: Final = HttpPolicy(compress=False)
+_TO_ANSWER_S: Final = 0.25
 _log = logs.logger()
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -172,11 +176,11 @@ class StrongroomApp(Chalice):
         with tracing.entered(incoming.trace):
             try:
                 refusal = self._answer(lambda: self._admit(incoming))
-                answer = (
-                    super().__call__(incoming.event, context)
-                    if refusal is None
-                    else refusal.to_dict(self.api.binary_types)
-                )
+                if refusal is None:
+                    with _until_its_end(context):
+                        answer = super().__call__(incoming.event, context)
+                else:
+                    answer = refusal.to_dict(self.api.binary_types)
                 answer = self._concluded(answer)
                 self._count(answer)
                 answers.encode(answer, mine.parts, mine.codings)
@@ -363,6 +367,14 @@ class StrongroomApp(Chalice):
             _log.exception("request-failed")
             defect = InternalError("an internal error; quote the request id when you report it")
             return problems.response(defect, self.request_id)
+
+
+def _until_its_end(context: Any) -> AbstractContextManager[None]:  # noqa: ANN401 - Lambda's own
+    """Serve within a Lambda's time: one that has timed out answers nothing."""
+    left_ms = getattr(context, "get_remaining_time_in_millis", None)
+    if left_ms is None:
+        return nullcontext()
+    return patience.serving(Patience(max(0.0, left_ms() / 1000 - _TO_ANSWER_S)))
 
 
 def _allowed(methods: Iterable[str]) -> list[str]:

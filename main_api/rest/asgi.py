@@ -17,6 +17,8 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from main_api.rest.wsgi import Environ, WsgiAdapter
+from main_api.service import patience
+from main_api.service.patience import Patience
 from main_api.service.room import Room
 from strongroom import limits, logs
 from strongroom.errors import (
@@ -32,6 +34,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 _PIECE_BYTES: Final = 32 * 1024
+_WATCHED_AFTER_S: Final = 0.05
+"""Most requests are over by then, and need no task that watches their connection."""
 _READING: Final = frozenset({"GET", "POST"})
 _log = logs.logger()
 _REFUSED_BYTES_READ_MAX: Final = 4 * limits.MESSAGE_BYTES_MAX
@@ -100,7 +104,7 @@ class AsgiAdapter:
             return self._adapter.refuse(error, headers, answer.start)
         environ = _environ(scope, headers, body)
         del body
-        data: bytes = await self._in_thread(self._serve, environ, answer)
+        data = await self._served(environ, answer, receive)
         room.close()
         try:
             room.callback(self._room.take(len(data)))
@@ -113,8 +117,25 @@ class AsgiAdapter:
     async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-    def _serve(self, environ: Environ, answer: _Answer) -> bytes:
-        return b"".join(self._adapter(environ, answer.start))
+    async def _served(self, environ: Environ, answer: _Answer, receive: Receive) -> bytes:
+        """Serve on a thread; what takes a while is given up when the client goes meanwhile."""
+        waiting = Patience()
+        watching: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        watch = loop.call_later(
+            _WATCHED_AFTER_S, lambda: watching.append(loop.create_task(_watch(receive, waiting)))
+        )
+        try:
+            data: bytes = await self._in_thread(self._serve, environ, answer, waiting)
+        finally:
+            watch.cancel()
+            for task in watching:
+                task.cancel()
+        return data
+
+    def _serve(self, environ: Environ, answer: _Answer, waiting: Patience) -> bytes:
+        with patience.serving(waiting):
+            return b"".join(self._adapter(environ, answer.start))
 
     async def _body(
         self, scope: Scope, headers: dict[str, str], receive: Receive, room: ExitStack
@@ -194,6 +215,13 @@ async def _discard(receive: Receive) -> None:
                     return
     except (TimeoutError, InvalidArgumentError):
         return
+
+
+async def _watch(receive: Receive, waiting: Patience) -> None:
+    """Give a request up when its connection ends."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    waiting.give_up()
 
 
 async def _send(send: Send, answer: _Answer, data: bytes) -> None:

@@ -27,6 +27,8 @@ from google.protobuf.message import DecodeError
 from main_api.rpc import metadata, streams
 from main_api.rpc.auditing import CallAudit
 from main_api.rpc.streams import Streams
+from main_api.service import patience
+from main_api.service.patience import Patience
 from main_api.service.quotas import Quotas
 from main_api.service.room import Room
 from main_api.service.throttling import Throttle
@@ -116,7 +118,12 @@ class Gate(grpc.aio.ServerInterceptor):
             else:
                 run = asyncio.get_running_loop().run_in_executor
                 call = _Call(method, handler, message, _ThreadContext(context), throttle)
-                data = await run(self._pool, call.serve, self._calls)
+                try:
+                    data = await run(self._pool, call.serve, self._calls)
+                except asyncio.CancelledError:
+                    # The client has gone, or its deadline has passed.
+                    call.context.waiting.give_up()
+                    raise
             if account is not None:
                 self._quotas.charge(account, len(data))
             if method in self._only_read:
@@ -230,6 +237,7 @@ class _ThreadContext:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self.ended_with: grpc.StatusCode | None = None
+        self.waiting = Patience(context.time_remaining())
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._context, name)
@@ -271,7 +279,9 @@ class _Call:
         return calls.serve(self.method, self.context, request, work, claimed)
 
     def _answer(self, request: object, context: Context) -> bytes:
-        data: bytes = self.handler.response_serializer(self.handler.unary_unary(request, context))
+        with patience.serving(self.context.waiting):
+            answer = self.handler.unary_unary(request, context)
+        data: bytes = self.handler.response_serializer(answer)
         return data
 
     def _authenticating(

@@ -68,7 +68,7 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
         UnavailableError: An address cannot be had, or a certificate is of no use.
     """
     pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="client")
-    clients = _server(pool, limits.MESSAGE_BYTES_MAX, _gate(main, pool))
+    clients = _server(pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, _gate(main, pool))
     for descriptor, functions in CLIENT_SERVICES.items():
         clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
     names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
@@ -81,6 +81,7 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     # Workers send keys and addresses, nothing large.
     subscriptions = _server(
         ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription"),
+        tls.MUTUAL_SERVER_OPTIONS,
         limits.SMALL_BYTES_MAX,
         AuditInterceptor(CallAudit(main.audit, acts_of(SUBSCRIPTIONS.methods), "workers")),
     )
@@ -116,9 +117,12 @@ def _gate(main: Main, pool: ThreadPoolExecutor) -> Gate:
 
 
 def _server(
-    pool: ThreadPoolExecutor, message_bytes_max: int, *gates: grpc.aio.ServerInterceptor
+    pool: ThreadPoolExecutor,
+    base: list[tuple[str, int]],
+    message_bytes_max: int,
+    *gates: grpc.aio.ServerInterceptor,
 ) -> grpc.aio.Server:
-    options = dict(tls.SERVER_OPTIONS) | {
+    options = dict(base) | {
         "grpc.max_receive_message_length": message_bytes_max + _ENVELOPE_BYTES,
         # Else a call may send up to megabytes before anybody reads its message.
         "grpc.http2.bdp_probe": 0,

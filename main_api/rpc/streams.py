@@ -13,7 +13,9 @@ from typing import Any
 
 import grpc
 
+from main_api.service import patience
 from main_api.service.buckets import QuotaExceededError
+from main_api.service.patience import Patience
 from main_api.service.quotas import Quotas
 from strongroom import limits
 from strongroom.errors import RateLimitedError
@@ -59,8 +61,7 @@ async def send(
     Raises:
         QuotaExceededError: The client would have to wait for longer than it is let wait.
     """
-    run = asyncio.get_running_loop().run_in_executor
-    while (page := await run(pool, next, pages, None)) is not None:
+    while (page := await _made(pages, pool)) is not None:
         quotas.charge(whose, len(page))
         try:
             await context.write(page)
@@ -70,6 +71,21 @@ async def send(
         # Not kept while the next one is waited for.
         del page
         await _paced(quotas, whose)
+
+
+async def _made(pages: Iterator[bytes], pool: ThreadPoolExecutor) -> bytes | None:
+    """Have the next page made, for as long as its client waits for it."""
+    waiting = Patience()
+
+    def make() -> bytes | None:
+        with patience.serving(waiting):
+            return next(pages, None)
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(pool, make)
+    except asyncio.CancelledError:
+        waiting.give_up()
+        raise
 
 
 async def _paced(quotas: Quotas, whose: str) -> None:

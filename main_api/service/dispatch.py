@@ -1,12 +1,13 @@
-"""Which worker, and what if it fails: ranking, attempts, the end of patience."""
+"""Which worker, and what if it fails: attempts, the budget of retries, the end of patience."""
 
-import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from main_api.domain import placement, registry
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import ControlStore, WorkerLostError
+from main_api.service import patience
+from main_api.service.fleet import Fleet
+from main_api.service.ports import WorkerLostError
+from main_api.service.retry_budget import RetryBudget
 from strongroom import limits
 from strongroom.clock import Clock
 from strongroom.errors import (
@@ -23,25 +24,17 @@ Attempt = Callable[[WorkerRecord, float], T]
 
 
 class Dispatcher:
-    """Knows the live workers and calls one after the other. Safe under threads."""
+    """Calls one worker after the other. Safe under threads."""
 
-    def __init__(self, store: ControlStore, clock: Clock) -> None:
-        """Read nothing yet."""
-        self._store = store
+    def __init__(self, fleet: Fleet, clock: Clock) -> None:
+        """Take the workers."""
+        self._fleet = fleet
         self._clock = clock
-        self._lock = threading.Lock()
-        self._workers: tuple[WorkerRecord, ...] = ()
-        self._revoked: frozenset[str] = frozenset()
-        self._fresh_until_s = 0.0
+        self._retries = RetryBudget(clock)
 
     def live_workers(self) -> tuple[WorkerRecord, ...]:
-        """Return the workers whose lease runs, from a view at most a quarter of a second old."""
-        with self._lock:
-            if self._clock.boot_s() >= self._fresh_until_s:
-                self._workers = tuple(self._store.workers())
-                self._revoked = frozenset(self._store.revocations.names())
-                self._fresh_until_s = self._clock.boot_s() + limits.REGISTRY_REFRESH_SECONDS
-            return registry.live(self._workers, self._revoked, self._clock.wall_ms())
+        """Return the workers that take requests; as `Fleet.live_workers`."""
+        return self._fleet.live_workers()
 
     def read(self, database: str, key: str, attempt: Attempt[T]) -> T:
         """Call the best worker for a key; the next one when it fails.
@@ -85,16 +78,19 @@ class Dispatcher:
         return self._call("", "", attempt, limits.WRITE_ATTEMPT_SECONDS)
 
     def _call(self, database: str, key: str, attempt: Attempt[T], attempt_s: float) -> T:
-        ends_at_s = self._clock.boot_s() + limits.REQUEST_SECONDS
+        waiting = patience.current(self._clock)
         failure: StrongroomError = UnavailableError(
             "no worker can serve the request now", retry_after_s=1
         )
-        for worker in placement.rank(self.live_workers(), database, key):
-            left_s = ends_at_s - self._clock.boot_s()
-            if left_s <= 0:
+        self._retries.earn()
+        candidates = self._fleet.candidates(database, key)
+        for number, worker in enumerate(candidates[: limits.ATTEMPTS_MAX]):
+            waiting.require()
+            left_s = waiting.left_s()
+            if left_s <= 0 or (number and not self._retries.spend()):
                 break
             try:
-                return attempt(worker, min(attempt_s, left_s))
+                return self._fleet.call(worker, attempt, min(attempt_s, left_s))
             except BusyError:
                 raise
             except StaleBindingError as error:

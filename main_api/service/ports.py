@@ -414,12 +414,30 @@ class WorkerLostError(UnavailableError):
 
     Attributes:
         delivered: It may have got the request.
+        timed_out: It was not waited for any longer; of its connection nothing is known.
     """
 
-    def __init__(self, *, delivered: bool) -> None:
+    def __init__(self, *, delivered: bool, timed_out: bool = False) -> None:
         """Say it in the client's words."""
         super().__init__("the worker cannot be reached in time", retry_after_s=1)
         self.delivered = delivered
+        self.timed_out = timed_out
+
+
+class GivenUpError(UnavailableError):
+    """Nobody waits for the answer any more; so nobody sees this one."""
+
+    def __init__(self) -> None:
+        """Say so."""
+        super().__init__("the request was given up", retry_after_s=1)
+
+
+class Probe(Protocol):
+    """Asks a worker for a sign of life."""
+
+    def __call__(self, worker: WorkerRecord, timeout_s: float) -> object:
+        """Return what it says; raises WorkerLostError where it says nothing."""
+        ...
 
 
 class WorkerClient(Protocol):

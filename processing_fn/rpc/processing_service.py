@@ -64,7 +64,8 @@ class ProcessingService(services.ProcessingServiceServicer):
         self._note()
         with _traced(context):
             try:
-                return self._process(request, context)
+                with deadline.Serving(context):
+                    return self._process(request)
             except StrongroomError as error:
                 _tell(error, request.database_name)
                 return translation.response(error)
@@ -80,7 +81,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         self._note()
         with _traced(context):
             try:
-                with deadline.watched(context.is_active):
+                with deadline.Serving(context):
                     return pb.ProcessBatchResponse(responses=self._process_batch(request))
             except StrongroomError as error:
                 _tell(error, request.database_name)
@@ -98,7 +99,8 @@ class ProcessingService(services.ProcessingServiceServicer):
         def work() -> pb.ScanResponse:
             self._note()
             binding, query = translation.binding(request), translation.query(request.query)
-            return translation.page(self._engine().page(binding, query))
+            with deadline.Serving(context):
+                return translation.page(self._engine().page(binding, query))
 
         return _served(context, work)
 
@@ -109,7 +111,8 @@ class ProcessingService(services.ProcessingServiceServicer):
 
         def work() -> pb.ScanResponse:
             binding, query = translation.binding(request), translation.query(request.query)
-            return translation.page(self._engine().try_template(binding, request.schema, query))
+            with deadline.Serving(context):
+                return translation.page(self._engine().try_template(binding, request.schema, query))
 
         return _served(context, work)
 
@@ -144,9 +147,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         _require_main(context)
         return pb.GetStatisticsResponse(counters=self._statistics())
 
-    def _process(
-        self, request: pb.ProcessRequest, context: grpc.ServicerContext
-    ) -> pb.ProcessResponse:
+    def _process(self, request: pb.ProcessRequest) -> pb.ProcessResponse:
         engine, params = self._engine(), request.params
         binding, key = translation.binding(request), request.entity_key
         # The hot path is first, and not looked up in a table.
@@ -155,8 +156,7 @@ class ProcessingService(services.ProcessingServiceServicer):
             return translation.response(snapshot, params.if_none_match_version)
         if request.operation == pb.OPERATION_TRANSFORM:
             return translation.response(engine.transform(binding, key, params.expression))
-        with deadline.watched(context.is_active):
-            return translation.response(_write(engine, binding, request))
+        return translation.response(_write(engine, binding, request))
 
     def _process_batch(self, request: pb.ProcessBatchRequest) -> list[pb.ProcessResponse]:
         if len(request.items) > limits.ENTITIES_PER_REQUEST_MAX:

@@ -23,7 +23,7 @@ def start(
     """
     server = grpc.server(
         ThreadPoolExecutor(limits.WORKER_THREADS, thread_name_prefix="process"),
-        options=tls.SERVER_OPTIONS,
+        options=tls.MUTUAL_SERVER_OPTIONS,
         maximum_concurrent_rpcs=limits.WORKER_CONCURRENT_REQUESTS_MAX,
     )
     processing_pb2_grpc.add_ProcessingServiceServicer_to_server(service, server)

@@ -4,7 +4,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from processing_fn.service import deadline
 from strongroom.errors import BusyError
+
+_LOOK_S = 0.1
 
 
 class KeyedMutex:
@@ -26,6 +29,7 @@ class KeyedMutex:
 
         Raises:
             BusyError: Others hold it for longer, or too many wait already.
+            UnavailableError: Whoever this is done for waits no longer.
         """
         with self._guard:
             mutex, users = self._held.get(key) or (threading.Lock(), 0)
@@ -33,7 +37,7 @@ class KeyedMutex:
                 raise BusyError("too many wait for this entity", retry_after_s=1)
             self._held[key] = (mutex, users + 1)
         try:
-            if not mutex.acquire(timeout=wait_s):
+            if not _had(mutex, wait_s):
                 raise BusyError("the entity is busy", retry_after_s=1)
             try:
                 yield
@@ -49,3 +53,14 @@ class KeyedMutex:
                 del self._held[key]
             else:
                 self._held[key] = (mutex, users - 1)
+
+
+def _had(mutex: threading.Lock, wait_s: float) -> bool:
+    """Wait for a mutex, for as long as anybody waits for what it is needed for."""
+    left_s = deadline.within(wait_s)
+    while not mutex.acquire(timeout=min(left_s, _LOOK_S)):
+        left_s -= _LOOK_S
+        if left_s <= 0:
+            return False
+        deadline.require()
+    return True

@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from processing_fn.service import deadline
 from processing_fn.service.expressions import Expression
 from processing_fn.service.pool import Pool
 from processing_fn.service.ports import CachedEntity, EntityStorage, Place
@@ -155,7 +156,7 @@ class Scanner:
 
         Raises:
             InvalidArgumentError: A bad cursor, limit or expression.
-            UnavailableError: The disk refuses.
+            UnavailableError: The disk refuses, or nobody waits for the page any more.
         """
         if not 1 <= query.limit <= limits.PAGE_SIZE_MAX:
             raise InvalidArgumentError(f"limit is 1 to {limits.PAGE_SIZE_MAX}")
@@ -164,6 +165,7 @@ class Scanner:
         page = _PageUnderWay(query, lens, bytes_max)
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
         while page.looked_at < limits.SCAN_ENTITIES_MAX:
+            deadline.require()
             chunk = list(itertools.islice(ids, _CHUNK))
             for file_id, found in zip(chunk, self._read(database, chunk), strict=True):
                 if not page.take(file_id, found) or self._clock.boot_s() >= ends_at_s:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from processing_fn.service import deadline
 from processing_fn.service.keyed_mutex import KeyedMutex
 from strongroom import durable, filelock, limits
 from strongroom.clock import Clock
@@ -38,13 +39,21 @@ class EntityLocks:
 
         Raises:
             BusyError: Others hold it for longer than that, or too many wait already.
+            UnavailableError: Whoever this is done for waits no longer.
             OSError: The filesystem refuses.
         """
-        deadline = self._clock.boot_s() + wait_s
+        until_s = self._clock.boot_s() + deadline.within(wait_s)
         with self._threads.exclusive(file_id, wait_s, limits.LOCK_WAITERS_MAX):
             descriptor = self._file(file_id[0])
             offset = int.from_bytes(file_id[1:9], "big") >> 2
-            if not filelock.acquire(self._filesystem, self._clock, descriptor, offset, deadline):
+            if not filelock.acquire(
+                self._filesystem,
+                self._clock,
+                descriptor,
+                offset,
+                until_s,
+                still_wanted=deadline.require,
+            ):
                 raise BusyError("the entity is locked by another worker", retry_after_s=1)
             try:
                 yield self._clock.boot_s()

@@ -6,7 +6,10 @@ import pytest
 
 from main_api.domain import placement
 from main_api.domain.registry import WorkerRecord
-from main_api.service.dispatch import Dispatcher
+from main_api.service import patience
+from main_api.service.dispatch import Attempt, Dispatcher
+from main_api.service.fleet import Fleet
+from main_api.service.patience import Patience
 from main_api.service.ports import WorkerLostError
 from strongroom import limits
 from strongroom.errors import (
@@ -23,7 +26,7 @@ from strongroom.errors import (
     UnavailableError,
 )
 from tests.support.clocks import ManualClock
-from tests.support.main_fakes import MemoryControlStore, a_worker
+from tests.support.main_fakes import MemoryControlStore, MemoryWorkers, a_worker
 
 Answer = str | StrongroomError
 
@@ -59,7 +62,10 @@ class Rig:
         self.store = MemoryControlStore()
         for n in range(count):
             self.store.put_worker(a_worker(f"worker-{n}"))
-        self.dispatcher = Dispatcher(self.store, self.clock)
+        self.probes: list[Callable[[], None]] = []
+        self.signs = MemoryWorkers(self.clock)
+        self.fleet = Fleet(self.store, self.clock, self.signs.probe, self.probes.append)
+        self.dispatcher = Dispatcher(self.fleet, self.clock)
         workers = list(self.store.registry.values())
         self.ranked = [w.worker_id for w in placement.rank(workers, "chatdb", "k")]
 
@@ -67,11 +73,11 @@ class Rig:
         """Return attempts with these answers."""
         return Attempts(self.clock, *answers, takes_s=takes_s)
 
-    def read(self, attempts: Attempts) -> str:
+    def read(self, attempts: Attempt[str]) -> str:
         """Read through the dispatcher."""
         return self.dispatcher.read("chatdb", "k", attempts)
 
-    def write(self, attempts: Attempts) -> str:
+    def write(self, attempts: Attempt[str]) -> str:
         """Write through the dispatcher."""
         return self.dispatcher.write("chatdb", "k", attempts)
 
@@ -82,7 +88,7 @@ def rig() -> Rig:
     return Rig()
 
 
-Send = Callable[[Rig, Attempts], str]
+Send = Callable[[Rig, Attempt[str]], str]
 BOTH = pytest.mark.parametrize("send", [Rig.read, Rig.write], ids=["read", "write"])
 DOWN = UnavailableError("it says that it cannot serve", retry_after_s=1)
 LOST = WorkerLostError(delivered=True)
@@ -243,6 +249,76 @@ def test_after_the_deadline_nobody_is_asked(rig: Rig) -> None:
     with pytest.raises(OutcomeUnknownError):
         rig.write(attempts)
     assert len(attempts.workers) == 2
+
+
+def test_who_has_said_how_long_it_waits_is_served_no_longer(rig: Rig) -> None:
+    """Workers go on with what a client with a deadline has given up long ago."""
+    attempts = rig.attempts(DOWN, "answer", takes_s=1.0)
+    with patience.serving(Patience(1.5, rig.clock)):
+        rig.write(attempts)
+    assert attempts.timeouts == [1.5, pytest.approx(0.5)]
+    with patience.serving(Patience(0.0, rig.clock)), pytest.raises(UnavailableError):
+        rig.read(rig.attempts())
+
+
+@BOTH
+def test_for_a_client_that_has_gone_nothing_is_begun(rig: Rig, send: Send) -> None:
+    """A client that hangs up leaves its requests to one worker after the other."""
+    waiting = Patience(clock=rig.clock)
+
+    def hang_up(worker: WorkerRecord, timeout_s: float) -> str:
+        attempts(worker, timeout_s)
+        waiting.give_up()
+        raise DOWN
+
+    attempts = rig.attempts("whatever")
+    with patience.serving(waiting), pytest.raises(UnavailableError):
+        send(rig, hang_up)
+    assert len(attempts.workers) == 1
+
+
+# -- how many attempts -----------------------------------------------------------------------------
+
+
+@BOTH
+def test_attempts_are_few_however_many_workers_there_are(send: Send) -> None:
+    """A request that every worker fails at costs as many calls as there are workers."""
+    rig = Rig(count=10)
+    attempts = rig.attempts(*[FULL] * 10)
+    with pytest.raises(StrongroomError):
+        send(rig, attempts)
+    assert len(attempts.workers) == limits.ATTEMPTS_MAX
+
+
+def test_overload_is_not_made_worse_by_retries(rig: Rig) -> None:
+    """Workers that have no room get every request three times, and so have none for longer."""
+    requests = 2_000
+    calls = 0
+    for _ in range(requests):
+        attempts = rig.attempts(FULL, FULL, FULL)
+        with pytest.raises(RateLimitedError):
+            rig.read(attempts)
+        calls += len(attempts.workers)
+    retries = calls - requests
+    assert retries > limits.RETRIES_AT_ONCE_MAX
+    assert retries <= limits.RETRIES_AT_ONCE_MAX + limits.RETRIES_PER_REQUEST * requests
+
+
+def test_what_was_spent_on_retries_comes_back(rig: Rig) -> None:
+    """After one bad minute a worker's death fails requests for ever."""
+    for _ in range(500):
+        with pytest.raises(RateLimitedError):
+            rig.read(rig.attempts(FULL, FULL, FULL))
+    rig.clock.advance(limits.RETRIES_AT_ONCE_MAX / limits.RETRIES_PER_SECOND)
+    for _ in range(limits.RETRIES_AT_ONCE_MAX):
+        assert rig.read(rig.attempts(FULL, "answer")) == "answer"
+
+
+def test_a_few_retries_are_always_there(rig: Rig) -> None:
+    """With one request a minute there is never a second attempt, because so few have earned one."""
+    for _ in range(100):
+        rig.clock.advance(60)
+        assert rig.read(rig.attempts(DOWN, "answer")) == "answer"
 
 
 # -- the view of the registry ----------------------------------------------------------------------

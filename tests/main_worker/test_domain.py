@@ -1,12 +1,10 @@
-"""The pure rules: grants, placement, the registry of workers."""
-
-from collections import Counter
+"""The pure rules: grants, the registry of workers."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from main_api.domain import grants, placement, registry
+from main_api.domain import grants, registry
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from tests.support.main_fakes import a_worker
 from tests.support.mains import grant
@@ -81,75 +79,9 @@ def test_the_prefixes_of_grants_are_those_of_one_database_and_action() -> None:
     assert grants.key_prefixes(some, "nosuchdb", READ) == ()
 
 
-# -- placement -------------------------------------------------------------------------------------
+# -- registry --------------------------------------------------------------------------------------
 
 WORKERS = [a_worker(f"worker-{n}") for n in range(5)]
-KEYS = [f"key-{n}" for n in range(2_000)]
-
-
-def first(count: int, key: str) -> str:
-    """Return the worker that is asked first, of so many."""
-    return placement.rank(WORKERS[:count], "chatdb", key)[0].worker_id
-
-
-@given(st.permutations(WORKERS), st.text(min_size=1, max_size=20))
-def test_every_main_worker_ranks_alike(shuffled: list[registry.WorkerRecord], key: str) -> None:
-    """Two Main Workers ask different workers for one entity, and each cache is half as warm."""
-    ranked = placement.rank(shuffled, "chatdb", key)
-    assert ranked == placement.rank(WORKERS, "chatdb", key)
-    assert sorted(ranked, key=lambda w: w.worker_id) == WORKERS
-
-
-def test_the_ranking_does_not_change_with_an_update() -> None:
-    """After an update every cache is cold at once."""
-    ranked = placement.rank(WORKERS, "chatdb", "Chat_id")
-    assert [worker.worker_id for worker in ranked] == [
-        "worker-3",
-        "worker-1",
-        "worker-4",
-        "worker-0",
-        "worker-2",
-    ]
-
-
-def test_a_joining_worker_takes_its_share_and_moves_nothing_else() -> None:
-    """A worker that joins makes the caches of all others cold."""
-    moved = [key for key in KEYS if first(5, key) != first(4, key)]
-    assert {first(5, key) for key in moved} == {"worker-4"}
-    assert len(KEYS) / 5 * 0.8 < len(moved) < len(KEYS) / 5 * 1.2
-
-
-def test_the_keys_of_a_leaving_worker_go_to_the_next_in_rank() -> None:
-    """When a worker dies, keys move that it never had, or a failover warms the wrong cache."""
-    for key in KEYS:
-        ranked = placement.rank(WORKERS, "chatdb", key)
-        for gone in WORKERS:
-            left = [worker for worker in WORKERS if worker != gone]
-            assert placement.rank(left, "chatdb", key) == [w for w in ranked if w != gone]
-
-
-def test_keys_are_spread_evenly_over_workers_and_seconds() -> None:
-    """One worker has most of the work, or gets all of it when another one dies."""
-    for place in (0, 1):
-        counts = Counter(placement.rank(WORKERS, "chatdb", key)[place].worker_id for key in KEYS)
-        assert len(counts) == len(WORKERS)
-        assert max(counts.values()) < 1.2 * len(KEYS) / len(WORKERS)
-        assert min(counts.values()) > 0.8 * len(KEYS) / len(WORKERS)
-
-
-def test_databases_are_spread_too() -> None:
-    """The same popular key of all databases is served by one worker."""
-    firsts = {placement.rank(WORKERS, f"db-{n}", "key")[0].worker_id for n in range(100)}
-    assert len(firsts) == len(WORKERS)
-
-
-def test_any_number_of_workers_is_ranked() -> None:
-    """With one worker, or none, nothing is served."""
-    assert placement.rank([], "chatdb", "k") == []
-    assert placement.rank(WORKERS[:1], "chatdb", "k") == WORKERS[:1]
-
-
-# -- registry --------------------------------------------------------------------------------------
 
 
 def test_a_worker_is_live_until_its_lease_ends() -> None:

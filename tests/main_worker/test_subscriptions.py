@@ -1,5 +1,6 @@
 """Processing Workers coming into service, over real gRPC with real certificates."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -428,6 +429,29 @@ def test_keys_and_events_are_for_who_has_a_lease(served: Served) -> None:
         next(iter(worker.watch(token)))
     worker.close()
     other.close()
+
+
+def test_a_stream_on_which_nothing_happens_is_left_alone(served: Served) -> None:
+    """A worker asks whether its Main Worker is alive so often that this one hangs up on it."""
+    worker = served.worker("worker-1")
+    token = worker.register(worker.subscribe().token, "127.0.0.1:1234").token
+    watch = worker.watch(token)
+    told: list[object] = []
+
+    def follow() -> None:
+        try:
+            told.extend(watch)
+        except StrongroomError as error:
+            told.append(error)
+
+    following = threading.Thread(target=follow)
+    following.start()
+    following.join(15 * limits.PING_AFTER_SECONDS)
+    assert following.is_alive(), told
+    assert told == [served.rig.live.generation]
+    watch.cancel()
+    following.join(SECONDS)
+    worker.close()
 
 
 def test_a_rotation_by_another_main_worker_is_vended_at_once(served: Served) -> None:

@@ -1,6 +1,7 @@
 """Calls to Processing Workers: one contract for the fake and for gRPC to a real engine."""
 
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,11 @@ import pytest
 
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.domain.registry import WorkerRecord
+from main_api.service import patience
+from main_api.service.patience import Patience
 from main_api.service.ports import (
     Found,
+    GivenUpError,
     PageRequest,
     WorkerClient,
     WorkerLostError,
@@ -26,6 +30,7 @@ from processing_fn.rpc import server
 from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.engine import Engine
 from strongroom import limits
+from strongroom.clock import SystemClock
 from strongroom.configuration import Database
 from strongroom.entity import UNCONDITIONAL, Condition
 from strongroom.errors import (
@@ -331,8 +336,56 @@ def test_a_worker_that_hangs_is_given_up(served: Served, workers: GrpcWorkers) -
             with pytest.raises(WorkerLostError) as loss:
                 use()
             assert loss.value.delivered
+            assert loss.value.timed_out
     finally:
         released.set()
+
+
+def test_a_port_that_answers_nothing_is_given_up_soon(served: Served) -> None:
+    """A worker whose network leads nowhere holds up requests for as long as they may take."""
+    clock = SystemClock()
+    workers = GrpcWorkers(live(served.pki.main))
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        address = f"127.0.0.1:{black_hole.getsockname()[1]}"
+        bench = Bench(workers, a_worker("worker-1", address=address))
+        began_s = clock.boot_s()
+        for use in (lambda: bench.get("k"), lambda: bench.put("k")):
+            with pytest.raises(WorkerLostError) as loss:
+                use()
+            assert not loss.value.delivered
+        assert clock.boot_s() - began_s < limits.WORKER_OUT_OF_THE_WAY_SECONDS
+    workers.close()
+
+
+def test_a_call_ends_when_nobody_waits_for_it_any_more(
+    served: Served, workers: GrpcWorkers
+) -> None:
+    """A client hangs up, and a thread goes on waiting for what it had asked for."""
+    released, asked, waiting = threading.Event(), threading.Event(), Patience()
+
+    def hanging() -> Engine:
+        asked.set()
+        released.wait(SECONDS)
+        raise UnavailableError("too late")
+
+    def write() -> None:
+        with patience.serving(waiting):
+            Bench(workers, served.worker).put("k")
+
+    served.engine = hanging
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write)
+        assert asked.wait(SECONDS)
+        waiting.give_up()
+        assert isinstance(writing.exception(SECONDS / 2), GivenUpError)
+        released.set()
+
+
+def test_a_worker_gives_a_sign_of_life(served: Served, workers: GrpcWorkers) -> None:
+    """A worker that is back is not noticed, or one that is gone is."""
+    workers.probe(served.worker, SECONDS)
+    with pytest.raises(WorkerLostError):
+        workers.probe(a_worker("worker-1", address="127.0.0.1:1"), SECONDS)
 
 
 def test_a_worker_that_is_gone_is_unavailable(served: Served) -> None:

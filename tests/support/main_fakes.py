@@ -323,6 +323,11 @@ class MemoryWorkers:
         """Let every operation on one key fail, on every worker."""
         self._item_failures[key] = error
 
+    def probe(self, worker: WorkerRecord, timeout_s: float) -> None:
+        """Give a sign of life, unless the worker fails."""
+        self._begin(worker, "probe", timeout_s)
+        self._end(worker)
+
     def called(self) -> list[str]:
         """Return the ids of the workers that were called, oldest first."""
         return [call.worker_id for call in self.calls]

@@ -30,6 +30,7 @@ from main_api.service.federation.callers import ForeignCallers
 from main_api.service.federation.issuers import Issuers
 from main_api.service.federation.key_sets import KeySets
 from main_api.service.federation.ports import KeySetSource
+from main_api.service.fleet import Fleet
 from main_api.service.inspection import Inspection
 from main_api.service.jobs.backups import Backups
 from main_api.service.jobs.orders import Jobs
@@ -127,7 +128,7 @@ class MainRig:
             database=self.store.database,
         )
         self.recorded_keyring.record_in(self.audit)
-        self.dispatcher = Dispatcher(self.store, self.clock)
+        self.dispatcher = Dispatcher(Fleet(self.store, self.clock, self.workers.probe), self.clock)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
         self.subscriptions = Subscriptions(self.live, self.store, self.clock)
         self.provisioning = Provisioning(self.access, self.store, self.clock)

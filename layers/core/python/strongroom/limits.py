@@ -90,6 +90,23 @@ CLIENT_STREAMS_MAX: Final = 32
 STREAMS_PER_CLIENT_MAX: Final = 8
 STREAM_PAUSE_SECONDS_MAX: Final = 60
 SUBSCRIPTION_THREADS: Final = 4
+# Which worker is asked, and what if it fails (main_api/service/fleet.py and dispatch.py).
+WORKER_CALLS_FREE: Final = WORKER_THREADS
+LOAD_FACTOR_MAX: Final = 1.25
+WORKER_LOAD_TOLD_MAX: Final = 10.0 * WORKER_CONCURRENT_REQUESTS_MAX
+ATTEMPTS_MAX: Final = 3
+RETRIES_PER_REQUEST: Final = 0.2
+RETRIES_PER_SECOND: Final = 10.0
+RETRIES_AT_ONCE_MAX: Final = 100
+CIRCUIT_PAUSE_FIRST_SECONDS: Final = 0.25
+CIRCUIT_PAUSE_LONGEST_SECONDS: Final = 2.0
+PROBE_SECONDS: Final = 0.5
+WORKER_SILENT_SECONDS: Final = 1.0
+CONNECT_SECONDS: Final = 0.5
+PING_AFTER_SECONDS: Final = 0.3
+PING_ANSWERED_SECONDS: Final = 0.7
+WORKER_OUT_OF_THE_WAY_SECONDS: Final = 2.0
+
 LEASE_SECONDS: Final = 6
 LEASE_RENEWALS_PER_LEASE: Final = 3
 CLOCK_SKEW_MS_MAX: Final = 500
@@ -244,6 +261,16 @@ _require(
 _require(READ_ATTEMPT_SECONDS < REQUEST_SECONDS, "a read needs time for a second worker")
 _require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a lock's wait")
 _require(WRITE_ATTEMPT_SECONDS < REQUEST_SECONDS, "a write needs time for a second worker")
+_require(
+    2 * PING_AFTER_SECONDS + PING_ANSWERED_SECONDS + CONNECT_SECONDS
+    < WORKER_OUT_OF_THE_WAY_SECONDS,
+    "a worker that is silent would be in the way for too long",
+)
+_require(WORKER_SILENT_SECONDS < READ_ATTEMPT_SECONDS, "a worker's silence would never be noticed")
+_require(
+    MAIN_THREADS * (ATTEMPTS_MAX - 1) < RETRIES_AT_ONCE_MAX,
+    "the death of a worker would use the retries up",
+)
 _require(CLIENT_RECORD_CACHE_SECONDS < REVOCATION_SECONDS_MAX, "a revocation would come too late")
 _require(
     TOKEN_REVOCATIONS_READ_EVERY_SECONDS + TOKEN_REVOCATIONS_TRIED_EVERY_SECONDS

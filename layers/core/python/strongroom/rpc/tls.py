@@ -26,6 +26,13 @@ _WORKER_SUFFIX: Final = ".worker.strongroom.internal"
 _PEM_PROPERTY: Final = "x509_pem_cert"
 _SAN_PROPERTY: Final = "x509_subject_alternative_name"
 
+_PING_INTERVAL: Final = "grpc.http2.min_ping_interval_without_data_ms"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
 _MESSAGE_OPTIONS: Final = [
     ("grpc.max_receive_message_length", limits.MESSAGE_BYTES_MAX + 64 * 1024),
     ("grpc.max_send_message_length", limits.MESSAGE_BYTES_MAX + 64 * 1024),
@@ -35,8 +42,24 @@ SERVER_OPTIONS: Final[list[tuple[str, int]]] = [
     # Two servers on one port would share its connections unnoticed.
     ("grpc.so_reuseport", 0),
     ("grpc.max_metadata_size", 16 * 1024),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    (_PING_INTERVAL, 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+]
+MUTUAL_SERVER_OPTIONS: Final[list[tuple[str, int]]] = [
+    *(option for option in SERVER_OPTIONS if option[0] != _PING_INTERVAL),
+    # Whoever has a certificate of the deployment may ask for signs of life as often as it likes.
+    (_PING_INTERVAL, _ms(limits.PING_AFTER_SECONDS) // 2),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+_SIGNS_OF_LIFE: Final = [
+    # A process that is stopped, or that the network leads nowhere any more, refuses nothing. So
+    # while a call is under way the connection is tried when nothing comes.
+    ("grpc.keepalive_time_ms", _ms(limits.PING_AFTER_SECONDS)),
+    ("grpc.keepalive_timeout_ms", _ms(limits.PING_ANSWERED_SECONDS)),
+    ("grpc.http2.ping_timeout_ms", _ms(limits.PING_ANSWERED_SECONDS)),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Despite its name the time that one attempt to connect may take.
+    ("grpc.min_reconnect_backoff_ms", _ms(limits.CONNECT_SECONDS)),
 ]
 
 
@@ -64,6 +87,7 @@ def channel(held: Held, address: str, server_name: str) -> grpc.Channel:
     )
     options = [
         *_MESSAGE_OPTIONS,
+        *_SIGNS_OF_LIFE,
         ("grpc.ssl_target_name_override", server_name),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1_000),

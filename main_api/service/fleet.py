@@ -1,0 +1,237 @@
+"""The workers as this process sees them: who is listed, how busy, and who is left alone.
+
+The list is the registry's, the same for every Main Worker. How busy a worker is comes from two
+sides: the calls that this process has under way there, and what the worker has told with its last
+renewal, less the share of this process in it. Whose circuit is open is this process's own finding.
+"""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from main_api.domain import placement, registry
+from main_api.domain.circuit import CLOSED, Circuit
+from main_api.domain.registry import WorkerRecord
+from main_api.service.ports import ControlStore, GivenUpError, Probe, WorkerLostError
+from strongroom import limits, logs
+from strongroom.clock import Clock
+from strongroom.errors import StrongroomError
+from strongroom.occupancy import Occupancy
+
+T = TypeVar("T")
+_FOR_EVER_MS: Final = 1 << 62
+_log = logs.logger()
+
+
+class _Standing:
+    """What is known of one subscription of a worker."""
+
+    __slots__ = ("answered_s", "circuit", "elsewhere", "own", "told_until_ms")
+
+    def __init__(self, clock: Clock) -> None:
+        self.own = Occupancy(clock)
+        self.elsewhere = 0.0
+        self.told_until_ms = 0
+        self.circuit: Circuit = CLOSED
+        self.answered_s = 0.0
+
+    def take_over(self, record: WorkerRecord) -> None:
+        """Read what the worker has told, once for each renewal."""
+        if record.lease_until_ms != self.told_until_ms:
+            self.told_until_ms = record.lease_until_ms
+            self.elsewhere = max(0.0, record.report.load - self.own.mean())
+
+    def load(self) -> float:
+        return self.own.under_way + self.elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A call to a worker that was begun at a boot time."""
+
+    worker: WorkerRecord
+    standing: _Standing
+    began_s: float
+
+
+class Fleet:
+    """Knows the workers. Safe under threads."""
+
+    def __init__(
+        self,
+        store: ControlStore,
+        clock: Clock,
+        probe: Probe,
+        run: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        """Read nothing yet.
+
+        Args:
+            store: Has the registry.
+            clock: Measures.
+            probe: Asks a worker for a sign of life.
+            run: Runs a probe beside the requests; in a thread of its own where it is not said.
+        """
+        self._store = store
+        self._clock = clock
+        self._probe = probe
+        self._run = run or _in_a_thread
+        self._lock = threading.Lock()
+        self._reading = threading.Lock()
+        self._listed: tuple[WorkerRecord, ...] = ()
+        self._listed_until_ms = _FOR_EVER_MS
+        self._fresh_until_s = 0.0
+        self._standings: dict[tuple[str, str], _Standing] = {}
+        self._open: frozenset[tuple[str, str]] = frozenset()
+
+    def live_workers(self) -> tuple[WorkerRecord, ...]:
+        """Return the workers whose lease runs and that take requests.
+
+        The view is a quarter of a second old at the most, or as old as the disk is slow: while one
+        request reads the registry anew, the others go by what was read before.
+
+        Raises:
+            UnavailableError: The disk refuses.
+        """
+        if self._clock.boot_s() >= self._fresh_until_s and self._reading.acquire(
+            blocking=self._fresh_until_s == 0.0
+        ):
+            try:
+                if self._clock.boot_s() >= self._fresh_until_s:
+                    self._read()
+            finally:
+                self._reading.release()
+        now_ms = self._clock.wall_ms()
+        if now_ms < self._listed_until_ms:
+            return self._listed
+        return tuple(record for record in self._listed if record.is_live(now_ms))
+
+    def candidates(self, database: str, key: str) -> list[WorkerRecord]:
+        """Return the workers in the order in which they are to be asked for a key.
+
+        Those whose circuit is open are left out, unless that leaves nobody.
+        """
+        workers: Iterable[WorkerRecord] = self.live_workers()
+        if self._open:
+            workers = [one for one in workers if self._is_asked(one)] or workers
+        ranked = placement.rank(tuple(workers), database, key)
+        return placement.bounded(ranked, self._load)
+
+    def call(
+        self, worker: WorkerRecord, attempt: Callable[[WorkerRecord, float], T], timeout_s: float
+    ) -> T:
+        """Make a call to a worker, and take note of what becomes of it."""
+        under_way = self.begin(worker)
+        failure: StrongroomError | None = None
+        try:
+            return attempt(worker, timeout_s)
+        except StrongroomError as error:
+            failure = error
+            raise
+        finally:
+            self.end(under_way, failure)
+
+    def begin(self, worker: WorkerRecord) -> UnderWay:
+        """Count a call to a worker; `end` has to follow."""
+        standing = self._standing(worker)
+        standing.own.begin()
+        return UnderWay(worker, standing, self._clock.boot_s())
+
+    def end(self, under_way: UnderWay, failure: StrongroomError | None) -> None:
+        """Take note of what has become of a call."""
+        standing = under_way.standing
+        standing.own.end()
+        if isinstance(failure, GivenUpError):
+            return
+        if not isinstance(failure, WorkerLostError):
+            self._answered(under_way.worker, standing)
+        elif not failure.timed_out or self._is_silent(under_way):
+            self._lost(under_way.worker, standing)
+
+    def _is_silent(self, under_way: UnderWay) -> bool:
+        """Tell whether a call that was not answered in time shows that its worker answers nobody.
+
+        It does not where others were answered meanwhile, nor where its client's own deadline was a
+        short one: else a client could have the workers left alone.
+        """
+        waited_s = self._clock.boot_s() - under_way.began_s
+        answered = under_way.standing.answered_s > under_way.began_s
+        return waited_s >= limits.WORKER_SILENT_SECONDS and not answered
+
+    def _read(self) -> None:
+        revoked = frozenset(self._store.revocations.names())
+        available = registry.available(self._store.workers(), revoked, self._clock.wall_ms())
+        with self._lock:
+            known = {_identity(record): record for record in available}
+            self._standings = {
+                identity: self._standings.get(identity) or _Standing(self._clock)
+                for identity in known
+            }
+            for identity, record in known.items():
+                self._standings[identity].take_over(record)
+            self._open &= known.keys()
+        self._listed = available
+        self._listed_until_ms = min((one.lease_until_ms for one in available), default=_FOR_EVER_MS)
+        self._fresh_until_s = self._clock.boot_s() + limits.REGISTRY_REFRESH_SECONDS
+
+    def _standing(self, worker: WorkerRecord) -> _Standing:
+        identity = _identity(worker)
+        standing = self._standings.get(identity)
+        if standing is None:
+            # It has left the registry since it was chosen.
+            with self._lock:
+                standing = self._standings.setdefault(identity, _Standing(self._clock))
+        return standing
+
+    def _load(self, worker: WorkerRecord) -> float:
+        return self._standing(worker).load()
+
+    def _is_asked(self, worker: WorkerRecord) -> bool:
+        """Tell whether a circuit is closed; have it probed when that is due."""
+        standing = self._standing(worker)
+        if standing.circuit.is_closed:
+            return True
+        if standing.circuit.is_due(self._clock.boot_s()):
+            with self._lock:
+                if not standing.circuit.is_due(self._clock.boot_s()):
+                    return False
+                standing.circuit = standing.circuit.probed()
+            self._run(lambda: self._find_out(worker, standing))
+        return standing.circuit.is_closed
+
+    def _find_out(self, worker: WorkerRecord, standing: _Standing) -> None:
+        try:
+            self._probe(worker, limits.PROBE_SECONDS)
+        except WorkerLostError:
+            with self._lock:
+                standing.circuit = standing.circuit.probe_failed(self._clock.boot_s())
+        except StrongroomError:
+            self._answered(worker, standing)
+        else:
+            self._answered(worker, standing)
+
+    def _lost(self, worker: WorkerRecord, standing: _Standing) -> None:
+        with self._lock:
+            was_closed = standing.circuit.is_closed
+            standing.circuit = standing.circuit.lost(self._clock.boot_s())
+            self._open |= {_identity(worker)}
+        if was_closed:
+            _log.warning("worker-lost", worker_id=worker.worker_id)
+
+    def _answered(self, worker: WorkerRecord, standing: _Standing) -> None:
+        standing.answered_s = self._clock.boot_s()
+        if not standing.circuit.is_closed:
+            with self._lock:
+                standing.circuit = CLOSED
+                self._open -= {_identity(worker)}
+            _log.info("worker-back", worker_id=worker.worker_id)
+
+
+def _identity(worker: WorkerRecord) -> tuple[str, str]:
+    """Return what names a subscription: a worker that has come anew starts with a clean slate."""
+    return worker.worker_id, worker.subscription_id
+
+
+def _in_a_thread(probe: Callable[[], None]) -> None:
+    threading.Thread(target=probe, name="probe", daemon=True).start()
