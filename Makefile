@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
         --generate-hashes --no-config --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture check proto package lock clean
+.PHONY: help setup run test torture check proto package synth lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -36,10 +36,13 @@ check: setup ## format, lint, types, import contracts, stale stubs
 proto: setup ## write the stubs in layers/core/python/strongroom_pb from proto/
 	$(BIN)/python proto/generate.py
 
-# All locks agree on versions, because dev.txt holds every package and binds the others.
 package: setup ## build the Lambda's function and its layer under build/lambda
 	$(BIN)/python -m infra.packaging
 
+synth: package ## write the CDK templates of every stage, build/cdk/<stage>/*.template.json
+	$(BIN)/python -m infra
+
+# All locks agree on versions, because dev.txt holds every package and binds the others.
 lock: setup ## write requirements/ from pyproject.toml (ARGS=--upgrade takes newer versions)
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	$(LOCK) --extra rest --constraint requirements/dev.txt --output-file requirements/main_api.txt

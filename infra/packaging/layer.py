@@ -19,6 +19,8 @@ _LOCK: Final = Path("requirements/layer.txt")
 # Lambda's Python 3.11 runs on Amazon Linux 2, with glibc 2.26.
 _PLATFORM: Final = "x86_64-manylinux2014"
 _PYTHON: Final = "3.11"
+RUNTIME: Final = f"python{_PYTHON}"
+"""What the layer is made for."""
 
 _SERVICES: Final = frozenset({"kms", "sts"})
 """The service models of botocore that are called: KMS, and STS for roles."""
