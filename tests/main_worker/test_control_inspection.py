@@ -11,7 +11,7 @@ from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.domain import jobs
 from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
-from main_api.domain.registry import Revocation, WorkerCredential
+from main_api.domain.registry import MainRecord, Revocation, WorkerCredential
 from main_api.domain.trusted_issuers import IssuerRecord
 from main_api.service import provisioning
 from main_api.service.inspection import Inspection
@@ -55,6 +55,7 @@ class Control:
         for name in ("ada", "bob"):
             self.main.add_client(name)
         self.store.put_worker(a_worker("worker-1"))
+        self.store.mains.put("main-1", MainRecord(address="127.0.0.1:1", lease_until_ms=0))
         self.store.revocations.put("worker-2", Revocation(worker_id="worker-2", revoked_at=AT))
         token = self.main.bearer(self.main.add_client("ada")).removeprefix("Bearer ")
         claims = tokens.verify(
