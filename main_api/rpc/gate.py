@@ -14,6 +14,7 @@ flow control; what counts is when it is read:
 """
 
 import asyncio
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -95,6 +96,8 @@ class Gate(grpc.aio.ServerInterceptor):
     ) -> Any:  # noqa: ANN401 - as above
         """Return what serves a call in the place of its handler."""
         method = handler_call_details.method
+        if _size_bytes(handler_call_details.invocation_metadata) > limits.METADATA_BYTES_MAX:
+            return _refused(TooLargeError("the metadata are too large"))
         handler = self._handlers.get(method)
         if handler is None:
             found = await continuation(handler_call_details)
@@ -155,16 +158,12 @@ class Gate(grpc.aio.ServerInterceptor):
 
     def _one_more_stream(self, handler: Handler) -> Handler:
         """Count a stream whose handler reads many messages, for as long as it lasts."""
-
-        async def refuse(_: object, context: Context) -> None:
-            await _abort(context, RateLimitedError("too many streams at once", retry_after_s=1))
-
         # grpcio runs a call's interceptors and its handler in one task.
         task = asyncio.current_task()
         try:
             give_back = self._strangers_streams.take()
-        except RateLimitedError:
-            return grpc.stream_stream_rpc_method_handler(refuse)
+        except RateLimitedError as error:
+            return _refused(error)
         if task is not None:
             task.add_done_callback(lambda _: give_back())
         return handler
@@ -245,8 +244,8 @@ class _ThreadContext:
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         """End the call; what this raises has to reach grpcio."""
         self.ended_with = code
-        aborting = self._context.abort(code, details)
-        asyncio.run_coroutine_threadsafe(aborting, self._loop).result()
+        ending = _end(self._context, code, details)
+        asyncio.run_coroutine_threadsafe(ending, self._loop).result()
         raise AssertionError("abort returned")
 
 
@@ -304,6 +303,20 @@ def _aborting(context: Context) -> grpc.ServicerContext:
     return cast("grpc.ServicerContext", context)
 
 
+def _refused(error: StrongroomError) -> Handler:
+    """Return a handler that ends a call before anything of it is read."""
+
+    async def refuse(_: object, context: Context) -> None:
+        await _abort(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(refuse)
+
+
+def _size_bytes(metadata: Iterable[tuple[str, str | bytes]] | None) -> int:
+    """Return the size of metadata as RFC 9113 section 6.5.2 has it."""
+    return sum(len(key) + len(value) + 32 for key, value in metadata or ())
+
+
 async def _deserialized(handler: Handler, message: list[bytes], context: Context) -> Any:  # noqa: ANN401 - any message
     """Return the request of a call that no thread serves."""
     try:
@@ -337,5 +350,13 @@ async def _abort(context: Context, error: StrongroomError) -> NoReturn:
     """End a call with an error."""
     message = status.to_status(error)
     context.set_trailing_metadata(((status.DETAILS_KEY, message.SerializeToString()),))
-    await context.abort(_CODES[message.code], message.message)
+    await _end(context, _CODES[message.code], message.message)
     raise AssertionError("abort returned")
+
+
+async def _end(context: Context, code: grpc.StatusCode, details: str) -> None:
+    try:
+        await context.abort(code, details)
+    except (grpc.aio.InternalError, grpc.aio.UsageError):
+        # The client has gone, which is no defect of ours.
+        raise asyncio.CancelledError from None

@@ -127,6 +127,17 @@ def _server(
         # Else a call may send up to megabytes before anybody reads its message.
         "grpc.http2.bdp_probe": 0,
         "grpc.http2.lookahead_bytes": limits.SMALL_BYTES_MAX,
+        "grpc.max_allowed_incoming_connections": limits.MAIN_CONNECTIONS_MAX,
+        # With a bound, core counts streams that are reset at once, too. Else a connection that does
+        # nothing else has everybody's calls end as CANCELLED: more wait for the loop than it keeps.
+        "grpc.max_concurrent_streams": limits.CALLS_PER_CONNECTION_MAX,
+        "grpc.server_handshake_timeout_ms": _ms(limits.CONNECTION_BEGUN_SECONDS),
+        # Until a client has acknowledged the bound on metadata, core lets 16 MiB of them pass.
+        "grpc.http2.settings_timeout": _ms(limits.CONNECTION_BEGUN_SECONDS),
+        # A connection whose other side is gone ends, and with it the streams on it.
+        "grpc.keepalive_time_ms": _ms(limits.KEEPALIVE_SECONDS),
+        "grpc.keepalive_timeout_ms": _ms(limits.KEEPALIVE_SECONDS),
+        "grpc.http2.max_pings_without_data": 0,
     }
     return grpc.aio.server(
         pool,
@@ -134,6 +145,10 @@ def _server(
         options=list(options.items()),
         maximum_concurrent_rpcs=limits.MAIN_CONCURRENT_REQUESTS_MAX,
     )
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _bind(server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials) -> int:

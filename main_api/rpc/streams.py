@@ -65,7 +65,7 @@ async def send(
         quotas.charge(whose, len(page))
         try:
             await context.write(page)
-        except grpc.aio.InternalError:
+        except (grpc.aio.InternalError, grpc.aio.UsageError):
             # The call has ended, which grpcio's core knows before it cancels this coroutine.
             raise asyncio.CancelledError from None
         # Not kept while the next one is waited for.

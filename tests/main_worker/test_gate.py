@@ -4,6 +4,7 @@ import threading
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -31,6 +32,7 @@ ISSUE = "/strongroom_pb.v1.AuthService/IssueToken"
 REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 LARGE = b'"' + b"x" * (limits.ENTITY_BYTES_MAX - 2) + b'"'
 ROUNDS = 4
+CONNECTIONS = limits.MAIN_CONCURRENT_REQUESTS_MAX // limits.CALLS_PER_CONNECTION_MAX + 1
 LARGE_MESSAGES = limits.LARGE_BYTES_IN_FLIGHT_MAX // limits.ENTITY_BYTES_MAX
 Metadata = tuple[tuple[str, str], ...]
 # A call and a future at once, which grpcio's types do not say.
@@ -63,18 +65,24 @@ class Face:
     """A served face, and a client of it."""
 
     workers: HeldWorkers
-    channel: grpc.Channel
+    channels: list[grpc.Channel]
     metadata: Metadata
+
+    @property
+    def channel(self) -> grpc.Channel:
+        """One connection."""
+        return self.channels[0]
 
     @property
     def entities(self) -> entity_pb2_grpc.EntityServiceStub:
         """The EntityService."""
         return entity_pb2_grpc.EntityServiceStub(self.channel)
 
-    def put(self, key: str, document: bytes = b"1") -> Call:
+    def put(self, key: str, document: bytes = b"1", connection: int = 0) -> Call:
         """Begin to put an entity."""
         request = entity_pb2.PutEntityRequest(database="chatdb", key=key, document=document)
-        return self.entities.PutEntity.future(request, metadata=self.metadata, timeout=SECONDS)
+        stub = entity_pb2_grpc.EntityServiceStub(self.channels[connection])
+        return stub.PutEntity.future(request, metadata=self.metadata, timeout=SECONDS)
 
     def get(self, key: str) -> entity_pb2.Entity:
         """Get an entity."""
@@ -113,10 +121,19 @@ def face(pki: Pki) -> Iterator[Face]:
     served = ServedMain(replace(rig.main(), entities=entities), pki)
     metadata = (("authorization", rig.bearer(rig.add_client("somebody"))),)
     roots = grpc.ssl_channel_credentials(pki.ca_file.read_bytes())
-    # A window that grows would take in what nobody reads.
-    options = [("grpc.max_receive_message_length", -1), ("grpc.http2.bdp_probe", 0)]
-    with grpc.secure_channel(served.clients, roots, options) as channel:
-        face = Face(workers, channel, metadata)
+    options = [
+        ("grpc.max_receive_message_length", -1),
+        # A window that grows would take in what nobody reads.
+        ("grpc.http2.bdp_probe", 0),
+        # Else channels of one process share a connection.
+        ("grpc.use_local_subchannel_pool", 1),
+    ]
+    with ExitStack() as opened:
+        channels = [
+            opened.enter_context(grpc.secure_channel(served.clients, roots, options))
+            for _ in range(CONNECTIONS)
+        ]
+        face = Face(workers, channels, metadata)
         yield face
         workers.let.set()
         face.ended.set()
@@ -139,11 +156,15 @@ def _says_when_to_try_again(error: Any) -> bool:  # noqa: ANN401 - what gRPC rai
 def test_one_call_more_than_are_taken_is_refused(face: Face) -> None:
     """Calls pile up without end, or fewer are served than could be."""
     face.workers.let.clear()
-    calls = [face.put(f"k{n}") for n in range(limits.MAIN_CONCURRENT_REQUESTS_MAX + 1)]
+    calls = [
+        face.put(f"k{n}", connection=n % CONNECTIONS)
+        for n in range(limits.MAIN_CONCURRENT_REQUESTS_MAX + 1)
+    ]
     assert _says_when_to_try_again(_one_is_refused(calls))
     face.workers.let.set()
     assert sum(call.exception() is None for call in calls) == limits.MAIN_CONCURRENT_REQUESTS_MAX
-    assert face.put("another").result().created
+    # grpcio judges the next call when it has taken the last one: one more is refused.
+    assert wait_until(lambda: face.put("another").exception() is None, SECONDS)
 
 
 def test_one_large_message_more_than_there_is_room_for_is_refused(face: Face) -> None:
@@ -283,3 +304,16 @@ def test_what_is_no_message_is_refused(face: Face) -> None:
     face.ended.set()
     empty = face.stall(PUT, face.metadata)
     assert empty.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_metadata_that_are_too_large_are_refused(face: Face) -> None:
+    """Metadata, which no flow control holds back, fill the memory for as long as calls wait."""
+    large = (("x-large", "x" * limits.METADATA_BYTES_MAX),)
+    for method in (PUT, ISSUE):
+        call: Any = face.channel.unary_unary(method)
+        with pytest.raises(grpc.RpcError) as refused:
+            call(b"", metadata=face.metadata + large, timeout=SECONDS)
+        assert refused.value.code() in {
+            grpc.StatusCode.INVALID_ARGUMENT,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+        }

@@ -41,7 +41,9 @@ SERVER_OPTIONS: Final[list[tuple[str, int]]] = [
     *_MESSAGE_OPTIONS,
     # Two servers on one port would share its connections unnoticed.
     ("grpc.so_reuseport", 0),
-    ("grpc.max_metadata_size", 16 * 1024),
+    # The first of the two is soft: what is above it is refused by chance, up to the second.
+    ("grpc.max_metadata_size", limits.METADATA_BYTES_MAX),
+    ("grpc.absolute_max_metadata_size", limits.METADATA_BYTES_MAX),
     (_PING_INTERVAL, 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
