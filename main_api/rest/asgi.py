@@ -41,6 +41,10 @@ _log = logs.logger()
 _REFUSED_BYTES_READ_MAX: Final = 4 * limits.MESSAGE_BYTES_MAX
 
 
+class _AmbiguousError(InvalidArgumentError):
+    """Two readers may read it in two ways; nothing more is read on its connection."""
+
+
 @dataclass
 class _Answer:
     status: int = 500
@@ -101,7 +105,10 @@ class AsgiAdapter:
         except StrongroomError as error:
             # A client that is still sending would not see why, with its connection broken.
             answer.reads_on = not isinstance(error, TimedOutError)
-            return self._adapter.refuse(error, headers, answer.start)
+            refusal = self._adapter.refuse(error, headers, answer.start)
+            if isinstance(error, _AmbiguousError):
+                answer.headers.append(("connection", "close"))
+            return refusal
         environ = _environ(scope, headers, body)
         del body
         data = await self._served(environ, answer, receive)
@@ -255,13 +262,21 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _require_readable(scope: Scope) -> None:
-    """Refuse a header whose value is not ASCII.
+    """Refuse what two readers may read in two ways.
 
     Raises:
-        InvalidArgumentError: There is one; what it means is anybody's guess (RFC 9110 section 5.5).
+        InvalidArgumentError: The value of a header is not ASCII (RFC 9110 section 5.5).
+        _AmbiguousError: There are several hosts (RFC 9112 section 3.2), or a transfer coding that
+            nobody takes away (section 6.1). Of a length beside one the server has seen to it.
     """
     if not all(value.isascii() for name, value in scope["headers"] if b"_" not in name):
         raise InvalidArgumentError("the value of a header is not ASCII text")
+    names = [name for name, _ in scope["headers"]]
+    if names.count(b"host") > 1:
+        raise _AmbiguousError("there are several Host headers")
+    codings = [value for name, value in scope["headers"] if name == b"transfer-encoding"]
+    if codings and [one.strip().lower() for one in codings] != [b"chunked"]:
+        raise _AmbiguousError("the only transfer coding here is chunked")
 
 
 def _environ(scope: Scope, headers: dict[str, str], body: bytes) -> Environ:

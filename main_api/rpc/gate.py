@@ -27,6 +27,7 @@ from google.protobuf.message import DecodeError
 
 from main_api.rpc import metadata, streams
 from main_api.rpc.auditing import CallAudit
+from main_api.rpc.methods import authorization
 from main_api.rpc.streams import Streams
 from main_api.service import patience
 from main_api.service.patience import Patience
@@ -203,11 +204,14 @@ class Gate(grpc.aio.ServerInterceptor):
 
     async def _prove(self, method: str, context: Context) -> str:
         """Refuse a call without a token that holds; the handler asks again what it may do."""
-        given = next((v for k, v in context.invocation_metadata() if k == "authorization"), None)
-        token = given if isinstance(given, str) else None
+        run = asyncio.get_running_loop().run_in_executor
+        try:
+            token = authorization(context)
+        except StrongroomError as error:
+            await run(self._pool, self._calls.refused, method, context, error.code)
+            raise
         account = self._proven.get(token)
         if account is None:
-            run = asyncio.get_running_loop().run_in_executor
             account = await run(self._pool, self._proven_account, method, token, context)
             self._proven[token] = account
         return account

@@ -28,7 +28,7 @@ from main_api.domain.caller import Caller
 from main_api.rpc import declared, metadata
 from main_api.service.audit import entry as audit_entry
 from strongroom import logs, tracing
-from strongroom.errors import InternalError, StrongroomError
+from strongroom.errors import InternalError, StrongroomError, UnauthenticatedError
 from strongroom.rpc import status
 
 T = TypeVar("T")
@@ -71,11 +71,16 @@ def serve(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
 def authorization(
     context: grpc.ServicerContext | grpc.aio.ServicerContext[Any, Any],
 ) -> str | None:
-    """Return the `authorization` of a call's metadata."""
-    for key, value in context.invocation_metadata() or ():
-        if key == "authorization":
-            return value if isinstance(value, str) else None
-    return None
+    """Return the `authorization` of a call's metadata.
+
+    Raises:
+        UnauthenticatedError: It stands there twice; who was meant is anybody's guess.
+    """
+    metadata = context.invocation_metadata() or ()
+    given = [value for key, value in metadata if key == "authorization"]
+    if len(given) > 1:
+        raise UnauthenticatedError("send one authorization")
+    return given[0] if given and isinstance(given[0], str) else None
 
 
 def _handler(

@@ -101,10 +101,14 @@ class Access:
         Raises:
             ForbiddenError: They do not; the same whether the database exists or not.
         """
-        if action not in caller.scope or not all(
-            grants.allowed(caller.grants, database, key, action) for key in keys
-        ):
+        if not self.may(caller, database, keys, action):
             raise ForbiddenError(f"no grant lets this client {action} there")
+
+    def may(self, caller: Caller, database: str, keys: list[str], action: Action) -> bool:
+        """Tell whether the caller's grants and its token's scope name an action, for every key."""
+        return action in caller.scope and all(
+            grants.allowed(caller.grants, database, key, action) for key in keys
+        )
 
     def require_everywhere(self, caller: Caller) -> None:
         """Let pass who administers every database.

@@ -11,6 +11,7 @@ import secrets
 import msgspec
 
 from main_api.service.audit import entry as audit
+from main_api.service.even_reads import EvenReads
 from main_api.service.ports import ClientRecord, ControlStore, Kind, RetiringSecret
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
@@ -19,7 +20,6 @@ from strongroom.errors import (
     IntegrityError,
     InvalidArgumentError,
     UnauthenticatedError,
-    UnavailableError,
 )
 from strongroom.keyring import Keys, Purpose
 
@@ -36,8 +36,7 @@ class ClientSecrets:
         self._keyring = keyring
         self._store = store
         self._clock = clock
-        self._stand_in = ""
-        self._absent = ids.new_id()
+        self._records = EvenReads(store.client, lambda: store.names(Kind.CLIENT))
 
     def new(self, client_id: str) -> tuple[str, str, str]:
         """Return a new secret, its MAC in base64, and the id of the key that the MAC is under."""
@@ -109,27 +108,10 @@ class ClientSecrets:
         return stored is not None
 
     def _looked_up(self, client_id: str) -> ClientRecord | None:
-        """Read a client, with one more read that makes unknown and known cost the same.
-
-        A text that is no client id needs none: that it names no client is public.
-        """
+        """Read a client; that a text which is no client id names none is public."""
         if not _is_client_id(client_id):
             return None
-        client = self._store.client(client_id)
-        if client is None:
-            self._read_another()
-        else:
-            self._store.client(self._absent)
-        return client
-
-    def _read_another(self) -> None:
-        """Read some client's record, in the place of the one that is not there."""
-        try:
-            if self._stand_in == "" or self._store.client(self._stand_in) is None:
-                self._stand_in = next(iter(self._store.names(Kind.CLIENT)), "")
-        except (IntegrityError, UnavailableError):
-            # Whom this is asked for does not exist, whatever is wrong with another record.
-            self._stand_in = ""
+        return self._records.get(client_id)
 
 
 def _is_client_id(text: str) -> bool:

@@ -27,6 +27,7 @@ from strongroom.errors import (
     InvalidArgumentError,
     NotFoundError,
     OutcomeUnknownError,
+    SchemaViolationError,
     StrongroomError,
 )
 
@@ -176,7 +177,8 @@ class Entities:
     ) -> Written:
         """Change a part of an entity; arguments and errors as in `put`.
 
-        A JSON patch takes the action `read` too: its `test` tells what is there.
+        A JSON patch takes the action `read` too: its `test` tells what is there. So does to be told
+        where a template refuses what a merge patch makes: the places are of the whole document.
 
         Raises:
             NotFoundError: It is not there.
@@ -188,7 +190,14 @@ class Entities:
             actions = (Action.WRITE, Action.READ)
         item = WriteItem(kind, key, document=patch, condition=condition)
         _doing("patch_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
-        return self._write(caller, database_name, item, actions, idempotency_key)
+        try:
+            return self._write(caller, database_name, item, actions, idempotency_key)
+        except SchemaViolationError as refusal:
+            if self._access.may(caller, database_name, [key], Action.READ):
+                raise
+            raise SchemaViolationError("the patched document does not satisfy its template") from (
+                refusal
+            )
 
     def transform(self, caller: Caller, database_name: str, key: str, expression: str) -> Found:
         """Return what a JMESPath expression makes of an entity; errors as in `get`."""
@@ -233,12 +242,20 @@ class Entities:
     ) -> Written:
         """Delete an entity; arguments and errors as in `put`.
 
+        A condition takes the action `read` or `write` too: where it does not hold, the answer tells
+        the version, and nothing was deleted.
+
         Raises:
             NotFoundError: It is not there.
         """
         _doing("delete_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
         item = WriteItem(WriteKind.DELETE, key, condition=condition)
-        return self._write(caller, database_name, item, (Action.DELETE,), idempotency_key)
+        actions: tuple[Action, ...] = (Action.DELETE,)
+        if condition != UNCONDITIONAL and not self._access.may(
+            caller, database_name, [key], Action.WRITE
+        ):
+            actions = (Action.DELETE, Action.READ)
+        return self._write(caller, database_name, item, actions, idempotency_key)
 
     def validate(
         self, caller: Caller, database_name: str, documents: Mapping[str, bytes]

@@ -11,6 +11,7 @@ from main_api.domain.caller import Caller
 from main_api.domain.registry import WorkerCredential
 from main_api.service.access import Access
 from main_api.service.audit import entry as audit
+from main_api.service.even_reads import EvenReads
 from main_api.service.ports import ControlStore
 from strongroom import ids
 from strongroom.clock import Clock, rfc3339
@@ -32,6 +33,8 @@ class WorkerCredentials:
         self._keyring = keyring
         self._store = store
         self._clock = clock
+        credentials = store.worker_credentials
+        self._records = EvenReads(credentials.get, credentials.names)
 
     def put(self, caller: Caller, worker_id: str, *, replace: bool = False) -> tuple[str, bool]:
         """Make a worker's credential, shown this once; tell whether it is its first.
@@ -74,7 +77,7 @@ class WorkerCredentials:
             UnauthenticatedError: It has none, or another one, indistinguishably.
             IntegrityError, UnavailableError: Its record cannot be read.
         """
-        stored = self._store.worker_credentials.get(ids.worker_id(worker_id))
+        stored = self._records.get(ids.worker_id(worker_id))
         # The MAC is computed whether there is one or none.
         key_id = (
             stored.secret_key_id if stored else self._keyring.active(Purpose.CLIENT_SECRET).key_id

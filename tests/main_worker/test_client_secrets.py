@@ -1,16 +1,22 @@
 """Secrets of clients: two at the most, for as long as was said, and nothing shows who exists."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
+from main_api.adapters.control_store import ControlFiles
 from main_api.domain.grants import Action
 from main_api.rest import routes
-from main_api.service.ports import ClientRecord
 from strongroom import keyring, limits
 from strongroom.crypto import mac
 from strongroom.errors import NotFoundError, StrongroomError, UnauthenticatedError
 from strongroom.keyring import Purpose
+from strongroom.layout import Layout
+from tests.support.clocks import ManualClock
+from tests.support.filesystems import ObservedFilesystem
 from tests.support.mains import AT, Built, MainRig, grant
 from tests.support.wsgi import Answer, WsgiClient
 
@@ -173,40 +179,68 @@ def test_a_rotation_of_the_key_under_which_they_lie_ends_no_secret(rig: Rig) -> 
 
 
 class Cost:
-    """What a login costs: reads of records that are there and that are not, and MACs."""
+    """What an attempt costs: calls of the filesystem by their names, and MACs."""
 
-    def __init__(self, main: MainRig, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Count from now on."""
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Make a Main Worker over files, and count from now on."""
         self.spent: Counter[str] = Counter()
-        read, verify = main.memory.client, mac.verify
+        verify = mac.verify
 
-        def counted_read(client_id: str) -> ClientRecord | None:
-            found = read(client_id)
-            self.spent["found" if found else "missing"] += 1
-            return found
-
-        def counted_verify(key: bytes, expected: bytes, *parts: bytes) -> None:
+        def counted(key: bytes, expected: bytes, *parts: bytes) -> None:
             self.spent["mac"] += 1
             verify(key, expected, *parts)
 
-        monkeypatch.setattr(main.memory, "client", counted_read)
-        monkeypatch.setattr(mac, "verify", counted_verify)
+        def called(name: str, _: tuple[object, ...]) -> None:
+            self.spent[name] += 1
+
+        monkeypatch.setattr(mac, "verify", counted)
+        clock, keys = ManualClock(), keyring.new("test-deployment", AT)
+        store = ControlFiles(ObservedFilesystem(called), Layout(tmp_path), keys, clock)
+        self.main = MainRig(clock=clock, keys=keys, other_store=store)
+
+    def of(self, attempt: Callable[[], object]) -> dict[str, int]:
+        """Return what an attempt costs that is refused."""
+        self.spent.clear()
+        with pytest.raises(UnauthenticatedError):
+            attempt()
+        return dict(self.spent)
 
 
 def test_an_unknown_client_costs_what_a_known_one_does(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever measures the answers learns which clients exist, or which rotate their secret."""
-    rig.rotated()
+    cost = Cost(tmp_path, monkeypatch)
+    clients, provisioning = cost.main.authorization, cost.main.provisioning
+    for client_id in ("ada", "root"):
+        cost.main.add_client(client_id)
+    provisioning.rotate_secret("ada", 60)
     # The first unknown one of a process looks for a record to read; from then on it has one.
-    assert not rig.gets_in("wrong", "nobody")
-    cost = Cost(rig.main, monkeypatch)
-    seen = []
-    for client_id in ("ada", "root", "nobody", "somebody"):
-        assert not rig.gets_in("wrong", client_id)
-        seen.append(dict(cost.spent))
-        cost.spent.clear()
-    assert seen == [{"found": 1, "missing": 1, "mac": 2}] * 4
+    cost.of(lambda: clients.issue_token("nobody", "wrong", ""))
+    seen = [
+        cost.of(partial(clients.issue_token, client_id, "wrong", ""))
+        for client_id in ("ada", "root", "nobody", "somebody")
+    ]
+    assert seen == [seen[0]] * 4
+    assert (seen[0]["mac"], seen[0]["open"]) == (2, 2)
+
+
+def test_an_unknown_worker_costs_what_a_known_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever measures the answers learns which workers have a credential."""
+    cost = Cost(tmp_path, monkeypatch)
+    credentials = cost.main.main().worker_credentials
+    root = cost.main.caller(client_id="root")
+    for worker_id in ("worker-1", "worker-2"):
+        credentials.put(root, worker_id)
+    cost.of(lambda: credentials.prove("worker-9", "wrong"))
+    seen = [
+        cost.of(partial(credentials.prove, worker_id, "wrong"))
+        for worker_id in ("worker-1", "worker-2", "worker-9", "worker-8")
+    ]
+    assert seen == [seen[0]] * 4
+    assert (seen[0]["mac"], seen[0]["open"]) == (1, 2)
 
 
 def test_another_clients_damage_shows_in_no_login(rig: Rig) -> None:
