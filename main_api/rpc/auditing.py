@@ -50,6 +50,10 @@ class CallAudit:
         self._acts = known
         self._face = face
 
+    def records(self, method: str) -> bool:
+        """Tell whether a method is one of those that are recorded."""
+        return method in self._acts
+
     def refused(self, method: str, context: Context, outcome: str) -> None:
         """Record a call that was refused, by the code of the error."""
         entry = self._begun(method, context, metadata.trace(context))
@@ -185,8 +189,9 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         known = self._handlers.get(method)
         if known is None:
             found = await continuation(handler_call_details)
-            if found is None:
-                return None
+            if found is None or not self._calls.records(method):
+                # Health checks stay as they are: their functions are coroutines.
+                return found
             known = self._handlers[method] = self._recorded(method, found)
         return known
 
