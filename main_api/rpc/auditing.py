@@ -5,6 +5,7 @@ How a call ends is told before the client is: by what it returns, or by how it i
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from inspect import isasyncgenfunction
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -15,6 +16,7 @@ from main_api.domain.audit import acts
 from main_api.domain.audit.acts import Act, Kind
 from main_api.domain.audit.records import OK
 from main_api.rpc import declared, metadata
+from main_api.rpc.contexts import KnownPeer, ThreadContext
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
 from main_api.service.audit.trail import Audit
@@ -174,9 +176,10 @@ class _WatchedStream(Watched):
 class AuditInterceptor(grpc.aio.ServerInterceptor):
     """Has every call of a server recorded; for workers, whom no gate stands before."""
 
-    def __init__(self, calls: CallAudit) -> None:
-        """Take what records."""
+    def __init__(self, calls: CallAudit, pool: ThreadPoolExecutor) -> None:
+        """Take what records, and what runs the handlers that are no coroutines."""
         self._calls = calls
+        self._pool = pool
         self._handlers: dict[str, Any] = {}
 
     async def intercept_service(
@@ -202,10 +205,15 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         }
         if handler.unary_unary is not None:
 
-            def answer(request: object, context: Context) -> object:
-                return self._calls.serve(
-                    method, context, request, lambda to: handler.unary_unary(request, to)
-                )
+            async def answer(request: object, context: Context) -> object:
+                on_thread = ThreadContext(KnownPeer(context))
+
+                def work() -> object:
+                    return self._calls.serve(
+                        method, on_thread, request, lambda to: handler.unary_unary(request, to)
+                    )
+
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
             return grpc.unary_unary_rpc_method_handler(answer, **serializers)
         stream = handler.stream_stream if handler.request_streaming else handler.unary_stream

@@ -27,10 +27,10 @@ from google.protobuf.message import DecodeError
 
 from main_api.rpc import metadata, streams
 from main_api.rpc.auditing import CallAudit
+from main_api.rpc.contexts import KnownPeer, ThreadContext, end
 from main_api.rpc.methods import authorization
 from main_api.rpc.streams import Streams
 from main_api.service import patience
-from main_api.service.patience import Patience
 from main_api.service.quotas import Quotas
 from main_api.service.room import Room
 from main_api.service.throttling import Throttle
@@ -113,7 +113,7 @@ class Gate(grpc.aio.ServerInterceptor):
         throttle = self._throttle if is_public else None
 
         async def answer(_: object, begun: Context) -> bytes:
-            context = _KnownPeer(begun)
+            context = KnownPeer(begun)
             account = None if is_public else await self._admit(method, context)
             message = await self._receive(context, account)
             data: bytes
@@ -122,7 +122,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 data = handler.response_serializer(await handler.unary_unary(request, context))
             else:
                 run = asyncio.get_running_loop().run_in_executor
-                call = _Call(method, handler, message, _ThreadContext(context), throttle)
+                call = _Call(method, handler, message, ThreadContext(context), throttle)
                 try:
                     data = await run(self._pool, call.serve, self._calls)
                 except asyncio.CancelledError:
@@ -136,7 +136,7 @@ class Gate(grpc.aio.ServerInterceptor):
             return data
 
         async def stream(_: object, begun: Context) -> None:
-            context = _KnownPeer(begun)
+            context = KnownPeer(begun)
             account = None if is_public else await self._admit(method, context)
             message = await self._receive(context, account)
             request = await _deserialized(handler, message, context)
@@ -146,7 +146,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 return
             await self._hold(context, self._streams, account)
             pages = self._calls.pages(
-                method, _ThreadContext(context), partial(handler.unary_stream, request)
+                method, ThreadContext(context), partial(handler.unary_stream, request)
             )
             try:
                 await streams.send(pages, context, self._pool, self._quotas, account)
@@ -235,50 +235,6 @@ class Gate(grpc.aio.ServerInterceptor):
         context.add_done_callback(lambda _: give_back())
 
 
-class _KnownPeer:
-    """A client's call's context whose peer is known from its beginning.
-
-    To ask grpcio for the peer of a call that has ended is a segmentation fault, and a thread cannot
-    know whether its call has. So it is with certificates, of which clients show none.
-    """
-
-    def __init__(self, context: Context) -> None:
-        """Ask now; from the event loop, before anything is awaited."""
-        self._context = context
-        self._peer: str = context.peer()
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._context, name)
-
-    def peer(self) -> str:
-        """Return where the call comes from."""
-        return self._peer
-
-    def auth_context(self) -> dict[str, object]:
-        """Return what a client's certificate says: it shows none."""
-        return {}
-
-
-class _ThreadContext:
-    """A call's context for a handler on a thread."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._loop = asyncio.get_running_loop()
-        self.ended_with: grpc.StatusCode | None = None
-        self.waiting = Patience(context.time_remaining())
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._context, name)
-
-    def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
-        """End the call; what this raises has to reach grpcio."""
-        self.ended_with = code
-        ending = _end(self._context, code, details)
-        asyncio.run_coroutine_threadsafe(ending, self._loop).result()
-        raise AssertionError("abort returned")
-
-
 @dataclass(frozen=True, slots=True)
 class _Call:
     """A call that is served on a thread; with a throttle it has credentials in its message."""
@@ -286,7 +242,7 @@ class _Call:
     method: str
     handler: Handler
     message: list[bytes]
-    context: _ThreadContext
+    context: ThreadContext
     throttle: Throttle | None
 
     def serve(self, calls: CallAudit) -> bytes:
@@ -380,13 +336,5 @@ async def _abort(context: Context, error: StrongroomError) -> NoReturn:
     """End a call with an error."""
     message = status.to_status(error)
     context.set_trailing_metadata(((status.DETAILS_KEY, message.SerializeToString()),))
-    await _end(context, _CODES[message.code], message.message)
+    await end(context, _CODES[message.code], message.message)
     raise AssertionError("abort returned")
-
-
-async def _end(context: Context, code: grpc.StatusCode, details: str) -> None:
-    try:
-        await context.abort(code, details)
-    except (grpc.aio.InternalError, grpc.aio.UsageError):
-        # The client has gone, which is no defect of ours.
-        raise asyncio.CancelledError from None

@@ -79,11 +79,13 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
         [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], clients
     )
     # Workers send keys and addresses, nothing large.
+    threads = ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription")
+    calls = CallAudit(main.audit, acts_of(SUBSCRIPTIONS.methods), "workers")
     subscriptions = _server(
-        ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription"),
+        threads,
         tls.MUTUAL_SERVER_OPTIONS,
         limits.SMALL_BYTES_MAX,
-        AuditInterceptor(CallAudit(main.audit, acts_of(SUBSCRIPTIONS.methods), "workers")),
+        AuditInterceptor(calls, threads),
     )
     events = KeyringEvents(main.keyring, main.subscriptions.revoked_workers)
     subscription_pb2_grpc.add_SubscriptionServiceServicer_to_server(

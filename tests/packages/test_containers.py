@@ -134,6 +134,8 @@ def containers(directory: Path) -> Iterator[Containers]:
     )
     found.running["main"] = found.main.start(found.main_settings)
     found.running["worker"] = found.worker.start(found.worker_settings)
+    wait_until(partial(found.is_healthy, found.worker, found.worker_settings), HEALTHY_S)
+    wait_until(partial(found.is_healthy, found.main, found.main_settings), HEALTHY_S)
     yield found
     for process in found.running.values():
         if process.poll() is None:
