@@ -1,7 +1,7 @@
 """Contexts of calls for handlers that run on threads, which may outlast their calls.
 
 To ask grpcio for the peer or the certificate of a call that has ended is a segmentation fault, and
-a thread cannot know whether its call has. So both are asked for on the event loop, at the beginning.
+a thread cannot know whether its call has. So both are asked for on the event loop, when it begins.
 """
 
 import asyncio
