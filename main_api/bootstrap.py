@@ -105,6 +105,7 @@ def build(configured: Settings) -> Main:
         IntegrityError: The keyring was changed, or is another deployment's.
         InvalidArgumentError: The recovery key is none.
     """
+    _provide_files(configured)
     clock, filesystem = SystemClock(), LocalFilesystem()
     layout = Layout(configured.shared_dir)
     recovery = providers.recovery_public_key(configured.keys)
@@ -181,6 +182,27 @@ def build(configured: Settings) -> Main:
         identity=identity,
         certificates=Certificates(subscriptions, authority, clock),
     )
+
+
+def _provide_files(configured: Settings) -> None:
+    """Make the files that settings name secrets for; raises UnavailableError."""
+    identity = configured.identity
+    wanted = {
+        configured.identity_secret_arn: {
+            "ca": identity.ca_file,
+            "certificate": identity.certificate_file,
+            "key": identity.key_file,
+        },
+        configured.authority_secret_arn: {"key": configured.ca_key_file}
+        if configured.ca_key_file
+        else {},
+    }
+    for arn, files in wanted.items():
+        if arn and files:
+            # Imported where it is needed: on one machine there are no such secrets.
+            from main_api.adapters import secrets  # noqa: PLC0415
+
+            secrets.provide(secrets.SecretsManager(), arn, files)
 
 
 def create_deployment(configured: Settings) -> None:

@@ -64,6 +64,9 @@ class Settings:
         identity: The deployment's CA, the Main Worker's certificate and key.
         ca_key_file: The key of the deployment's CA, with which the gRPC face renews certificates;
             None where it does not.
+        identity_secret_arn: A secret of AWS Secrets Manager, whose members `ca`, `certificate` and
+            `key` the identity's files are made of; empty where the files are there.
+        authority_secret_arn: One whose member `key` the file of the CA's key is made of.
         sealing: The weakest suite that workers are given keys with.
         key_provider_check_s: How long between two checks that the master key can still be used.
         throttling: How often authentication may fail.
@@ -81,6 +84,8 @@ class Settings:
     throttling: ThrottlePolicies = field(default_factory=ThrottlePolicies.per_minute)
     quotas: QuotaPolicies = field(default_factory=QuotaPolicies)
     ca_key_file: Path | None = None
+    identity_secret_arn: str = ""
+    authority_secret_arn: str = ""
     issuers_over_http_loopback: bool = False
     audit: AuditPolicy = field(default_factory=AuditPolicy)
 
@@ -158,6 +163,8 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ca_key_file=_outside(shared_dir, environment, "CA_KEY_FILE")
         if environment.get("STRONGROOM_CA_KEY_FILE")
         else None,
+        identity_secret_arn=environment.get("STRONGROOM_IDENTITY_SECRET_ARN", ""),
+        authority_secret_arn=environment.get("STRONGROOM_AUTHORITY_SECRET_ARN", ""),
         issuers_over_http_loopback=_is_yes(environment, "ISSUERS_OVER_HTTP_LOOPBACK", "no"),
         audit=AuditPolicy(
             reads=_recording(environment, "AUDIT_READS"),

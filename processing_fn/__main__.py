@@ -4,15 +4,18 @@ import sys
 import threading
 
 from processing_fn import bootstrap, settings
+from processing_fn.adapters import enrolment
 from processing_fn.rpc import server
 from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.housekeeping import Housekeeper
-from strongroom import logs, process
+from strongroom import logs, process, task_metadata
 from strongroom.errors import StrongroomError
 
 _DRAIN_S = 5.0
 _EXPIRE_EVERY_S = 1.0
 _HOUSEKEEPING_AFTER_S = 60.0
+_LOAD_TOLD_EVERY_S = 60.0
+_log = logs.logger()
 
 
 def main() -> int:
@@ -21,7 +24,9 @@ def main() -> int:
     process.keep_memory_private()
     logs.configure("processing-worker")
     try:
-        return _serve(settings.from_environment())
+        configured = settings.from_environment(task_metadata.environment())
+        enrolment.enrol(configured)
+        return _serve(configured)
     except (StrongroomError, OSError) as error:
         detail = error.detail if isinstance(error, StrongroomError) else str(error)
         sys.stderr.write(f"processing_fn: {detail}\n")
@@ -34,10 +39,12 @@ def _serve(configured: settings.Settings) -> int:
         worker.membership.engine, worker.cache.statistics, worker.pacer.note
     )
     listen = f"{configured.listen_host}:{configured.listen_port}"
-    grpc_server, port = server.start(service, worker.identity, listen)
+    threads = server.RequestThreads()
+    grpc_server, port = server.start(service, worker.identity, listen, threads)
     stopped = threading.Event()
     for chore in (_expire_cache, _keep_house, _renew_certificate):
         threading.Thread(target=chore, args=(worker, stopped), daemon=True).start()
+    threading.Thread(target=_tell_load, args=(threads, stopped), daemon=True).start()
     address = f"{configured.advertise_host}:{port}"
 
     def work() -> bool:
@@ -58,6 +65,12 @@ def _serve(configured: settings.Settings) -> int:
 def _expire_cache(worker: bootstrap.Worker, stopped: threading.Event) -> None:
     while not stopped.wait(_EXPIRE_EVERY_S):
         worker.cache.expire()
+
+
+def _tell_load(threads: server.RequestThreads, stopped: threading.Event) -> None:
+    """Log how many requests wait: what scales the workers reads that (infra/stacks/scaling.py)."""
+    while not stopped.wait(_LOAD_TOLD_EVERY_S):
+        _log.info("load", waiting=threads.waiting)
 
 
 def _keep_house(worker: bootstrap.Worker, stopped: threading.Event) -> None:

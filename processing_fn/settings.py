@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from processing_fn.domain import coherence
@@ -29,6 +29,7 @@ class Settings:
         coherence_bound_s: How old what is answered out of it may be; 0 for never old.
         sealing: How it has its keys sealed.
         ready_file: Written once the worker is registered; empty for none.
+        enrolment: JSON: what the worker has its first certificate issued with; empty for nothing.
     """
 
     worker_id: str
@@ -43,6 +44,7 @@ class Settings:
     coherence_bound_s: float
     sealing: Suite
     ready_file: str
+    enrolment: str = field(default="", repr=False)
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -83,4 +85,5 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         coherence_bound_s=coherence.bound_s(environment.get("STRONGROOM_COHERENCE", "")),
         sealing=sealing(environment),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+        enrolment=environment.get("STRONGROOM_ENROLMENT", ""),
     )

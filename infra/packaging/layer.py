@@ -22,12 +22,21 @@ _PYTHON: Final = "3.11"
 RUNTIME: Final = f"python{_PYTHON}"
 """What the layer is made for."""
 
-_SERVICES: Final = frozenset({"kms", "sts"})
-"""The service models of botocore that are called: KMS, and STS for roles."""
+_SERVICES: Final = frozenset({"kms", "secretsmanager", "sts"})
+"""The service models of botocore that are called: of keys, of certificates, and STS for roles."""
 
 _KEPT_OF_METADATA: Final = frozenset({"METADATA", "entry_points.txt"})
-_DIRECTORIES_LEFT_OUT: Final = frozenset({"__pycache__", "tests", "test", "bin", "include"})
-_SUFFIXES_LEFT_OUT: Final = frozenset({".pyi", ".proto", ".rst", ".js", ".lock"})
+_DIRECTORIES_LEFT_OUT: Final = frozenset(
+    {"__pycache__", "tests", "test", "bin", "include", "sboms"}
+)
+_SUFFIXES_LEFT_OUT: Final = frozenset({".pyi", ".proto", ".rst", ".js", ".lock", ".c", ".h"})
+_FILES_LEFT_OUT: Final = frozenset(
+    {
+        Path("grpc/_cython/_credentials/roots.pem"),
+        Path("dateutil/zoneinfo/dateutil-zoneinfo.tar.gz"),
+    }
+)
+"""The internet's authorities, where every channel of ours names its own; and time zones."""
 _LEFT_OUT: Final = frozenset(
     {Path("cffi"), Path("pycparser")}
     | {Path("boto3", name) for name in ("data", "examples")}
@@ -78,7 +87,12 @@ def _left_out(target: Path) -> Iterator[Path]:
         for name in [n for n in folders if _is_left_out((above / n).relative_to(target))]:
             folders.remove(name)
             yield above / name
-        yield from (above / name for name in files if _is_file_left_out(above / name))
+        yield from (
+            above / name
+            for name in files
+            if _is_file_left_out(above / name)
+            or (above / name).relative_to(target) in _FILES_LEFT_OUT
+        )
 
 
 def _is_left_out(directory: Path) -> bool:

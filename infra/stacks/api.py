@@ -16,10 +16,11 @@ from constructs import Construct
 from infra import gateway
 from infra.packaging.layer import RUNTIME
 from infra.stacks import containers
+from infra.stacks.agreed import MOUNT
 from infra.stacks.keys import Keys
 from infra.stacks.log_groups import log_group
 from infra.stacks.network import Network
-from infra.stacks.storage import MOUNT, Storage
+from infra.stacks.storage import Storage
 from infra.stage import Domain, Stage
 
 STAGE_NAME: Final = "v1"

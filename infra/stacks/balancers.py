@@ -30,22 +30,25 @@ def for_workers(
         cross_zone_enabled=True,
         security_groups=[network.groups["subscriptions"]],
     )
-    for name, port in (("Subscription", ports.SUBSCRIPTION), ("Enrolment", ports.CLIENT_GRPC)):
-        listener = balancer.add_listener(name, port=port, protocol=elb.Protocol.TCP)
-        listener.add_targets(
-            f"{name}Targets",
-            port=port,
+    listener = balancer.add_listener(
+        "Subscription", port=ports.SUBSCRIPTION, protocol=elb.Protocol.TCP
+    )
+    listener.add_targets(
+        "SubscriptionTargets",
+        port=ports.SUBSCRIPTION,
+        protocol=elb.Protocol.TCP,
+        # A held event stream ends with its task, and is taken up again elsewhere.
+        deregistration_delay=Duration.seconds(20),
+        health_check=elb.HealthCheck(
             protocol=elb.Protocol.TCP,
-            # A held event stream ends with its task, and is taken up again elsewhere.
-            deregistration_delay=Duration.seconds(20),
-            health_check=elb.HealthCheck(
-                protocol=elb.Protocol.TCP,
-                interval=Duration.seconds(10),
-                healthy_threshold_count=2,
-                unhealthy_threshold_count=2,
-            ),
-            targets=[main.load_balancer_target(container_name="main", container_port=port)],
-        )
+            interval=Duration.seconds(10),
+            healthy_threshold_count=2,
+            unhealthy_threshold_count=2,
+        ),
+        targets=[
+            main.load_balancer_target(container_name="main", container_port=ports.SUBSCRIPTION)
+        ],
+    )
     return balancer
 
 

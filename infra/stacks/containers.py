@@ -13,8 +13,9 @@ from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
 from infra.stacks import ports
+from infra.stacks.agreed import MOUNT, UID
 from infra.stacks.keys import Keys
-from infra.stacks.storage import MOUNT, UID, Storage
+from infra.stacks.storage import Storage
 from infra.stage import Stage
 
 RUN: Final = "/run/strongroom"
@@ -94,10 +95,7 @@ def worker_secrets(scope: Construct, keys: Keys) -> dict[str, ecs.Secret]:
         secret_complete_arn=keys.enrolment.secret_arn,
         encryption_key=kms.Key.from_key_arn(scope, "EnrolmentKey", keys.operations.key_arn),
     )
-    return {
-        "STRONGROOM_ENROLMENT_SECRET": ecs.Secret.from_secrets_manager(enrolment, "secret"),
-        "STRONGROOM_CA_CERTIFICATE": ecs.Secret.from_secrets_manager(enrolment, "certificate"),
-    }
+    return {"STRONGROOM_ENROLMENT": ecs.Secret.from_secrets_manager(enrolment)}
 
 
 def task_definition(

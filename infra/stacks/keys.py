@@ -19,11 +19,10 @@ from aws_cdk import aws_kms as kms
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.stacks.agreed import ROOT_PURPOSE
 from infra.stacks.log_groups import removal
 from infra.stage import Stage
 
-ROOT_PURPOSE: Final = "strongroom-keyring-root"
-"""The encryption context's `purpose` (main_api/adapters/keys/root_message.py)."""
 _OPENING: Final = ("kms:Decrypt", "kms:GenerateDataKey")
 # What an administrator of a key may do, as the documentation has it, without any use of it.
 _ADMINISTERING: Final = (
@@ -49,7 +48,7 @@ class Keys(Stack):
         operations: Encrypts file system, backups, secrets, logs, notices.
         authority: The deployment's certificate authority, with its key.
         main_identity: The certificate of Main Workers, with its key.
-        enrolment: What a new Processing Worker proves itself with, and the authority's certificate.
+        enrolment: The certificate that a new Processing Worker enrols with.
         administrator: The first client's id and secret.
     """
 
@@ -189,7 +188,6 @@ class Keys(Stack):
 
     def _let_read(self) -> None:
         self.authority.grant_read(self.main_role)
-        self.enrolment.grant_read(self.main_role)
         for role in (self.api_role, self.main_role):
             self.main_identity.grant_read(role)
         for secret in (self.authority, self.main_identity, self.enrolment, self.administrator):

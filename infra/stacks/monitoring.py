@@ -16,6 +16,7 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
+from infra.stacks.agreed import LOGGED
 from infra.stacks.api import STAGE_NAME, Api
 from infra.stacks.keys import Keys
 from infra.stacks.scaling import NAMESPACE
@@ -25,17 +26,6 @@ from infra.stage import Stage
 
 _MINUTE: Final = Duration.minutes(1)
 _FIVE: Final = Duration.minutes(5)
-
-LOGGED: Final = {
-    "key-provider-unavailable": "KMS does not open the keyring: processes that start now cannot",
-    "keyring-unreadable": "The keyring cannot be read, or was changed",
-    "audit-unavailable": "The audit log cannot be written: administrative acts are refused",
-    "start-failed": "The Lambda cannot start",
-    "certificate-ends-soon": "A certificate is not renewed",
-    "request-failed": "A request met a defect",
-    "rotation-failed": "Keys are not rotated",
-}
-"""Events of our logs, any one of which is an alarm."""
 
 
 class Monitoring(Stack):

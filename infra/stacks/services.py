@@ -84,11 +84,10 @@ class Services(Stack):
                     **containers.main_environment(self._keys),
                     "STRONGROOM_IDENTITY_SECRET_ARN": self._keys.main_identity.secret_arn,
                     "STRONGROOM_CA_KEY_FILE": f"{containers.RUN}/ca.key",
-                    # The load balancer takes any; workers that enrol know this name.
+                    # Clients' load balancer takes any, and theirs ends there.
                     "STRONGROOM_SERVER_CERTIFICATE_FILE": f"{containers.RUN}/own.pem",
                     "STRONGROOM_SERVER_KEY_FILE": f"{containers.RUN}/own.key",
                     "STRONGROOM_AUTHORITY_SECRET_ARN": self._keys.authority.secret_arn,
-                    "STRONGROOM_ENROLMENT_SECRET_ARN": self._keys.enrolment.secret_arn,
                 },
                 ports=(ports.CLIENT_GRPC, ports.SUBSCRIPTION),
             ),
@@ -113,7 +112,6 @@ class Services(Stack):
                 environment={
                     **containers.worker_environment(stage),
                     "STRONGROOM_MAIN_ADDRESS": f"{host}:{ports.SUBSCRIPTION}",
-                    "STRONGROOM_ENROLMENT_ADDRESS": f"{host}:{ports.CLIENT_GRPC}",
                 },
                 secrets=containers.worker_secrets(self, self._keys),
                 ports=(ports.PROCESSING,),

@@ -9,14 +9,12 @@ from aws_cdk import aws_events as events
 from aws_cdk import aws_iam as iam
 from constructs import Construct
 
+from infra.stacks.agreed import UID
 from infra.stacks.keys import Keys
 from infra.stacks.log_groups import removal
 from infra.stacks.network import Network
 from infra.stage import Stage
 
-UID: Final = "10001"
-"""The user of both images (main_api/Dockerfile, processing_fn/Dockerfile)."""
-MOUNT: Final = "/mnt/strongroom"
 _USING: Final = ("elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite")
 
 

@@ -166,6 +166,19 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
 
         return serve(context, work)
 
+    def Enrol(  # noqa: N802 - named by gRPC
+        self, request: pb.EnrolRequest, context: grpc.ServicerContext
+    ) -> pb.EnrolResponse:
+        """Issue a new worker's first certificate."""
+
+        def work() -> pb.EnrolResponse:
+            self._certificate(context)
+            tls.require_enrolment(context.auth_context())
+            made = self._certificates.enrol(request.worker_id, request.request)
+            return pb.EnrolResponse(certificate=made)
+
+        return serve(context, work)
+
     def Leave(  # noqa: N802 - named by gRPC
         self, request: pb.LeaveRequest, context: grpc.ServicerContext
     ) -> pb.LeaveResponse:

@@ -8,16 +8,17 @@ he had not already. It takes the authority's key, which a deployment may keep fr
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from main_api.service.subscriptions import Subscriptions
-from strongroom import certificates, limits, logs
+from strongroom import certificates, ids, limits, logs
 from strongroom.certificates import Authority, Certificate
 from strongroom.clock import Clock
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.identity import LiveIdentity
 from strongroom.rpc import tls
 
+_DAY_MS: Final = 24 * 3600 * 1000
 _log = logs.logger()
 
 
@@ -75,6 +76,31 @@ class Certificates:
         self._subscriptions.require(proven_id, worker_id, token)
         until = certificates.parse(made).until
         _log.info("certificate-issued", worker_id=worker_id, until=until)
+        return made
+
+    def enrol(self, worker_id: str, request: bytes) -> bytes:
+        """Return a new worker's first certificate, PEM; who asks has proven that he may.
+
+        Args:
+            worker_id: What it will be called.
+            request: PKCS #10, for a key pair of the worker's making.
+
+        Raises:
+            InvalidArgumentError: Not a worker's id, or not a request for a key of ours.
+            ForbiddenError: A worker of this name is revoked.
+            ConflictError: One is live: whoever enrols takes nobody's place.
+            UnavailableError: This Main Worker issues none, or the disk refuses.
+        """
+        self._subscriptions.require_unused(ids.worker_id(worker_id))
+        public_key = certificates.requested_key(request)
+        made = self._keeper.authority().issue(
+            public_key,
+            worker_id,
+            [tls.worker_name(worker_id)],
+            self._clock.wall_ms(),
+            certificates.BACKDATED_MS + limits.ENROLLED_CERTIFICATE_DAYS * _DAY_MS,
+        )
+        _log.info("worker-enrolled", worker_id=worker_id, until=certificates.parse(made).until)
         return made
 
     def renew_own(self, identities: Mapping[str, LiveIdentity]) -> None:

@@ -19,6 +19,7 @@ from strongroom import ids, limits, logs, tokens
 from strongroom.clock import Clock, rfc3339
 from strongroom.crypto import seal
 from strongroom.errors import (
+    ConflictError,
     ForbiddenError,
     IntegrityError,
     InvalidArgumentError,
@@ -174,6 +175,19 @@ class Subscriptions:
     def require(self, proven_id: str, worker_id: str, token: str) -> None:
         """Let pass who has a lease; raises as `renew`."""
         self._own_record(proven_id, worker_id, token)
+
+    def require_unused(self, worker_id: str) -> None:
+        """Let pass a name that no worker has now.
+
+        Raises:
+            ForbiddenError: It is a revoked worker's.
+            ConflictError: It is a live worker's.
+            UnavailableError: The disk refuses.
+        """
+        self._require_not_revoked(worker_id)
+        record = self._store.worker(worker_id)
+        if record is not None and record.lease_until_ms > self._clock.wall_ms():
+            raise ConflictError(f"there is a worker {worker_id}; its lease has not ended")
 
     def revoked_workers(self) -> frozenset[str]:
         """Return who is revoked now; raises UnavailableError when the disk refuses."""

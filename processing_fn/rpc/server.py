@@ -13,8 +13,24 @@ from strongroom.rpc import tls
 from strongroom_pb.v1 import processing_pb2_grpc
 
 
+class RequestThreads(ThreadPoolExecutor):
+    """The threads that serve requests."""
+
+    def __init__(self) -> None:
+        """Start none yet."""
+        super().__init__(limits.WORKER_THREADS, thread_name_prefix="process")
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a thread."""
+        return self._work_queue.qsize()
+
+
 def start(
-    service: ProcessingService, identity: LiveIdentity, listen: str
+    service: ProcessingService,
+    identity: LiveIdentity,
+    listen: str,
+    threads: RequestThreads | None = None,
 ) -> tuple[grpc.Server, int]:
     """Serve; return the server and the port that it listens on.
 
@@ -22,7 +38,7 @@ def start(
         UnavailableError: The address cannot be had, or the certificate is of no use.
     """
     server = grpc.server(
-        ThreadPoolExecutor(limits.WORKER_THREADS, thread_name_prefix="process"),
+        threads or RequestThreads(),
         options=tls.MUTUAL_SERVER_OPTIONS,
         maximum_concurrent_rpcs=limits.WORKER_CONCURRENT_REQUESTS_MAX,
     )

@@ -74,22 +74,22 @@ def test_the_function_may_be_called_by_its_api_alone(account: Account) -> None:
     assert "execute-api" in json.dumps(statement["Condition"])
 
 
-def test_services_run_tasks_with_a_role_of_their_own(account: Account) -> None:
-    """A task starts with the rights of another one."""
-    ecs = account.client("ecs")
+def test_services_run_their_tasks_and_keep_their_logs(account: Account) -> None:
+    """A task cannot start, because the log that it is to write to is another one's, or nobody's."""
+    ecs, known = account.client("ecs"), account.client("logs").describe_log_groups()["logGroups"]
     [cluster] = ecs.list_clusters()["clusterArns"]
     arns = ecs.list_services(cluster=cluster)["serviceArns"]
     services = ecs.describe_services(cluster=cluster, services=arns)["services"]
-    assert len(services) == 2
-    roles = set()
+    names = set()
     for service in services:
         definition = ecs.describe_task_definition(taskDefinition=service["taskDefinition"])
         task = definition["taskDefinition"]
         assert {_in(volume, "name") for volume in task["volumes"]} == {"shared", "run"}
-        role = task["taskRoleArn"].rpartition("/")[2]
-        assert account.client("iam").get_role(RoleName=role)["Role"]["Arn"] == task["taskRoleArn"]
-        roles.add(role)
-    assert len(roles) == 2
+        [container] = task["containerDefinitions"]
+        options = _in(_in(container, "logConfiguration"), "options")
+        assert options["awslogs-group"] in {group["logGroupName"] for group in known}
+        names.add(_in(container, "name"))
+    assert names == {"main", "worker"}
 
 
 def test_a_worker_knows_where_its_main_workers_are(account: Account) -> None:
@@ -109,7 +109,6 @@ def test_a_worker_knows_where_its_main_workers_are(account: Account) -> None:
     [worker] = [c for c in containers if _in(c, "name") == "worker"]
     environment = {_in(e, "name"): _in(e, "value") for e in _in(worker, "environment")}
     assert environment["STRONGROOM_MAIN_ADDRESS"] == f"{host}:50052"
-    assert environment["STRONGROOM_ENROLMENT_ADDRESS"] == f"{host}:50051"
 
 
 def test_the_file_system_has_a_way_in_from_each_zone(account: Account) -> None:

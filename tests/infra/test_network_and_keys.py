@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infra.stacks.keys import ROOT_PURPOSE
+from infra.stacks.agreed import ROOT_PURPOSE
 from main_api.adapters.keys import root_message
 from tests.support.synthesized import Templates
 
@@ -77,9 +77,8 @@ def test_groups_name_each_other_port_by_port(full: Templates) -> None:
         ("Api", "Worker", 50061),
         ("Main", "Worker", 50061),
         ("Worker", "Subscriptions", 50052),
-        ("Worker", "Subscriptions", 50051),
+        ("Worker", "Main", 50052),
         ("Subscriptions", "Main", 50052),
-        ("Subscriptions", "Main", 50051),
         ("Clients", "Main", 50051),
         *((who, "Files", 2049) for who in ("Api", "Main", "Worker")),
         *((who, "Endpoints", 443) for who in ("Api", "Main", "Worker")),

@@ -1,12 +1,13 @@
 """The templates say how containers and the Lambda run, and how the disk is kept."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from infra import gateway
-from infra.stacks.storage import MOUNT
+from infra.stacks.agreed import LOGGED, MOUNT
 from strongroom import limits
 from tests.support.synthesized import Templates
 
@@ -82,8 +83,21 @@ def test_no_secret_stands_in_a_task_definition(full: Templates, task: str) -> No
     """Whoever may list tasks reads what workers prove themselves with."""
     [container] = full.one("AWS::ECS::TaskDefinition", task)["ContainerDefinitions"]
     plain = {one["Name"] for one in container["Environment"]}
-    assert not plain & {"STRONGROOM_ENROLMENT_SECRET", "STRONGROOM_CA_CERTIFICATE"}
+    assert "STRONGROOM_ENROLMENT" not in plain
     assert "resolve:secretsmanager" not in _flat(container)
+
+
+def test_each_kind_of_task_has_a_role_of_its_own(full: Templates) -> None:
+    """A worker starts with the rights of a Main Worker."""
+    roles = [
+        _flat(full.one("AWS::ECS::TaskDefinition", task)["TaskRoleArn"])
+        for task in ("MainTask", "WorkerTask", "FounderTask")
+    ]
+    assert [
+        name
+        for name, role in zip(("Main", "Worker", "Founder"), roles, strict=True)
+        if f"GetAtt{name}" not in role
+    ] == []
 
 
 def test_tasks_are_replaced_before_they_go(full: Templates) -> None:
@@ -254,6 +268,14 @@ def test_logs_are_encrypted_and_end(full: Templates) -> None:
     for name, group in full.of("AWS::Logs::LogGroup").items():
         assert group["Properties"]["RetentionInDays"] == 365, name
         assert "Operations" in _flat(group["Properties"]["KmsKeyId"]), name
+
+
+def test_what_is_alarmed_of_is_really_logged() -> None:
+    """An alarm waits for a word that no process of ours says any more."""
+    source = Path(gateway.__file__).parents[1]
+    folders = ("main_api", "processing_fn", "layers/core/python/strongroom")
+    text = "".join(p.read_text() for f in folders for p in (source / f).rglob("*.py"))
+    assert [event for event in (*LOGGED, "load") if f'"{event}"' not in text] == []
 
 
 def test_alarms_reach_somebody(full: Templates) -> None:

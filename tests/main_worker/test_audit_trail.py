@@ -164,6 +164,7 @@ def test_both_faces_have_the_same_names() -> None:
         "register": Kind.DISCLOSURE,
         "fetch_keys": Kind.DISCLOSURE,
         "renew_certificate": Kind.DISCLOSURE,
+        "enrol": Kind.DISCLOSURE,
         "leave": Kind.EVENT,
         "renew": Kind.NOTHING,
         "watch": Kind.NOTHING,

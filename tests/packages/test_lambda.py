@@ -187,7 +187,7 @@ def test_nothing_that_no_lambda_needs(sandbox: Sandbox) -> None:
     paths = [p for folder in (sandbox.task, sandbox.layer) for p in folder.rglob("*")]
     assert not [p for p in paths if p.suffix == ".pyi" or p.name in {"tests", "test"}]
     models = sandbox.layer / "python" / "botocore" / "data"
-    assert {p.name for p in models.iterdir() if p.is_dir()} == {"kms", "sts"}
+    assert {p.name for p in models.iterdir() if p.is_dir()} == {"kms", "secretsmanager", "sts"}
 
 
 def test_bytecode_is_shipped_for_every_module(sandbox: Sandbox) -> None:

@@ -24,7 +24,7 @@ _ALLOWED: Final = frozenset(
     {"event", "level", "timestamp", "process", "request_id", "worker_id", "client_id", "database"}
     | {"schema_id", "file_id", "key_id", "version", "code", "status", "method", "route", "address"}
     | {"lease_seconds", "signal", "error", "where", "reason", "deployment", "count", "port", "pid"}
-    | {"job_id", "issuer", "trace_id", "until"}
+    | {"job_id", "issuer", "trace_id", "until", "waiting"}
 )
 
 

@@ -44,10 +44,13 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=3.0, help="seconds for each of two steps")
     given = parser.parse_args()
     try:
-        address, name = _server(os.environ)
+        address = _address(os.environ)
         files = [Path(os.environ[f"STRONGROOM_{n}_FILE"]) for n in ("CA", "CERTIFICATE", "KEY")]
         held = LiveIdentity(Identity(*files), SystemClock()).current()
-    except KeyError as error:
+        worker_id = os.environ.get("STRONGROOM_WORKER_ID")
+        # One that found its name at its start has it in its certificate, as a Main Worker has.
+        name = tls.worker_name(worker_id) if worker_id else held.certificate.names[0]
+    except (KeyError, IndexError) as error:
         sys.stderr.write(f"probe: {error} is needed\n")
         return _BAD_USAGE
     except UnavailableError as error:
@@ -58,13 +61,12 @@ def main() -> int:
         return _ask(channel, given.service, given.timeout)
 
 
-def _server(environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return where the server listens on this machine, and the name in its certificate."""
-    worker_id = environment.get("STRONGROOM_WORKER_ID")
-    if worker_id:
-        return f"127.0.0.1:{environment['STRONGROOM_LISTEN_PORT']}", tls.worker_name(worker_id)
-    port = environment["STRONGROOM_SUBSCRIPTION_LISTEN"].rpartition(":")[2]
-    return f"127.0.0.1:{port}", tls.MAIN_NAME
+def _address(environment: Mapping[str, str]) -> str:
+    """Return where the server listens on this machine."""
+    port = environment.get("STRONGROOM_LISTEN_PORT")
+    if not port:
+        port = environment["STRONGROOM_SUBSCRIPTION_LISTEN"].rpartition(":")[2]
+    return f"127.0.0.1:{port}"
 
 
 def _ask(channel: grpc.Channel, service: str, timeout_s: float) -> int:

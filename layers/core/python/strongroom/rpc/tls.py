@@ -4,6 +4,7 @@ A deployment has one certificate authority. A certificate names its holder in a 
 
     <worker-id>.worker.strongroom.internal    a Processing Worker
     main.strongroom.internal                  a Main Worker
+    enrolment.strongroom.internal             who may have a new worker's certificate issued
 
 Both sides check that name, not just the signature: a Main Worker calls the very worker that it
 means, a worker takes `Process` from a Main Worker only, and the subscription API hands keys out
@@ -22,6 +23,7 @@ from strongroom.errors import InvalidArgumentError, UnauthenticatedError
 from strongroom.identity import Held, LiveIdentity
 
 MAIN_NAME: Final = "main.strongroom.internal"
+ENROLMENT_NAME: Final = "enrolment.strongroom.internal"
 _WORKER_SUFFIX: Final = ".worker.strongroom.internal"
 _PEM_PROPERTY: Final = "x509_pem_cert"
 _SAN_PROPERTY: Final = "x509_subject_alternative_name"
@@ -171,6 +173,16 @@ def worker_of(auth_context: Mapping[str, object]) -> str:
     if len(workers) != 1:
         raise UnauthenticatedError("a worker's certificate is needed")
     return workers[0].removesuffix(_WORKER_SUFFIX)
+
+
+def require_enrolment(auth_context: Mapping[str, object]) -> None:
+    """Refuse everybody but who may enrol a worker.
+
+    Raises:
+        UnauthenticatedError: The other side may not.
+    """
+    if ENROLMENT_NAME not in peer_names(auth_context):
+        raise UnauthenticatedError("the certificate of the enrolment is needed")
 
 
 def require_main(auth_context: Mapping[str, object]) -> None:

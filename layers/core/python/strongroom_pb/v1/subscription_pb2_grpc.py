@@ -71,6 +71,11 @@ class SubscriptionServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateResponse.FromString,
                 _registered_method=True)
+        self.Enrol = channel.unary_unary(
+                '/strongroom_pb.v1.SubscriptionService/Enrol',
+                request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.EnrolRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.EnrolResponse.FromString,
+                _registered_method=True)
         self.Leave = channel.unary_unary(
                 '/strongroom_pb.v1.SubscriptionService/Leave',
                 request_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.LeaveRequest.SerializeToString,
@@ -134,6 +139,14 @@ class SubscriptionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Enrol(self, request, context):
+        """The first certificate of a new worker, for a name that no live worker has. The caller shows the
+        enrolment's certificate, which is good for this alone. UNAVAILABLE as RenewCertificate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Leave(self, request, context):
         """With the token: the worker is no longer listed.
         """
@@ -178,6 +191,11 @@ def add_SubscriptionServiceServicer_to_server(servicer, server):
                     servicer.RenewCertificate,
                     request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateResponse.SerializeToString,
+            ),
+            'Enrol': grpc.unary_unary_rpc_method_handler(
+                    servicer.Enrol,
+                    request_deserializer=strongroom__pb_dot_v1_dot_subscription__pb2.EnrolRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_subscription__pb2.EnrolResponse.SerializeToString,
             ),
             'Leave': grpc.unary_unary_rpc_method_handler(
                     servicer.Leave,
@@ -376,6 +394,33 @@ class SubscriptionService:
             '/strongroom_pb.v1.SubscriptionService/RenewCertificate',
             strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_subscription__pb2.RenewCertificateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Enrol(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.SubscriptionService/Enrol',
+            strongroom__pb_dot_v1_dot_subscription__pb2.EnrolRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_subscription__pb2.EnrolResponse.FromString,
             options,
             channel_credentials,
             insecure,

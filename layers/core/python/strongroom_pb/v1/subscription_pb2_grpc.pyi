@@ -53,6 +53,10 @@ class SubscriptionServiceStub:
     """With the token: the next certificate of the same worker, valid for as long as its present one
     was. UNAVAILABLE where this Main Worker does not have the authority's key.
     """
+    Enrol: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.EnrolRequest, _subscription_pb2.EnrolResponse]
+    """The first certificate of a new worker, for a name that no live worker has. The caller shows the
+    enrolment's certificate, which is good for this alone. UNAVAILABLE as RenewCertificate.
+    """
     Leave: _grpc.UnaryUnaryMultiCallable[_subscription_pb2.LeaveRequest, _subscription_pb2.LeaveResponse]
     """With the token: the worker is no longer listed."""
 
@@ -80,6 +84,10 @@ class SubscriptionServiceAsyncStub(SubscriptionServiceStub):
     RenewCertificate: _aio.UnaryUnaryMultiCallable[_subscription_pb2.RenewCertificateRequest, _subscription_pb2.RenewCertificateResponse]  # type: ignore[assignment]
     """With the token: the next certificate of the same worker, valid for as long as its present one
     was. UNAVAILABLE where this Main Worker does not have the authority's key.
+    """
+    Enrol: _aio.UnaryUnaryMultiCallable[_subscription_pb2.EnrolRequest, _subscription_pb2.EnrolResponse]  # type: ignore[assignment]
+    """The first certificate of a new worker, for a name that no live worker has. The caller shows the
+    enrolment's certificate, which is good for this alone. UNAVAILABLE as RenewCertificate.
     """
     Leave: _aio.UnaryUnaryMultiCallable[_subscription_pb2.LeaveRequest, _subscription_pb2.LeaveResponse]  # type: ignore[assignment]
     """With the token: the worker is no longer listed."""
@@ -147,6 +155,16 @@ class SubscriptionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_subscription_pb2.RenewCertificateResponse, _abc.Awaitable[_subscription_pb2.RenewCertificateResponse]]:
         """With the token: the next certificate of the same worker, valid for as long as its present one
         was. UNAVAILABLE where this Main Worker does not have the authority's key.
+        """
+
+    @_abc_1.abstractmethod
+    def Enrol(
+        self,
+        request: _subscription_pb2.EnrolRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_pb2.EnrolResponse, _abc.Awaitable[_subscription_pb2.EnrolResponse]]:
+        """The first certificate of a new worker, for a name that no live worker has. The caller shows the
+        enrolment's certificate, which is good for this alone. UNAVAILABLE as RenewCertificate.
         """
 
     @_abc_1.abstractmethod
