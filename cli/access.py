@@ -77,6 +77,9 @@ class Deployment:
         self._ask(lambda: self._rest.delete(path), type(None))
 
     def _ask(self, send: Callable[[], Answer], kind: type[T]) -> T:
+        if not self._rest.has_token:
+            # Else each command is refused once, which the audit log tells of.
+            self._log_in()
         for _ in range(_ATTEMPTS):
             answer = send()
             if answer.status in _DONE:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.audit import commands as audit_commands
 from cli.ca import commands as ca_commands
 from cli.emulation.master_key import LocalProvider
 from cli.jobs import commands as jobs
@@ -27,6 +28,7 @@ app = typer.Typer(
 app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="job")
 app.add_typer(workers_commands.app, name="workers")
+app.add_typer(audit_commands.app, name="audit")
 app.add_typer(ca_commands.app, name="ca")
 
 

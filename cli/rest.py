@@ -53,6 +53,11 @@ class RestClient:
         self._token = token
         self.url = url
 
+    @property
+    def has_token(self) -> bool:
+        """Whether it presents one."""
+        return bool(self._token)
+
     def with_token(self, token: str) -> "RestClient":
         """Return a client that presents an access token."""
         return RestClient(self.url, token, self._ca_file)

@@ -21,6 +21,8 @@ from main_api.service.access import Access
 from main_api.service.administration import Administration
 from main_api.service.audit.journal import Journal
 from main_api.service.audit.keyring_changes import RecordedKeyring
+from main_api.service.audit.reading import AuditReading
+from main_api.service.audit.removal import AuditRemoval
 from main_api.service.audit.trail import Audit
 from main_api.service.authorization_server import AuthorizationServer
 from main_api.service.certificates import Certificates
@@ -68,6 +70,8 @@ class Main:
     access: Access
     authorization: AuthorizationServer
     audit: Audit
+    audit_reading: AuditReading
+    audit_removal: AuditRemoval
     throttle: Throttle
     quotas: Quotas
     entities: Entities
@@ -124,8 +128,10 @@ def build(configured: Settings) -> Main:
     dispatcher = Dispatcher(Fleet(store, clock, workers.probe), clock)
     subscriptions = Subscriptions(keyring, store, clock, least=configured.sealing)
     authority = AuthorityFiles(configured.identity.ca_file, configured.ca_key_file)
+    audit_files = AuditFiles(filesystem, layout.audit())
+    journal = Journal(audit_files, keyring, clock)
     audit = Audit(
-        Journal(AuditFiles(filesystem, layout), keyring, clock),
+        journal,
         keyring,
         clock,
         configured.audit,
@@ -139,6 +145,8 @@ def build(configured: Settings) -> Main:
         access=access,
         authorization=AuthorizationServer(access.secrets, access.revocations, token_keys, clock),
         audit=audit,
+        audit_reading=AuditReading(access, audit_files, keyring, clock),
+        audit_removal=AuditRemoval(access, journal, audit_files, clock),
         throttle=Throttle(access, configured.throttling, clock),
         quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),
@@ -234,7 +242,7 @@ def audit_of_command(layout: Layout, keyring: Keyring) -> Audit:
     """Return the audit log for a command on the directory, which holds the keyring."""
     clock = SystemClock()
     return Audit(
-        Journal(AuditFiles(LocalFilesystem(), layout), keyring, clock),
+        Journal(AuditFiles(LocalFilesystem(), layout.audit()), keyring, clock),
         keyring,
         clock,
         AuditPolicy(),

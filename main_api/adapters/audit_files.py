@@ -1,12 +1,12 @@
-"""The segments of the audit log, under control/audit/."""
+"""The segments of the audit log, as files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from strongroom import durable, limits
 from strongroom.diskerrors import translated
 from strongroom.durable import Filesystem
-from strongroom.layout import Layout
 
 # A block may still be appended when the segment has almost come to its bound.
 _BYTES_MAX = limits.AUDIT_SEGMENT_BYTES_MAX + limits.AUDIT_BLOCK_BYTES_MAX
@@ -14,12 +14,12 @@ _LEVELS = 2
 
 
 class AuditFiles:
-    """The `AuditSegments` of one shared directory, or of a copy of what lies in it."""
+    """The `AuditSegments` of a directory: control/audit/, or a copy of it."""
 
-    def __init__(self, filesystem: Filesystem, layout: Layout) -> None:
-        """Take the directory."""
+    def __init__(self, filesystem: Filesystem, directory: Path) -> None:
+        """Take it."""
         self._filesystem = filesystem
-        self._directory = str(layout.audit())
+        self._directory = str(directory)
 
     def names(self) -> list[str]:
         """List the directory."""

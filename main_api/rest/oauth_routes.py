@@ -4,7 +4,6 @@ Whatever is refused is problem details, as everywhere, with the members `error` 
 `error_description` of RFC 6749 section 5.2 beside the problem's own.
 """
 
-import base64
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -14,6 +13,7 @@ from main_api.rest import problems
 from main_api.rest.answers import json_response
 from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import FORM, Answer, Content, Operation, Right, Tag, json_content
+from main_api.rest.public_keys import Jwk, JwkSet, jwk
 from main_api.rest.requests import basic_credentials, form
 from main_api.service.authorization_server import (
     ACCESS_TOKEN_TYPE,
@@ -26,7 +26,6 @@ from main_api.service.authorization_server import (
     UnauthorizedClientError,
     UnsupportedTokenTypeError,
 )
-from main_api.service.keys.signing import PublishedKey
 from strongroom import jsontext, limits, tokens
 from strongroom.errors import (
     InvalidArgumentError,
@@ -95,23 +94,6 @@ class TokenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     token_type: Literal["Bearer"] = "Bearer"  # noqa: S105 - its type
     expires_in: Annotated[int, msgspec.Meta(description="Seconds.")]
     scope: str
-
-
-class Jwk(msgspec.Struct, frozen=True, kw_only=True):
-    """A public key, as RFC 8037 section 2 has it."""
-
-    kty: Literal["OKP"] = "OKP"
-    crv: Literal["Ed25519"] = "Ed25519"
-    x: str
-    kid: str
-    alg: Literal["EdDSA"] = "EdDSA"
-    use: Literal["sig"] = "sig"
-
-
-class JwkSet(msgspec.Struct, frozen=True, kw_only=True):
-    """Public keys (RFC 7517 section 5)."""
-
-    keys: list[Jwk]
 
 
 class _UnsupportedGrantTypeError(InvalidArgumentError):
@@ -254,10 +236,7 @@ def _add_keys(app: StrongroomApp) -> None:
     )
     def list_signing_keys() -> Response:
         """Answer the public keys that tokens verify by, those that do not sign yet too."""
-        found = JwkSet(keys=[_jwk(key) for key in app.main.signing_keys.published()])
+        found = JwkSet(
+            keys=[jwk(key.key_id, key.public_key) for key in app.main.signing_keys.published()]
+        )
         return json_response(jsontext.dump(found))
-
-
-def _jwk(key: PublishedKey) -> Jwk:
-    x = base64.urlsafe_b64encode(key.public_key).rstrip(b"=").decode()
-    return Jwk(x=x, kid=key.key_id)

@@ -66,6 +66,7 @@ class Tag(StrEnum):
     KEYS = "Keys"
     JOBS = "Jobs"
     BACKUPS = "Backups"
+    AUDIT = "Audit"
     SERVICE = "Service"
 
 

@@ -2,6 +2,7 @@
 
 from main_api.bootstrap import Current
 from main_api.rest import (
+    audit_routes,
     backup_routes,
     client_routes,
     database_routes,
@@ -33,6 +34,7 @@ def build(current: Current) -> StrongroomApp:
     key_routes.add(app)
     job_routes.add(app)
     backup_routes.add(app)
+    audit_routes.add(app)
     worker_routes.add(app)
     issuer_routes.add(app)
     inspection_routes.add(app)

@@ -2,7 +2,17 @@
 
 from typing import Final
 
-from main_api.rpc.admin import backups, clients, databases, issuers, jobs, keys, templates, workers
+from main_api.rpc.admin import (
+    audit,
+    backups,
+    clients,
+    databases,
+    issuers,
+    jobs,
+    keys,
+    templates,
+    workers,
+)
 from strongroom_pb.v1 import admin_pb2 as pb
 
 DESCRIPTOR: Final = pb.DESCRIPTOR.services_by_name["AdminService"]
@@ -15,4 +25,5 @@ METHODS: Final = (
     *keys.METHODS,
     *jobs.METHODS,
     *backups.METHODS,
+    *audit.METHODS,
 )

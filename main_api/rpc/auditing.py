@@ -6,8 +6,9 @@ How a call ends is told before the client is: by what it returns, or by how it i
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from inspect import isasyncgenfunction
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
@@ -16,7 +17,7 @@ from main_api.domain.audit import acts
 from main_api.domain.audit.acts import Act, Kind
 from main_api.domain.audit.records import OK
 from main_api.rpc import declared, metadata
-from main_api.rpc.contexts import KnownPeer, ThreadContext
+from main_api.rpc.contexts import Context, KnownPeer, ThreadContext, Watched, WatchedStream
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
 from main_api.service.audit.trail import Audit
@@ -27,7 +28,6 @@ from strongroom.rpc import status, tls
 from strongroom.tracing import Trace
 
 T = TypeVar("T")
-Context = Any
 _NAMING: Final = ("_id", "name")
 """How the fields of messages end that say what an act is about, as path parameters do."""
 _OF_CLIENTS: Final = frozenset({"request_id"})
@@ -132,52 +132,11 @@ class CallAudit:
         return entry
 
 
-class Watched:
-    """A call's context, for a handler on a thread: it concludes before it aborts."""
-
-    def __init__(self, context: Context, conclude: Callable[[str], None]) -> None:
-        """Take what to tell how the call ends."""
-        self._context = context
-        self._conclude = conclude
-        self._outcome = ""
-
-    def __getattr__(self, name: str) -> object:
-        """Be the context in all else."""
-        return getattr(self._context, name)
-
-    def set_trailing_metadata(self, trailing: Iterable[tuple[str, str | bytes]]) -> None:
-        """Look which error the metadata tell of."""
-        told = tuple(trailing)
-        self._outcome = status.code_of(told)
-        self._context.set_trailing_metadata(told)
-
-    def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
-        """Conclude, then end the call; with another error where this one cannot be recorded."""
-        try:
-            self._conclude(self._outcome or code.name.lower())
-        except StrongroomError as error:
-            status.abort(self._context, error)
-        self._context.abort(code, details)
-        raise AssertionError("abort returned")
-
-
-class _WatchedStream(Watched):
-    """The same for a coroutine."""
-
-    async def abort(  # type: ignore[override]
-        self, code: grpc.StatusCode, details: str
-    ) -> NoReturn:
-        """Conclude on a thread, because that may write."""
-        await asyncio.to_thread(self._conclude, self._outcome or code.name.lower())
-        await self._context.abort(code, details)
-        raise AssertionError("abort returned")
-
-
 class AuditInterceptor(grpc.aio.ServerInterceptor):
     """Has every call of a server recorded; for workers, whom no gate stands before."""
 
     def __init__(self, calls: CallAudit, pool: ThreadPoolExecutor) -> None:
-        """Take what records, and what runs the handlers that are no coroutines."""
+        """Take what records, and the threads on which handlers run that are no coroutines."""
         self._calls = calls
         self._pool = pool
         self._handlers: dict[str, Any] = {}
@@ -204,32 +163,30 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
             "response_serializer": handler.response_serializer,
         }
         if handler.unary_unary is not None:
-
-            async def answer(request: object, context: Context) -> object:
-                on_thread = ThreadContext(KnownPeer(context))
-
-                def work() -> object:
-                    return self._calls.serve(
-                        method, on_thread, request, lambda to: handler.unary_unary(request, to)
-                    )
-
-                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
+            answer = partial(self._answer, method, handler.unary_unary)
             return grpc.unary_unary_rpc_method_handler(answer, **serializers)
         stream = handler.stream_stream if handler.request_streaming else handler.unary_stream
         if not isasyncgenfunction(stream):
             raise TypeError(f"{method} is neither a function nor an asynchronous generator")
 
-        async def watched(request: object, context: Context) -> AsyncIterator[object]:
-            def refused(outcome: str) -> None:
-                self._calls.refused(method, context, outcome)
-
-            async for answered in stream(request, _WatchedStream(context, refused)):
+        async def watched(request: object, begun: Context) -> AsyncIterator[object]:
+            context = KnownPeer(begun)
+            refused = partial(self._calls.refused, method, context)
+            async for answered in stream(request, WatchedStream(context, refused)):
                 yield answered
 
         if handler.request_streaming:
             return grpc.stream_stream_rpc_method_handler(watched, **serializers)
         return grpc.unary_stream_rpc_method_handler(watched, **serializers)
+
+    async def _answer(
+        self, method: str, function: Callable[[object, Context], T], request: object, begun: Context
+    ) -> T:
+        """Run a handler on a thread."""
+        context = ThreadContext(KnownPeer(begun))
+        work = partial(function, request)
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self._pool, self._calls.serve, method, context, request, work)
 
 
 def _describe(entry: Entry, request: object) -> None:

@@ -22,6 +22,7 @@ VARYING = {
     r"\b[0-9a-f]{32}\b": "REQUEST",
     r"\b[0-9a-f]{28}\b": "JOB",
     r"\b[0-9a-f]{16}\b": "KEY",
+    r"\d+ (chains|blocks|heads)": r"N \1",
 }
 MARK = "-- end of step --"
 
@@ -132,6 +133,27 @@ def test_keys_change_as_the_readme_shows(tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
+AUDIT = "## The audit log\n"
+
+
+def test_the_audit_log_is_read_as_the_readme_shows(tmp_path: Path) -> None:
+    """An auditor's commands fail, or answer something else than the README says."""
+    (first, *_), steps = _steps(_section(KEYS)), _steps(_section(AUDIT))
+    assert [step.kind for step in steps] == ["text", "text"]
+    environment = "\n".join(one for one in first.commands.splitlines() if one.startswith("export"))
+    (tmp_path / "home").mkdir()
+    running = Deployment(tmp_path).start()
+    try:
+        kept = str(tmp_path / "home" / "audit-")
+        script = "".join(f"{step.commands}\nprintf '%s\\n' '{MARK}'\n" for step in steps)
+        script = script.replace(" audit-", f" {kept}")
+        answers = _enter(tmp_path, _at(running, f"{environment}\n{script}")).split(f"{MARK}\n")
+        for step, answer in zip(steps, answers, strict=False):
+            assert _plain(step.answer) == _plain(answer)
+    finally:
+        assert running.stop() == 0
+
+
 RECOVERY = "## When the master key is lost\n"
 
 
@@ -180,9 +202,9 @@ def _section(heading: str) -> str:
 
 
 def _example() -> str:
-    """Return the README without what is entered later: users, new keys, and a recovery."""
+    """Return the README without what is entered later: users, keys, an audit, a recovery."""
     text = (REPOSITORY / "README.md").read_text()
-    for later in (USERS, KEYS, RECOVERY):
+    for later in (USERS, KEYS, AUDIT, RECOVERY):
         text = text.replace(_section(later), "")
     return text
 

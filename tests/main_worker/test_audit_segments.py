@@ -78,7 +78,7 @@ def test_the_golden_segment_says_what_was_written() -> None:
     mentions, written, removal, _ = segment.blocks
     assert segments.decode_mentions(segment.raw[mentions.payload]) == (OTHER,)
     assert segments.decode_removal(segment.raw[removal.payload]) == MS - 10_000
-    assert chain.opened(segment, written, chain.every_key(KEYS)) == RECORDS
+    assert chain.Opener(segment, chain.every_key(KEYS)).lines(written) == RECORDS
 
 
 def test_nothing_of_a_record_is_readable_without_the_key() -> None:
@@ -90,7 +90,7 @@ def test_nothing_of_a_record_is_readable_without_the_key() -> None:
     keys = chain.every_key(Keyring("test-deployment", 1, (stranger,)))
     for wrong in (keys, {}):
         with pytest.raises(IntegrityError):
-            chain.opened(segment, segment.blocks[1], wrong)
+            chain.Opener(segment, wrong).lines(segment.blocks[1])
 
 
 def test_a_record_is_bound_to_its_place() -> None:
@@ -101,7 +101,7 @@ def test_a_record_is_bound_to_its_place() -> None:
     _, header = mine.begin(MS)
     moved = segments.parse(header + first[HEADER_BYTES:])
     with pytest.raises(IntegrityError):
-        chain.opened(moved, moved.blocks[0], chain.every_key(KEYS))
+        chain.Opener(moved, chain.every_key(KEYS)).lines(moved.blocks[0])
 
 
 def test_the_public_key_is_of_one_deployment() -> None:

@@ -26,6 +26,7 @@ from strongroom.durable import LocalFilesystem
 from strongroom.errors import UnavailableError
 from strongroom.keyring import Purpose
 from strongroom.layout import Layout
+from tests.support.audit_logs import read
 from tests.support.main_fakes import MemoryBarrier, a_worker
 from tests.support.mains import AT, MainRig
 
@@ -372,6 +373,29 @@ def test_a_key_that_nothing_needs_is_destroyed_on_every_worker(bench: Bench) -> 
     assert bench.job(job).is_running
     bench.confirm("worker-2")
     assert bench.finish(job).state is State.DONE
+
+
+def test_the_destruction_of_a_key_is_on_record(bench: Bench) -> None:
+    """A key is gone, and nobody can say which job has destroyed it, or it went unrecorded."""
+    bench.finish(bench.main.jobs.rewrap(bench.caller))
+    job = bench.main.jobs.destroy(bench.caller, bench.old, None)
+    bench.rig.audit_log.down = True
+    for _ in range(6):
+        bench.runner.step()
+    assert bench.rig.live.find(bench.old, Purpose.DATA).material
+    assert "the audit log cannot be written" in bench.job(job).detail
+    bench.rig.audit_log.down = False
+    bench.confirm(*BOTH)
+    for _ in range(4):
+        bench.runner.step()
+    assert bench.rig.live.find(bench.old, Purpose.DATA).state is keyring.State.DESTROYED
+    of_job = [
+        one
+        for one in read(bench.rig.audit_log, bench.rig.keys)
+        if one.detail.get("job_id") == job.job_id and one.act == "change_keyring"
+    ]
+    assert [one.intent for one in of_job] == [True, False]
+    assert of_job[1].detail["keys"] == f"data {bench.old} destroyed"
 
 
 def test_a_backup_on_record_keeps_its_keys(bench: Bench) -> None:

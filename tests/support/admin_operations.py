@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from main_api.domain.grants import Action
 from main_api.domain.trusted_issuers import TrustedIssuer
+from main_api.rest.public_keys import jwk
 from strongroom.rpc import status
 from strongroom_pb.v1 import admin_pb2 as pb
 from tests.support.entity_operations import DATABASE, stored
@@ -802,4 +803,61 @@ BACKUPS: Final = (
     ),
 )
 
-OPERATIONS: Final = (*TEMPLATES, *DATABASES, *CLIENTS, *ISSUERS, *WORKERS, *KEYS, *JOBS, *BACKUPS)
+AUDIT: Final = (
+    Operation(
+        rest="POST /audit/records",
+        rpc="AdminService.ListAuditRecords",
+        given={**_PAGE, "limit": 100},
+        http=lambda given: HttpRequest({}, {name: given[name] for name in ("limit", "cursor")}),
+        message=_listing(pb.ListAuditRecordsRequest),
+        heard=lambda answer: _ended(answer.json()["records"]),
+        read=lambda page: _ended([_read(one) for one in page.records]),
+    ),
+    Operation(
+        rest="GET /audit/heads",
+        rpc="AdminService.ListAuditHeads",
+        given={},
+        http=_nothing_asked,
+        message=lambda _: pb.ListAuditHeadsRequest(),
+        heard=lambda answer: [sorted(one) for one in answer.json()["heads"]],
+        read=lambda page: [sorted(one) for one in _read(page).get("heads", [])],
+    ),
+    Operation(
+        rest="GET /audit/keys",
+        rpc="AdminService.ListAuditKeys",
+        given={},
+        http=_nothing_asked,
+        message=lambda _: pb.ListAuditKeysRequest(),
+        heard=lambda answer: [[one["kid"], one["x"]] for one in answer.json()["keys"]],
+        read=lambda page: [[one.key_id, jwk("", one.public_key).x] for one in page.keys],
+    ),
+    Operation(
+        rest="POST /audit/remove",
+        rpc="AdminService.RemoveAuditSegments",
+        given={"before": "2026-12-01T00:00:00.000Z"},
+        http=lambda given: HttpRequest({}, {"before": given["before"]}),
+        message=lambda given: pb.RemoveAuditSegmentsRequest(**given),
+        heard=_heard,
+        read=_read,
+        variants={
+            "before": ("", "x", "2026-12-01", "2026-12-01T00:00:00", "2096-01-01T00:00:00.000Z")
+        },
+    ),
+)
+
+OPERATIONS: Final = (
+    *TEMPLATES,
+    *DATABASES,
+    *CLIENTS,
+    *ISSUERS,
+    *WORKERS,
+    *KEYS,
+    *JOBS,
+    *BACKUPS,
+    *AUDIT,
+)
+
+
+def _ended(found: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - JSON
+    """Return what of audit records is the same through both faces."""
+    return sorted({(one["act"], one["outcome"]) for one in found if "outcome" in one})

@@ -102,7 +102,7 @@ class AuditRig:
 
     def files(self, filesystem: Filesystem | None = None) -> AuditFiles:
         """Return the files."""
-        return AuditFiles(filesystem or self.filesystem, Layout(self.root))
+        return AuditFiles(filesystem or self.filesystem, Layout(self.root).audit())
 
     def copy(self) -> MemoryLog:
         """Return what lies there now."""
@@ -138,9 +138,10 @@ def read(log: MemoryLog, keys: Keyring = KEYS) -> Iterator[Record]:
     known = chain.every_key(keys)
     for name in sorted(filter(None, map(names.parse, log.names()))):
         segment = segments.parse(log.files[str(name)])
+        opener = chain.Opener(segment, known) if segment.header else None
         for block in segment.blocks:
-            if block.kind is Kind.RECORDS:
-                yield from map(records.decode, chain.opened(segment, block, known))
+            if opener is not None and block.kind is Kind.RECORDS:
+                yield from map(records.decode, opener.lines(block))
 
 
 def line(act: str, **members: object) -> bytes:

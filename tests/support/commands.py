@@ -77,7 +77,7 @@ def ran(named: dict[str, str], *arguments: str, typed: str = "") -> Ended:
     """Run any command as a process of its own, with pipes for its input and output."""
     ended = subprocess.run(  # noqa: S603 - the project's own command
         [COMMAND, *arguments],
-        env=_others() | named,
+        env=others() | named,
         capture_output=True,
         text=True,
         input=typed,
@@ -92,7 +92,7 @@ def on_a_terminal(named: dict[str, str], *arguments: str, typed: str = "") -> tu
     """Run any command at a terminal of 100 columns; return its exit code and the text it shows."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, 100))
-    environ = _others() | {"TERM": "xterm-256color"} | named
+    environ = others() | {"TERM": "xterm-256color"} | named
     with subprocess.Popen(  # noqa: S603 - the project's own command
         [COMMAND, *arguments], env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
@@ -109,7 +109,8 @@ def on_a_terminal(named: dict[str, str], *arguments: str, typed: str = "") -> tu
     return code, _CONTROL.sub("", shown.decode())
 
 
-def _others() -> dict[str, str]:
+def others() -> dict[str, str]:
+    """Return the environment without what names a deployment."""
     return {n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")}
 
 

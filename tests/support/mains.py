@@ -17,6 +17,8 @@ from main_api.service.access import Access
 from main_api.service.administration import Administration
 from main_api.service.audit.journal import Journal
 from main_api.service.audit.keyring_changes import RecordedKeyring
+from main_api.service.audit.reading import AuditReading
+from main_api.service.audit.removal import AuditRemoval
 from main_api.service.audit.trail import Audit
 from main_api.service.authorization_server import (
     SUBJECT_TOKEN_TYPE,
@@ -119,8 +121,9 @@ class MainRig:
             self.access.secrets, self.access.revocations, self.token_keys, self.clock
         )
         self.signing_keys = SigningKeys(self.access, self.live, self.token_keys, self.clock)
+        self.journal = Journal(self.audit_log, self.live, self.clock)
         self.audit = Audit(
-            Journal(self.audit_log, self.live, self.clock),
+            self.journal,
             self.live,
             self.clock,
             self.audit_policy,
@@ -214,6 +217,8 @@ class MainRig:
             access=self.access,
             authorization=self.authorization,
             audit=self.audit,
+            audit_reading=AuditReading(self.access, self.audit_log, self.live, self.clock),
+            audit_removal=AuditRemoval(self.access, self.journal, self.audit_log, self.clock),
             throttle=Throttle(self.access, self.throttling, self.clock),
             quotas=Quotas(self.quotas, self.clock),
             entities=self.entities,

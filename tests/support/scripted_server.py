@@ -1,6 +1,7 @@
 """A server that answers what a test has written down, in order; the last answer again and again.
 
-Where the status is 0 it hangs up without an answer.
+Where the status is 0 it hangs up without an answer. Whoever logs in is let in, where the script
+does not say how that is answered.
 """
 
 import threading
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 SECONDS = 30
+LOGIN = "/oauth/token"
 Scripted = tuple[int, str, bytes]
 
 
@@ -26,10 +28,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(b"")
 
     def _answer(self, asked: bytes) -> None:
+        if self.path == LOGIN and b"access_token" not in self.answers[0][2]:
+            self._send(200, "application/json", b'{"access_token": "t"}')
+            return
         self.asked.append((self.path, asked))
         status, kind, body = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)
-        if not status:
-            return
+        if status:
+            self._send(status, kind, body)
+
+    def _send(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -53,6 +53,8 @@ _KINDS: Final = {
     "get_metrics": Kind.EVENT,
     # A POST over REST, because it has another server asked; it changes nothing here.
     "ask_issuer": Kind.DISCLOSURE,
+    # Over REST a POST, for the size of its cursor.
+    "list_audit_records": Kind.DISCLOSURE,
     # A worker's lease: three times in six seconds.
     "renew": Kind.NOTHING,
     "watch": Kind.NOTHING,

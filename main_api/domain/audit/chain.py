@@ -1,6 +1,6 @@
 """A chain as its writer sees it: every block is bound to all before it, and signed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -110,21 +110,33 @@ class Chain:
         return unsigned + signature
 
 
-def opened(segment: Segment, block: Block, keys: dict[str, AuditKey]) -> list[bytes]:
-    """Return the records of a block, as `Chain.records` was given them.
+class Opener:
+    """Opens the records of one segment."""
 
-    Raises:
-        IntegrityError: They were changed, or lie under a key that is not among these.
-    """
-    header = segment.header
-    key = keys.get(header.key_id) if header is not None else None
-    if header is None or key is None:
-        raise IntegrityError("the key of the records is not known")
-    payload = segment.raw[block.payload]
-    iv, sealed = payload[: aead.IV_BYTES], payload[aead.IV_BYTES :]
-    frame = segment.raw[block.start : block.start + segments.FRAME_BYTES]
-    aad = segment.raw[: segments.HEADER_BYTES] + frame
-    return key.cipher(header).open(iv, sealed, aad).split(b"\n")
+    def __init__(self, segment: Segment, keys: Mapping[str, AuditKey]) -> None:
+        """Take the keys that it may lie under.
+
+        Raises:
+            IntegrityError: It has no beginning, or lies under another key.
+        """
+        header = segment.header
+        key = keys.get(header.key_id) if header is not None else None
+        if header is None or key is None:
+            raise IntegrityError("the key of the records is not known")
+        self._raw = segment.raw
+        self._cipher = key.cipher(header)
+
+    def lines(self, block: Block) -> list[bytes]:
+        """Return the records of a block, as `Chain.records` was given them.
+
+        Raises:
+            IntegrityError: They were changed.
+        """
+        payload = self._raw[block.payload]
+        iv, sealed = payload[: aead.IV_BYTES], payload[aead.IV_BYTES :]
+        frame = self._raw[block.start : block.start + segments.FRAME_BYTES]
+        aad = self._raw[: segments.HEADER_BYTES] + frame
+        return self._cipher.open(iv, sealed, aad).split(b"\n")
 
 
 def _derived(key: Key, deployment: str) -> AuditKey:

@@ -62,6 +62,19 @@ def is_frozen(name: SegmentName, now_ms: int) -> bool:
     return name.begun_ms + _CHANGING_MS < now_ms
 
 
+def by_their_ends(names: Iterable[SegmentName], now_ms: int) -> list[tuple[int, SegmentName]]:
+    """Return the segments with the instant after which nothing was written to each, latest first.
+
+    A segment ends where the next one of its chain begins.
+    """
+    found: list[tuple[int, SegmentName]] = []
+    for segments in by_chain(names).values():
+        begun = [name.begun_ms for name in segments[1:]]
+        last_ms = min(now_ms, segments[-1].begun_ms + _CHANGING_MS)
+        found += zip([*begun, last_ms], segments, strict=True)
+    return sorted(found, reverse=True)
+
+
 def to_be_mentioned(names: Iterable[SegmentName], own: str) -> list[SegmentName]:
     """Return the last segments of those chains whose heads a chain has to mention.
 

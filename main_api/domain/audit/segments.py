@@ -236,6 +236,16 @@ def links(segment: Segment) -> Iterator[Link]:
         yield Link(block, content, before)
 
 
+def last_head(segment: Segment) -> Head | None:
+    """Return how far a chain has come by a segment; None where it has no beginning."""
+    if segment.header is None:
+        return None
+    last = segment.header.previous
+    for link in links(segment):
+        last = Head(last.chain, link.block.number, link.block.at_ms, link.head)
+    return last
+
+
 def require_signature(segment: Segment, link: Link, public_key: bytes) -> None:
     """Check a block's signature, which vouches for all that stands before it in the segment.
 

@@ -6,6 +6,7 @@ this one had come, or where somebody has kept its head elsewhere.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -24,7 +25,11 @@ class Log(Protocol):
         ...
 
     def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, None where it is gone."""
+        """Return a file's bytes, None where it is gone.
+
+        Raises:
+            IntegrityError: It is larger than any segment, or no file.
+        """
         ...
 
 
@@ -120,14 +125,13 @@ def _mentioned(log: Log) -> list[_Claim]:
     """Return what chains say of each other; whether they may be believed is seen later."""
     found = []
     for name in _sorted(log.names())[0]:
-        segment = segments.parse(log.read(str(name)) or b"")
-        for block in segment.blocks:
-            if block.kind is Kind.MENTIONS:
-                try:
+        # What cannot be read is told when its chain is walked along.
+        with suppress(IntegrityError):
+            segment = segments.parse(log.read(str(name)) or b"")
+            for block in segment.blocks:
+                if block.kind is Kind.MENTIONS:
                     heads = segments.decode_mentions(segment.raw[block.payload])
-                except IntegrityError:
-                    continue
-                found += [_Claim(head, f"chain {name.chain}") for head in heads]
+                    found += [_Claim(head, f"chain {name.chain}") for head in heads]
     return found
 
 
@@ -181,7 +185,11 @@ class _Walk:
         """Walk along one chain."""
         at = _Progress(Head(chain, 0, 0, segments.NO_HEAD))
         for name in files:
-            raw = log.read(str(name))
+            try:
+                raw = log.read(str(name))
+            except IntegrityError:
+                self._alarm(name, "it is no segment")
+                continue
             if raw is None:
                 self._alarm(name, "it was removed while it was looked at")
                 continue

@@ -274,12 +274,8 @@ class Journal:
         except StrongroomError as error:
             _log.warning("audit-segment-unreadable", file_id=str(name), reason=error.detail)
             return None
-        if segment.header is None:
-            return None
-        last = segment.header.previous
-        for link in segments.links(segment):
-            last = Head(name.chain, link.block.number, link.block.at_ms, link.head)
-        return last if last.block else None
+        head = segments.last_head(segment)
+        return head if head is not None and head.block else None
 
     # -- when it goes wrong, and when it is well again ---------------------------------------------
 

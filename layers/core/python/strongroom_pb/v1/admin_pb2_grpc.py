@@ -227,6 +227,26 @@ class AdminServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteBackupRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteBackupResponse.FromString,
                 _registered_method=True)
+        self.ListAuditRecords = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/ListAuditRecords',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditRecordsRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditRecordsResponse.FromString,
+                _registered_method=True)
+        self.ListAuditHeads = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/ListAuditHeads',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditHeadsRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditHeadsResponse.FromString,
+                _registered_method=True)
+        self.ListAuditKeys = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/ListAuditKeys',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditKeysRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditKeysResponse.FromString,
+                _registered_method=True)
+        self.RemoveAuditSegments = channel.unary_unary(
+                '/strongroom_pb.v1.AdminService/RemoveAuditSegments',
+                request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.RemoveAuditSegmentsRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.RemoveAuditSegmentsResponse.FromString,
+                _registered_method=True)
         self.Verify = channel.unary_unary(
                 '/strongroom_pb.v1.AdminService/Verify',
                 request_serializer=strongroom__pb_dot_v1_dot_admin__pb2.VerifyRequest.SerializeToString,
@@ -497,6 +517,34 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAuditRecords(self, request, context):
+        """The newest records of the audit log; with a page token, what has come since that page.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditHeads(self, request, context):
+        """How far its chains have come, to be kept elsewhere.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAuditKeys(self, request, context):
+        """The public keys that verify it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveAuditSegments(self, request, context):
+        """Removes the segments in which nothing was written since an instant, at least a day ago.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Verify(self, request, context):
         """Looks at some of the files that are stored, and tells which are not as they should be.
         """
@@ -696,6 +744,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.DeleteBackup,
                     request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteBackupRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.DeleteBackupResponse.SerializeToString,
+            ),
+            'ListAuditRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditRecords,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditRecordsRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditRecordsResponse.SerializeToString,
+            ),
+            'ListAuditHeads': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditHeads,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditHeadsRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditHeadsResponse.SerializeToString,
+            ),
+            'ListAuditKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditKeys,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditKeysRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.ListAuditKeysResponse.SerializeToString,
+            ),
+            'RemoveAuditSegments': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveAuditSegments,
+                    request_deserializer=strongroom__pb_dot_v1_dot_admin__pb2.RemoveAuditSegmentsRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_admin__pb2.RemoveAuditSegmentsResponse.SerializeToString,
             ),
             'Verify': grpc.unary_unary_rpc_method_handler(
                     servicer.Verify,
@@ -1732,6 +1800,114 @@ class AdminService:
             '/strongroom_pb.v1.AdminService/DeleteBackup',
             strongroom__pb_dot_v1_dot_admin__pb2.DeleteBackupRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_admin__pb2.DeleteBackupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/ListAuditRecords',
+            strongroom__pb_dot_v1_dot_admin__pb2.ListAuditRecordsRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.ListAuditRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditHeads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/ListAuditHeads',
+            strongroom__pb_dot_v1_dot_admin__pb2.ListAuditHeadsRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.ListAuditHeadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAuditKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/ListAuditKeys',
+            strongroom__pb_dot_v1_dot_admin__pb2.ListAuditKeysRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.ListAuditKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveAuditSegments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.AdminService/RemoveAuditSegments',
+            strongroom__pb_dot_v1_dot_admin__pb2.RemoveAuditSegmentsRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_admin__pb2.RemoveAuditSegmentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -105,6 +105,14 @@ class AdminServiceStub:
     ListBackups: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]
     DeleteBackup: _grpc.UnaryUnaryMultiCallable[_admin_pb2.DeleteBackupRequest, _admin_pb2.DeleteBackupResponse]
     """Takes a backup that is gone off the record."""
+    ListAuditRecords: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRecordsRequest, _admin_pb2.ListAuditRecordsResponse]
+    """The newest records of the audit log; with a page token, what has come since that page."""
+    ListAuditHeads: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditHeadsRequest, _admin_pb2.ListAuditHeadsResponse]
+    """How far its chains have come, to be kept elsewhere."""
+    ListAuditKeys: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditKeysRequest, _admin_pb2.ListAuditKeysResponse]
+    """The public keys that verify it."""
+    RemoveAuditSegments: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RemoveAuditSegmentsRequest, _admin_pb2.RemoveAuditSegmentsResponse]
+    """Removes the segments in which nothing was written since an instant, at least a day ago."""
     Verify: _grpc.UnaryUnaryMultiCallable[_admin_pb2.VerifyRequest, _admin_pb2.VerifyResponse]
     """Looks at some of the files that are stored, and tells which are not as they should be."""
 
@@ -185,6 +193,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListBackups: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListBackupsRequest, _admin_pb2.ListBackupsResponse]  # type: ignore[assignment]
     DeleteBackup: _aio.UnaryUnaryMultiCallable[_admin_pb2.DeleteBackupRequest, _admin_pb2.DeleteBackupResponse]  # type: ignore[assignment]
     """Takes a backup that is gone off the record."""
+    ListAuditRecords: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRecordsRequest, _admin_pb2.ListAuditRecordsResponse]  # type: ignore[assignment]
+    """The newest records of the audit log; with a page token, what has come since that page."""
+    ListAuditHeads: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditHeadsRequest, _admin_pb2.ListAuditHeadsResponse]  # type: ignore[assignment]
+    """How far its chains have come, to be kept elsewhere."""
+    ListAuditKeys: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditKeysRequest, _admin_pb2.ListAuditKeysResponse]  # type: ignore[assignment]
+    """The public keys that verify it."""
+    RemoveAuditSegments: _aio.UnaryUnaryMultiCallable[_admin_pb2.RemoveAuditSegmentsRequest, _admin_pb2.RemoveAuditSegmentsResponse]  # type: ignore[assignment]
+    """Removes the segments in which nothing was written since an instant, at least a day ago."""
     Verify: _aio.UnaryUnaryMultiCallable[_admin_pb2.VerifyRequest, _admin_pb2.VerifyResponse]  # type: ignore[assignment]
     """Looks at some of the files that are stored, and tells which are not as they should be."""
 
@@ -490,6 +506,38 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.DeleteBackupResponse, _abc.Awaitable[_admin_pb2.DeleteBackupResponse]]:
         """Takes a backup that is gone off the record."""
+
+    @_abc_1.abstractmethod
+    def ListAuditRecords(
+        self,
+        request: _admin_pb2.ListAuditRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditRecordsResponse, _abc.Awaitable[_admin_pb2.ListAuditRecordsResponse]]:
+        """The newest records of the audit log; with a page token, what has come since that page."""
+
+    @_abc_1.abstractmethod
+    def ListAuditHeads(
+        self,
+        request: _admin_pb2.ListAuditHeadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditHeadsResponse, _abc.Awaitable[_admin_pb2.ListAuditHeadsResponse]]:
+        """How far its chains have come, to be kept elsewhere."""
+
+    @_abc_1.abstractmethod
+    def ListAuditKeys(
+        self,
+        request: _admin_pb2.ListAuditKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditKeysResponse, _abc.Awaitable[_admin_pb2.ListAuditKeysResponse]]:
+        """The public keys that verify it."""
+
+    @_abc_1.abstractmethod
+    def RemoveAuditSegments(
+        self,
+        request: _admin_pb2.RemoveAuditSegmentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RemoveAuditSegmentsResponse, _abc.Awaitable[_admin_pb2.RemoveAuditSegmentsResponse]]:
+        """Removes the segments in which nothing was written since an instant, at least a day ago."""
 
     @_abc_1.abstractmethod
     def Verify(
