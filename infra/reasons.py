@@ -32,6 +32,8 @@ _SECRETS: Final = {
     "Administrator": "Strongroom rotates clients' secrets itself, with an overlap.",
 }
 
+_TASKS: Final = ("services/MainTask", "services/WorkerTask", "founding/FounderTask")
+
 REASONS: Final = (
     *(Reason(f"keys/{name}", "AwsSolutions-SMG4", text) for name, text in _SECRETS.items()),
     Reason(
@@ -40,16 +42,10 @@ REASONS: Final = (
         "AWSBackupServiceRolePolicyForBackup]",
         "AWS Backup's own policy for making backups: which calls it needs is AWS's to know.",
     ),
-    *(
-        Reason(f"services/{task}", "AwsSolutions-ECS2", _SETTINGS)
-        for task in ("MainTask", "WorkerTask", "FounderTask")
-    ),
-    *(
-        Reason(f"services/{task}Launcher", "AwsSolutions-IAM5[Resource::*]", _PULLING)
-        for task in ("MainTask", "WorkerTask", "FounderTask")
-    ),
+    *(Reason(task, "AwsSolutions-ECS2", _SETTINGS) for task in _TASKS),
+    *(Reason(f"{task}Launcher", "AwsSolutions-IAM5[Resource::*]", _PULLING) for task in _TASKS),
     Reason(
-        "services/FounderTask",
+        "founding/FounderTask",
         "AwsSolutions-IAM5[Resource::arn:<AWS::Partition>:ecs:{region}:*:task/<ClusterEB0386A7>/*]",
         "EventBridge tags the task that it starts, of this cluster, which has no name before.",
     ),

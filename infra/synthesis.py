@@ -1,4 +1,4 @@
-"""The CDK app: six stacks of a stage, and what they are judged by."""
+"""The CDK app: seven stacks of a stage, and what they are judged by."""
 
 from pathlib import Path
 from typing import Final
@@ -8,6 +8,7 @@ from cdk_nag import AwsSolutionsChecks
 
 from infra import reasons
 from infra.stacks.api import Api
+from infra.stacks.founding import Founding
 from infra.stacks.keys import Keys
 from infra.stacks.monitoring import Monitoring
 from infra.stacks.network import Network
@@ -53,7 +54,8 @@ def build(stage: Stage, package: Path, output: Path) -> App:
     network = Network(app, name("network"), log_key=keys.operations, **common)
     storage = Storage(app, name("storage"), keys=keys, network=network, **common)
     placed = {"keys": keys, "network": network, "storage": storage, **common}
-    services = Services(app, name("services"), source=SOURCE, **placed)
+    founding = Founding(app, name("founding"), source=SOURCE, **placed)
+    services = Services(app, name("services"), cluster=founding.cluster, source=SOURCE, **placed)
     api = Api(app, name("api"), package=package, **placed)
     Monitoring(
         app,

@@ -77,8 +77,10 @@ def main() -> int:
         issue(secrets, places, clock)
         if not Layout(configured.shared_dir).keyring().exists():
             bootstrap.create_deployment(configured)
-            _log.info("deployment-made")
-        appoint(bootstrap.build(configured), secrets, places)
+        main_worker = bootstrap.build(configured)
+        # What binds the master key's policy to this deployment is told once, and again.
+        _log.info("deployment", deployment=main_worker.keyring.current.deployment)
+        appoint(main_worker, secrets, places)
     except (StrongroomError, OSError) as error:
         detail = error.detail if isinstance(error, StrongroomError) else str(error)
         sys.stderr.write(f"main_api.founding: {detail}\n")

@@ -1,1 +1,1 @@
-"""The stacks of a deployment: network, data, services, API, monitoring, in this order."""
+"""The stacks of a deployment: keys, network, storage, founding, services, API, monitoring."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
-from aws_cdk import Duration
+from aws_cdk import Duration, IgnoreMode, Stack
+from aws_cdk import aws_ecr_assets as ecr_assets
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kms as kms
@@ -14,7 +16,7 @@ from constructs import Construct
 
 from infra.stacks import ports
 from infra.stacks.agreed import MOUNT, UID
-from infra.stacks.keys import Keys
+from infra.stacks.keys import Keys, for_tasks
 from infra.stacks.storage import Storage
 from infra.stage import Stage
 
@@ -105,7 +107,6 @@ def task_definition(
     cpu: int,
     memory_mib: int,
     role: iam.IRole,
-    launcher: iam.IRole,
     storage: Storage,
 ) -> ecs.FargateTaskDefinition:
     """Return a task that has the shared directory mounted, over TLS, by its role."""
@@ -115,7 +116,7 @@ def task_definition(
         cpu=cpu,
         memory_limit_mib=memory_mib,
         task_role=role,
-        execution_role=launcher,
+        execution_role=iam.Role(scope, f"{name}Launcher", assumed_by=for_tasks(Stack.of(scope))),
         runtime_platform=ecs.RuntimePlatform(
             cpu_architecture=ecs.CpuArchitecture.X86_64,
             operating_system_family=ecs.OperatingSystemFamily.LINUX,
@@ -162,6 +163,21 @@ def add(task: ecs.FargateTaskDefinition, container: Container) -> None:
     made.add_mount_points(
         ecs.MountPoint(container_path=MOUNT, source_volume="shared", read_only=False),
         ecs.MountPoint(container_path=RUN, source_volume="run", read_only=False),
+    )
+
+
+def image(scope: Construct, name: str, source: Path, dockerfile: str) -> ecs.ContainerImage:
+    """Return an image that the CDK builds of the repository and puts into ECR."""
+    return ecs.ContainerImage.from_docker_image_asset(
+        ecr_assets.DockerImageAsset(
+            scope,
+            name,
+            directory=str(source),
+            file=dockerfile,
+            platform=ecr_assets.Platform.LINUX_AMD64,
+            exclude=list(BUILD_CONTEXT),
+            ignore_mode=IgnoreMode.DOCKER,
+        )
     )
 
 

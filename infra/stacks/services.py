@@ -3,18 +3,14 @@
 from pathlib import Path
 from typing import Any, Final
 
-from aws_cdk import Duration, IgnoreMode, Stack
-from aws_cdk import aws_ecr_assets as ecr_assets
+from aws_cdk import Stack
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_elasticloadbalancingv2 as elb
-from aws_cdk import aws_events as events
-from aws_cdk import aws_events_targets as targets
-from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra.stacks import balancers, containers, ports
 from infra.stacks.containers import Container
-from infra.stacks.keys import Keys, for_tasks
+from infra.stacks.keys import Keys
 from infra.stacks.log_groups import log_group
 from infra.stacks.network import Network
 from infra.stacks.scaling import scale
@@ -34,7 +30,6 @@ class Services(Stack):
         workers: Processing Workers.
         subscriptions: The load balancer that workers reach Main Workers through.
         clients: The one for clients of gRPC; None where the stage has none.
-        founder: The task that is run once, to make the deployment.
     """
 
     def __init__(
@@ -46,6 +41,7 @@ class Services(Stack):
         keys: Keys,
         network: Network,
         storage: Storage,
+        cluster: ecs.Cluster,
         source: Path,
         **kwargs: Any,  # noqa: ANN401 - the CDK's
     ) -> None:
@@ -53,16 +49,9 @@ class Services(Stack):
         super().__init__(scope, name, **kwargs)
         self._stage, self._keys, self._network, self._storage = stage, keys, network, storage
         self._source = source
-        self.cluster = ecs.Cluster(
-            self,
-            "Cluster",
-            vpc=network.vpc,
-            container_insights_v2=ecs.ContainerInsights.ENHANCED,
-            enable_fargate_capacity_providers=True,
-        )
+        self.cluster = cluster
         self.main_log = log_group(self, "MainLog", stage, keys.operations)
         self.worker_log = log_group(self, "WorkerLog", stage, keys.operations)
-        self._main_image = self._image("MainImage", "main_api/Dockerfile")
         self.main = self._main_service()
         self.subscriptions = balancers.for_workers(self, network, self.main)
         self.clients: elb.ApplicationLoadBalancer | None = None
@@ -70,15 +59,21 @@ class Services(Stack):
             self.clients = balancers.for_clients(self, stage, stage.client_grpc, network, self.main)
         self.workers = self._worker_service()
         self.queue = scale(self, stage, self.workers, self.worker_log)
-        self.founder = self._founder()
 
     def _main_service(self) -> ecs.FargateService:
-        task = self._task("MainTask", _MAIN_CPU, _MAIN_MEMORY_MIB, self._keys.main_role)
+        task = containers.task_definition(
+            self,
+            "MainTask",
+            cpu=_MAIN_CPU,
+            memory_mib=_MAIN_MEMORY_MIB,
+            role=self._keys.main_role,
+            storage=self._storage,
+        )
         containers.add(
             task,
             Container(
                 name="main",
-                image=self._main_image,
+                image=containers.image(self, "MainImage", self._source, "main_api/Dockerfile"),
                 log=self.main_log,
                 environment={
                     **containers.main_environment(self._keys),
@@ -96,18 +91,22 @@ class Services(Stack):
 
     def _worker_service(self) -> ecs.FargateService:
         stage = self._stage
-        task = self._task(
+        task = containers.task_definition(
+            self,
             "WorkerTask",
-            stage.worker_cpu,
-            stage.worker_memory_mib,
-            self._keys.worker_role,
+            cpu=stage.worker_cpu,
+            memory_mib=stage.worker_memory_mib,
+            role=self._keys.worker_role,
+            storage=self._storage,
         )
         host = self.subscriptions.load_balancer_dns_name
         containers.add(
             task,
             Container(
                 name="worker",
-                image=self._image("WorkerImage", "processing_fn/Dockerfile"),
+                image=containers.image(
+                    self, "WorkerImage", self._source, "processing_fn/Dockerfile"
+                ),
                 log=self.worker_log,
                 environment={
                     **containers.worker_environment(stage),
@@ -130,55 +129,6 @@ class Services(Stack):
         service = self._service("Workers", task, "worker", capacity_provider_strategies=strategies)
         service.node.add_dependency(self.main)
         return service
-
-    def _founder(self) -> ecs.FargateTaskDefinition:
-        task = self._task("FounderTask", 512, 1024, self._keys.founder_role)
-        containers.add(
-            task,
-            Container(
-                name="founder",
-                image=self._main_image,
-                log=self.main_log,
-                environment={
-                    **containers.main_environment(self._keys),
-                    "STRONGROOM_AUTHORITY_SECRET_ARN": self._keys.authority.secret_arn,
-                    "STRONGROOM_IDENTITY_SECRET_ARN": self._keys.main_identity.secret_arn,
-                    "STRONGROOM_ENROLMENT_SECRET_ARN": self._keys.enrolment.secret_arn,
-                    "STRONGROOM_ADMINISTRATOR_SECRET_ARN": self._keys.administrator.secret_arn,
-                },
-                command=("python", "-m", "main_api.founding"),
-                is_probed=False,
-            ),
-        )
-        events.Rule(
-            self,
-            "Renewal",
-            description="The founder again: what ends soon is renewed, what is there stays",
-            schedule=events.Schedule.rate(Duration.days(7)),
-            targets=[
-                targets.EcsTask(
-                    cluster=self.cluster,
-                    task_definition=task,
-                    subnet_selection=self._network.subnets,
-                    security_groups=[self._network.groups["main"]],
-                    assign_public_ip=False,
-                )
-            ],
-        )
-        return task
-
-    def _task(
-        self, name: str, cpu: int, memory_mib: int, role: iam.IRole
-    ) -> ecs.FargateTaskDefinition:
-        return containers.task_definition(
-            self,
-            name,
-            cpu=cpu,
-            memory_mib=memory_mib,
-            role=role,
-            launcher=iam.Role(self, f"{name}Launcher", assumed_by=for_tasks(self)),
-            storage=self._storage,
-        )
 
     def _service(
         self,
@@ -203,17 +153,4 @@ class Services(Stack):
             enable_execute_command=False,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
             **kwargs,
-        )
-
-    def _image(self, name: str, dockerfile: str) -> ecs.ContainerImage:
-        return ecs.ContainerImage.from_docker_image_asset(
-            ecr_assets.DockerImageAsset(
-                self,
-                name,
-                directory=str(self._source),
-                file=dockerfile,
-                platform=ecr_assets.Platform.LINUX_AMD64,
-                exclude=list(containers.BUILD_CONTEXT),
-                ignore_mode=IgnoreMode.DOCKER,
-            )
         )

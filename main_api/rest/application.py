@@ -185,6 +185,8 @@ class StrongroomApp(Chalice):
                 self._count(answer)
                 answers.encode(answer, mine.parts, mine.codings)
                 self._finish(answer, incoming)
+                if context is not None:
+                    answers.fit_into_lambda(answer)
             finally:
                 mine.begin(mine.request_id)
                 audit_entry.enter(None)

@@ -8,7 +8,7 @@ import sys
 from main_api import bootstrap, settings
 from main_api.rpc import server
 from main_api.service.periodic import Periodic
-from strongroom import limits, logs, process
+from strongroom import limits, logs, process, task_metadata
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError
 from strongroom.identity import LiveIdentity
@@ -33,7 +33,7 @@ def main() -> int:
 
 async def _serve() -> None:
     common = settings.from_environment()
-    configured = settings.rpc_from_environment()
+    configured = settings.rpc_from_environment(task_metadata.environment())
     main_worker = bootstrap.build(common)
     main_worker.key_health.start()
     main_worker.audit.start("grpc", **process.facts())

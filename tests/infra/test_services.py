@@ -49,7 +49,7 @@ def test_data_stays_when_its_stack_goes(full: Templates) -> None:
             assert resource["DeletionPolicy"] == "Retain", name
     manifest = msgspec.json.decode((full.directory / "manifest.json").read_bytes())
     stacks = [a for a in manifest["artifacts"].values() if a["type"] == "aws:cloudformation:stack"]
-    assert len(stacks) == 6
+    assert len(stacks) == 7
     assert all(stack["properties"]["terminationProtection"] for stack in stacks)
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import boto3
 from samtranslator.translator.transform import transform
 
-PARTS: Final = ("keys", "network", "storage", "services", "api", "monitoring")
+PARTS: Final = ("keys", "network", "storage", "founding", "services", "api", "monitoring")
 """In the order in which they are deployed."""
 
 Resource = dict[str, Any]

@@ -37,6 +37,10 @@ EXPLAINED_BYTES_MAX: Final = 64 * 1024
 GRANTS_MAX: Final = 100
 TTL_SECONDS_MAX: Final = 10 * 365 * 24 * 3600
 
+# What Lambda answers with at most, as JSON text, and what of it is sent as it is.
+LAMBDA_ANSWER_BYTES_MAX: Final = 6 * 1024 * 1024
+LAMBDA_TEXT_CHARS_MAX: Final = 256 * 1024
+
 # What lies on the disk.
 HEADER_BYTES_MAX: Final = 16 * 1024
 SIDECAR_BYTES_MAX: Final = HEADER_BYTES_MAX + 4 * 1024
@@ -246,6 +250,11 @@ def _require(relation: bool, sentence: str) -> None:  # noqa: FBT001 - reads as 
         raise RuntimeError(f"limits contradict each other: {sentence}")
 
 
+_require(
+    MESSAGE_BYTES_MAX * 4 / 3 + HEADER_BYTES_MAX < LAMBDA_ANSWER_BYTES_MAX
+    and LAMBDA_TEXT_CHARS_MAX * 12 + HEADER_BYTES_MAX < LAMBDA_ANSWER_BYTES_MAX,
+    "an answer has to fit into Lambda's",
+)
 _require(ENTITY_BYTES_MAX < MESSAGE_BYTES_MAX, "a message has to hold an entity")
 _require(ENTITY_KEY_BYTES_MAX < HEADER_BYTES_MAX, "a prelude has to hold an entity key")
 _require(LOCK_WAIT_SECONDS < REQUEST_SECONDS, "a lock's wait has to end within the request")
