@@ -11,7 +11,7 @@ from processing_fn.service.housekeeping import Housekeeper
 from strongroom import logs, process, task_metadata
 from strongroom.errors import StrongroomError
 
-_DRAIN_S = 5.0
+_HANG_UP_S = 1.0
 _EXPIRE_EVERY_S = 1.0
 _HOUSEKEEPING_AFTER_S = 60.0
 _LOAD_TOLD_EVERY_S = 60.0
@@ -36,7 +36,7 @@ def main() -> int:
 def _serve(configured: settings.Settings) -> int:
     worker = bootstrap.build(configured)
     service = ProcessingService(
-        worker.membership.engine, worker.cache.statistics, worker.pacer.note
+        worker.membership.engine, worker.cache.statistics, worker.pacer.note, worker.traffic
     )
     listen = f"{configured.listen_host}:{configured.listen_port}"
     threads = server.RequestThreads()
@@ -51,7 +51,7 @@ def _serve(configured: settings.Settings) -> int:
         return worker.membership.run(
             address,
             on_registered=lambda: process.announce(configured.ready_file, {"address": address}),
-            drain=lambda: grpc_server.stop(_DRAIN_S).wait(),
+            hang_up=lambda: grpc_server.stop(_HANG_UP_S).wait(),
         )
 
     healthy = process.run_until_signal(work, worker.membership.stop)

@@ -10,11 +10,14 @@ from processing_fn.service.coherence import Coherence, Unsent
 from processing_fn.service.engine import Engine
 from processing_fn.service.membership import Membership
 from processing_fn.service.pacing import Pacer
+from processing_fn.service.ports import WorkerReport
 from processing_fn.service.session import Session
+from processing_fn.service.traffic import Traffic
 from processing_fn.settings import Settings
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
 from processing_fn.storage.overlap import for_mount
+from strongroom import release
 from strongroom.clock import SystemClock
 from strongroom.configuration_files import ConfigurationFiles
 from strongroom.durable import LocalFilesystem
@@ -31,6 +34,7 @@ class Worker:
     cache: DocumentCache
     main: GrpcMainWorker
     pacer: Pacer
+    traffic: Traffic
     identity: LiveIdentity
     certificate_renewal: CertificateRenewal
     links: CommitLinks
@@ -42,7 +46,7 @@ def build(settings: Settings) -> Worker:
     layout = Layout(settings.shared_dir)
     locks = EntityLocks(filesystem, layout, clock)
     overlap = for_mount(settings.shared_dir)
-    pacer = Pacer(clock)
+    pacer, traffic = Pacer(clock), Traffic(clock)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
     unsent = Unsent()
     coherence = Coherence(unsent, settings.coherence_bound_s)
@@ -71,6 +75,23 @@ def build(settings: Settings) -> Worker:
             coherence=coherence,
         )
 
-    membership = Membership(settings.worker_id, main, make_engine, clock, links.follow)
+    def report() -> WorkerReport:
+        counters = cache.statistics()
+        return WorkerReport(
+            load=traffic.load(),
+            cache_entries=counters["cache_entries"],
+            cache_bytes=counters["cache_bytes"],
+            version=release.version(),
+        )
+
+    membership = Membership(
+        settings.worker_id,
+        main,
+        make_engine,
+        clock,
+        links.follow,
+        traffic=traffic,
+        report=report,
+    )
     renewal = CertificateRenewal(identity, main, lambda: membership.token, clock)
-    return Worker(membership, cache, main, pacer, identity, renewal, links)
+    return Worker(membership, cache, main, pacer, traffic, identity, renewal, links)

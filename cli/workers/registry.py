@@ -9,7 +9,7 @@ from cli.access import Deployment
 from cli.output import as_json, line, table
 from strongroom import ids
 
-_COLUMNS: Final = ("WORKER ID", "STATE", "ADDRESS", "SINCE", "CERTIFICATE UNTIL")
+_COLUMNS: Final = ("WORKER ID", "STATE", "ADDRESS", "SINCE", "CERTIFICATE UNTIL", "LOAD", "VERSION")
 
 
 class _Live(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -18,6 +18,11 @@ class _Live(msgspec.Struct, frozen=True, omit_defaults=True):
     registered_at: str
     lease_until: str
     certificate_until: str = ""
+    state: str = "live"
+    load: float = 0.0
+    cache_entries: int = 0
+    cache_bytes: int = 0
+    version: str = ""
 
 
 class _Revoked(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,10 +42,18 @@ def show(*, json: bool) -> None:
         as_json(msgspec.to_builtins(found))
         return
     live = [
-        (one.worker_id, "live", one.address, one.registered_at, one.certificate_until)
+        (
+            one.worker_id,
+            one.state,
+            one.address,
+            one.registered_at,
+            one.certificate_until,
+            f"{one.load:.1f}",
+            one.version,
+        )
         for one in found.workers
     ]
-    gone = [(one.worker_id, "revoked", "", one.revoked_at, "") for one in found.revoked]
+    gone = [(one.worker_id, "revoked", "", one.revoked_at, "", "", "") for one in found.revoked]
     table(_COLUMNS, live + gone)
 
 

@@ -1,10 +1,12 @@
 """The registry of Processing Workers: records with a lease; no lease, no worker."""
 
 from collections.abc import Container, Iterable
+from typing import Final
 
 import msgspec
 
 from strongroom import limits
+from strongroom.errors import InvalidArgumentError
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +25,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int = 0
     version: str = ""
     is_draining: bool = False
+
+
+NO_REPORT: Final = Report()
 
 
 class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +62,7 @@ class WorkerRecord(msgspec.Struct, frozen=True, kw_only=True):
     written_key_id: str = ""
     written_bytes: int = 0
     certificate_until_ms: int = 0
-    report: Report = Report()
+    report: Report = NO_REPORT
 
     def is_live(self, now_ms: int) -> bool:
         """Tell whether the lease still runs, and the worker has not left."""
@@ -102,6 +107,23 @@ class WorkerCredential(msgspec.Struct, frozen=True, kw_only=True):
     secret_mac: str
     secret_key_id: str
     created_at: str
+
+
+def check(report: Report) -> None:
+    """Let pass what a worker can have to tell.
+
+    Raises:
+        InvalidArgumentError: It is no such thing.
+    """
+    counts = (report.cache_entries, report.cache_bytes)
+    if not (
+        # Of what is no number neither comparison is true.
+        0.0 <= report.load <= limits.WORKER_LOAD_TOLD_MAX
+        and all(0 <= count <= limits.CACHE_BYTES_TOLD_MAX for count in counts)
+        and len(report.version) <= limits.VERSION_CHARS_MAX
+        and report.version.isprintable()
+    ):
+        raise InvalidArgumentError("the report is none that a worker makes")
 
 
 def live(

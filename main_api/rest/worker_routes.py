@@ -77,6 +77,16 @@ class LiveWorker(msgspec.Struct, frozen=True, kw_only=True):
         Time | msgspec.UnsetType,
         msgspec.Meta(description="When the certificate ends that it has shown last."),
     ] = msgspec.UNSET
+    state: Annotated[
+        Literal["live", "draining"],
+        msgspec.Meta(description="`draining`: it finishes what it has begun, and gets no more."),
+    ]
+    load: Annotated[
+        float, msgspec.Meta(description="Requests under way on the average, as it told last.", ge=0)
+    ]
+    cache_entries: Annotated[int, msgspec.Meta(ge=0)]
+    cache_bytes: Annotated[int, msgspec.Meta(ge=0)]
+    version: Annotated[str, msgspec.Meta(description="Of its software.")]
 
 
 class RevokedWorker(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +132,11 @@ _REGISTRY: Final = Registry(
             registered_at=AN_INSTANT,
             lease_until="2026-01-01T00:00:06.000Z",
             certificate_until="2026-04-01T00:00:00.000Z",
+            state="live",
+            load=1.25,
+            cache_entries=1_000,
+            cache_bytes=2_400_000,
+            version="0.1.0",
         )
     ],
     revoked=[],
@@ -285,6 +300,11 @@ def _live(worker: WorkerRecord) -> LiveWorker:
         registered_at=worker.registered_at,
         lease_until=rfc3339(worker.lease_until_ms),
         certificate_until=rfc3339(until_ms) if until_ms else msgspec.UNSET,
+        state="draining" if worker.report.is_draining else "live",
+        load=worker.report.load,
+        cache_entries=worker.report.cache_entries,
+        cache_bytes=worker.report.cache_bytes,
+        version=worker.report.version,
     )
 
 

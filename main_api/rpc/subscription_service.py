@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from main_api.bootstrap import Main
+from main_api.domain.registry import Report
 from main_api.rpc.commits import CommitHub
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.methods import authorization, serve
@@ -68,6 +69,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
                     _token(context),
                     request.address,
                     certificate_until_ms=self._certificate(context).ends_ms,
+                    report=_report(request.report),
                 )
             ),
         )
@@ -87,6 +89,7 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
                     request.generation,
                     written_bytes=request.written_bytes,
                     certificate_until_ms=self._certificate(context).ends_ms,
+                    report=_report(request.report),
                 )
             ),
         )
@@ -197,6 +200,16 @@ class SubscriptionService(subscription_pb2_grpc.SubscriptionServiceServicer):
 
     def _certificate(self, context: _Context) -> Certificate:
         return tls.peer_certificate(context.auth_context(), self._clock.wall_ms())
+
+
+def _report(message: pb.WorkerReport) -> Report:
+    return Report(
+        load=message.load,
+        cache_entries=message.cache_entries,
+        cache_bytes=message.cache_bytes,
+        version=message.version,
+        is_draining=message.draining,
+    )
 
 
 def _sealed(key: SealedKey) -> pb.SealedKey:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 
 from main_api.domain import registry
-from main_api.domain.registry import WorkerRecord
+from main_api.domain.registry import NO_REPORT, Report, WorkerRecord
 from main_api.service import presence
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
@@ -122,14 +122,16 @@ class Subscriptions:
         address: str,
         *,
         certificate_until_ms: int = 0,
+        report: Report = NO_REPORT,
     ) -> Lease:
         """List the worker as available at an address; its certificate ends at that time.
 
         Raises:
             UnauthenticatedError: The token or the certificate is not this worker's.
             ForbiddenError: The worker is revoked.
-            InvalidArgumentError: The address is not host:port.
+            InvalidArgumentError: The address is not host:port, or `report` is none.
         """
+        registry.check(report)
         subscription_id = self._verify(proven_id, worker_id, token)
         if _ADDRESS.fullmatch(address) is None or not 0 < int(address.rpartition(":")[2]) < _PORTS:
             raise InvalidArgumentError("the address is host:port")
@@ -154,6 +156,7 @@ class Subscriptions:
                 superseded_until_ms=superseded_until_ms,
                 written_key_id=active,
                 written_bytes=registry.written_under(active, before),
+                report=report,
             )
         )
         for record in gone:
@@ -203,6 +206,7 @@ class Subscriptions:
         *,
         written_bytes: int = 0,
         certificate_until_ms: int = 0,
+        report: Report = NO_REPORT,
     ) -> Lease:
         """Extend a lease that still runs.
 
@@ -214,9 +218,10 @@ class Subscriptions:
             generation: The keyring's that it has the keys of, as it confirms; 0 for none.
             written_bytes: What it has written under `key_id` since the last renewal.
             certificate_until_ms: When the certificate that it shows now ends; 0 for unknown.
+            report: What it tells of itself.
 
         Raises:
-            InvalidArgumentError: `written_bytes` is no such amount.
+            InvalidArgumentError: `written_bytes` is no such amount, or `report` is none.
             UnauthenticatedError: The token or the certificate is not this worker's, the lease has
                 ended, or a later subscription has taken its place.
             ForbiddenError: The worker is revoked.
@@ -224,6 +229,7 @@ class Subscriptions:
         record = self._own_record(proven_id, worker_id, token)
         if not 0 <= written_bytes <= limits.WRITTEN_BYTES_TOLD_MAX:
             raise InvalidArgumentError("written_bytes is no amount that a worker writes")
+        registry.check(report)
         # Of an older key nobody asks; one that is not known here yet is the next active one.
         if key_id and key_id not in self._older_data_keys():
             record = registry.with_written(record, key_id, written_bytes)
@@ -233,6 +239,7 @@ class Subscriptions:
                 key_id=key_id or record.key_id,
                 generation=max(generation, record.generation),
                 certificate_until_ms=certificate_until_ms,
+                report=report,
                 superseded_until_ms=registry.superseded_until_ms(
                     record, record.subscription_id, self._clock.wall_ms()
                 ),

@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 
 import grpc
 
-from processing_fn.service.ports import Renewal, Subscription, Vended
+from processing_fn.service.ports import (
+    NO_REPORT,
+    Renewal,
+    Subscription,
+    Vended,
+    WorkerReport,
+)
 from strongroom.crypto import seal
 from strongroom.errors import IntegrityError, UnauthenticatedError
 from strongroom.identity import Held, LiveIdentity
@@ -54,20 +60,30 @@ class GrpcMainWorker:
             answer.deployment, answer.token, answer.lease_seconds, keys, answer.wall_ms
         )
 
-    def register(self, token: str, address: str) -> Renewal:
+    def register(self, token: str, address: str, report: WorkerReport = NO_REPORT) -> Renewal:
         """Be listed."""
-        request = pb.RegisterRequest(worker_id=self._worker_id, address=address)
+        request = pb.RegisterRequest(
+            worker_id=self._worker_id, address=address, report=_report(report)
+        )
         return _renewal(
             _call(lambda: self._stub.Register(request, timeout=_CALL_S, metadata=_bearer(token)))
         )
 
-    def renew(self, token: str, key_id: str, generation: int, written_bytes: int = 0) -> Renewal:
+    def renew(
+        self,
+        token: str,
+        key_id: str,
+        generation: int,
+        written_bytes: int = 0,
+        report: WorkerReport = NO_REPORT,
+    ) -> Renewal:
         """Extend the lease."""
         request = pb.RenewRequest(
             worker_id=self._worker_id,
             key_id=key_id,
             generation=generation,
             written_bytes=written_bytes,
+            report=_report(report),
         )
         return _renewal(
             _call(lambda: self._stub.Renew(request, timeout=_CALL_S, metadata=_bearer(token)))
@@ -179,6 +195,16 @@ class GrpcKeyringWatch:
     def cancel(self) -> None:
         """End it."""
         self._call.cancel()
+
+
+def _report(report: WorkerReport) -> pb.WorkerReport:
+    return pb.WorkerReport(
+        load=report.load,
+        cache_entries=report.cache_entries,
+        cache_bytes=report.cache_bytes,
+        version=report.version,
+        draining=report.is_draining,
+    )
 
 
 def _call(call: Callable[[], T]) -> T:

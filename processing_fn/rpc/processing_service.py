@@ -16,6 +16,7 @@ from processing_fn.service import deadline
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Engine, Snapshot
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.traffic import Traffic
 from strongroom import limits, logs, tracing
 from strongroom.clock import SystemClock
 from strongroom.errors import (
@@ -44,6 +45,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         engine: Callable[[], Engine],
         statistics: Callable[[], dict[str, int]],
         note: Callable[[], object],
+        traffic: Traffic | None = None,
     ) -> None:
         """Take the parts.
 
@@ -51,10 +53,12 @@ class ProcessingService(services.ProcessingServiceServicer):
             engine: The way to the engine in force; it raises UnavailableError while there is none.
             statistics: The counters.
             note: Takes note of a client's request.
+            traffic: Counts the calls, and ends them.
         """
         self._engine = engine
         self._statistics = statistics
         self._note = note
+        self._traffic = traffic or Traffic(SystemClock())
 
     def Process(  # noqa: N802 - named by gRPC
         self, request: pb.ProcessRequest, context: grpc.ServicerContext
@@ -64,7 +68,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         self._note()
         with _traced(context):
             try:
-                with deadline.Serving(context):
+                with self._traffic, deadline.Serving(context):
                     return self._process(request)
             except StrongroomError as error:
                 _tell(error, request.database_name)
@@ -81,7 +85,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         self._note()
         with _traced(context):
             try:
-                with deadline.Serving(context):
+                with self._traffic, deadline.Serving(context):
                     return pb.ProcessBatchResponse(responses=self._process_batch(request))
             except StrongroomError as error:
                 _tell(error, request.database_name)
@@ -99,7 +103,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         def work() -> pb.ScanResponse:
             self._note()
             binding, query = translation.binding(request), translation.query(request.query)
-            with deadline.Serving(context):
+            with self._traffic, deadline.Serving(context):
                 return translation.page(self._engine().page(binding, query))
 
         return _served(context, work)
@@ -111,7 +115,7 @@ class ProcessingService(services.ProcessingServiceServicer):
 
         def work() -> pb.ScanResponse:
             binding, query = translation.binding(request), translation.query(request.query)
-            with deadline.Serving(context):
+            with self._traffic, deadline.Serving(context):
                 return translation.page(self._engine().try_template(binding, request.schema, query))
 
         return _served(context, work)
@@ -122,8 +126,9 @@ class ProcessingService(services.ProcessingServiceServicer):
         """Answer what is the matter with some of the files."""
 
         def work() -> pb.InspectResponse:
-            inspector = self._engine().inspector
-            return translation.report(inspector.inspect(request.cursor, repair=request.repair))
+            with self._traffic:
+                inspector = self._engine().inspector
+                return translation.report(inspector.inspect(request.cursor, repair=request.repair))
 
         return _served(context, work)
 
@@ -134,8 +139,10 @@ class ProcessingService(services.ProcessingServiceServicer):
 
         def work() -> pb.RewrapResponse:
             drained = frozenset(request.drained_key_ids)
-            rewrapper, rate = self._engine().rewrapper, request.files_per_second
-            return translation.census(rewrapper.run(request.shard, request.cursor, drained, rate))
+            shard, cursor, rate = request.shard, request.cursor, request.files_per_second
+            with self._traffic:
+                rewrapper = self._engine().rewrapper
+                return translation.census(rewrapper.run(shard, cursor, drained, rate))
 
         return _served(context, work)
 

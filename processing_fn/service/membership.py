@@ -8,12 +8,14 @@ subscription (design.md section 4).
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from processing_fn.service.engine import Engine
 from processing_fn.service.key_following import KeyFollower
 from processing_fn.service.lease_end import LeaseEnd
-from processing_fn.service.ports import MainWorker, Renewal, Subscription
+from processing_fn.service.ports import MainWorker, Renewal, Subscription, WorkerReport
 from processing_fn.service.session import Lease, Session, open_session
+from processing_fn.service.traffic import Traffic
 from processing_fn.service.written import WrittenBytes
 from strongroom import limits, logs
 from strongroom.clock import Clock
@@ -39,9 +41,24 @@ class Membership:
         make_engine: Callable[[Session], Engine],
         clock: Clock,
         follow: Callable[[tuple[str, ...], str], None] = lambda *_: None,
+        *,
+        traffic: Traffic | None = None,
+        report: Callable[[], WorkerReport] = WorkerReport,
     ) -> None:
-        """Start without an engine; `follow` is told of the Main Workers, with the newest token."""
+        """Start without an engine.
+
+        Args:
+            worker_id: Its id.
+            main: Who gives it its keys.
+            make_engine: Makes an engine of them.
+            clock: Measures the lease.
+            follow: Is told of the Main Workers, with the newest token.
+            traffic: The calls that it serves.
+            report: What it tells of itself.
+        """
         self._follow = follow
+        self._traffic = traffic or Traffic(clock)
+        self._report = report
         self._worker_id = worker_id
         self._main = main
         self._make_engine = make_engine
@@ -50,6 +67,7 @@ class Membership:
         self._dropping = threading.Lock()
         self._stopping = threading.Event()
         self._due = threading.Event()
+        self._pause = threading.Event()
         self._token = ""
         self._broken = False
 
@@ -81,21 +99,21 @@ class Membership:
         self.stop()
 
     def run(
-        self, address: str, on_registered: Callable[[], None], drain: Callable[[], object]
+        self, address: str, on_registered: Callable[[], None], hang_up: Callable[[], object]
     ) -> bool:
         """Keep the worker in service until `stop`; tell whether it ended in good health.
 
         Args:
             address: Where Main Workers reach it.
             on_registered: Called each time that it has come into service.
-            drain: Finishes the requests at hand; called after it is no longer listed, and before
-                its keys are dropped.
+            hang_up: Ends its connections; called when it has served its last call and is no longer
+                listed, and before its keys are dropped.
         """
         pause = _RETRY_FIRST_S
         while not self._stopping.is_set():
             try:
                 self._serve_one_subscription(address, on_registered)
-                drain()
+                hang_up()
                 pause = _RETRY_FIRST_S
             except StrongroomError as error:
                 _log.warning("subscription-failed", code=error.code, reason=error.detail)
@@ -115,7 +133,7 @@ class Membership:
 
         follower = KeyFollower(session, self._main, lambda: self._token, self._due.set, drop)
         try:
-            renewal = self._main.register(token, address)
+            renewal = self._main.register(token, address, self._report())
             self._token = renewal.token
             self._follow(renewal.main_addresses, renewal.token)
             # From here on a rotation waits for this worker's confirmation. One before that may have
@@ -132,6 +150,8 @@ class Membership:
         lease_end.start()
         try:
             self._renew_until_the_end(renewal, session.lease, follower, session.written)
+            if not self._broken:
+                self._drain(follower, session.written)
         finally:
             follower.stop()
             lease_end.stop()
@@ -145,6 +165,26 @@ class Membership:
         lease = Lease(self._clock, asked_at_s + subscription.lease_s)
         deployment, keys = subscription.deployment, subscription.keys
         return open_session(deployment, self._worker_id, lease, keys), subscription.token
+
+    def _drain(self, follower: KeyFollower, written: WrittenBytes) -> None:
+        """Finish what was begun: say that nothing more is wanted, take no more, wait for the last.
+
+        The lease that is asked for here outlives this: see `limits`.
+        """
+        try:
+            key_id, generation = follower.confirmed
+            report = replace(self._report(), is_draining=True)
+            told = written.untold(key_id)
+            self._token = self._main.renew(self._token, key_id, generation, told, report).token
+            written.told(key_id, told)
+        except StrongroomError as error:
+            # It refuses what is asked of it all the same, and another worker is asked then.
+            _log.warning("draining-not-announced", code=error.code, reason=error.detail)
+        if not self._traffic.is_quiet():
+            self._pause.wait(limits.DRAIN_ANNOUNCED_SECONDS)
+        self._traffic.close()
+        if not self._traffic.wait_for_the_last(limits.DRAIN_SECONDS):
+            _log.warning("calls-cut-off", worker_id=self._worker_id)
 
     def _leave(self) -> None:
         try:
@@ -170,7 +210,7 @@ class Membership:
             try:
                 key_id, generation = follower.confirmed
                 told = written.untold(key_id)
-                renewal = self._main.renew(self._token, key_id, generation, told)
+                renewal = self._main.renew(self._token, key_id, generation, told, self._report())
                 self._token = renewal.token
                 self._follow(renewal.main_addresses, renewal.token)
                 written.told(key_id, told)

@@ -305,6 +305,28 @@ class Vended:
     generation: int
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """What a worker tells of itself.
+
+    Attributes:
+        load: Calls under way, on the average since the report before.
+        cache_entries: How many documents its cache has.
+        cache_bytes: Their size.
+        version: Of its software.
+        is_draining: It finishes what it has begun, and is to be asked for nothing more.
+    """
+
+    load: float = 0.0
+    cache_entries: int = 0
+    cache_bytes: int = 0
+    version: str = ""
+    is_draining: bool = False
+
+
+NO_REPORT = WorkerReport()
+
+
 class KeyringWatch(Protocol):
     """An event stream of the Main Worker."""
 
@@ -332,11 +354,18 @@ class MainWorker(Protocol):
         """Make a key pair, prove the worker's identity and get its keys."""
         ...
 
-    def register(self, token: str, address: str) -> Renewal:
+    def register(self, token: str, address: str, report: WorkerReport = NO_REPORT) -> Renewal:
         """Be listed as available."""
         ...
 
-    def renew(self, token: str, key_id: str, generation: int, written_bytes: int = 0) -> Renewal:
+    def renew(
+        self,
+        token: str,
+        key_id: str,
+        generation: int,
+        written_bytes: int = 0,
+        report: WorkerReport = NO_REPORT,
+    ) -> Renewal:
         """Extend the lease.
 
         Args:
@@ -344,6 +373,7 @@ class MainWorker(Protocol):
             key_id: Confirms the one data key that is written under; empty for none.
             generation: Confirms whose keys this worker has, and no others; 0 for none.
             written_bytes: Committed under `key_id` since the last renewal that was answered.
+            report: What the worker tells of itself.
         """
         ...
 

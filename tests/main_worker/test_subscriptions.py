@@ -10,9 +10,10 @@ import grpc
 import msgspec
 import pytest
 
+from main_api.domain.registry import Report
 from main_api.service.keys.live_keyring import LiveKeyring
 from processing_fn.adapters.main_worker import GrpcMainWorker
-from processing_fn.service.ports import Subscription
+from processing_fn.service.ports import Subscription, WorkerReport
 from strongroom import keyring, limits, tokens
 from strongroom.crypto import seal
 from strongroom.errors import (
@@ -429,6 +430,50 @@ def test_keys_and_events_are_for_who_has_a_lease(served: Served) -> None:
         next(iter(worker.watch(token)))
     worker.close()
     other.close()
+
+
+def test_what_a_worker_tells_of_itself_stands_in_the_registry(served: Served) -> None:
+    """An administrator does not see how busy a worker is, or that it is leaving."""
+    worker = served.worker("worker-1")
+    first = WorkerReport(load=0.0, version="0.1.0")
+    token = worker.register(worker.subscribe().token, "127.0.0.1:1234", first).token
+    (record,) = served.rig.store.workers()
+    assert record.report == Report(version="0.1.0")
+    told = WorkerReport(1.5, 20, 3_000, "0.1.0", is_draining=True)
+    worker.renew(token, "", 0, 0, told)
+    (record,) = served.rig.store.workers()
+    expected = Report(
+        load=1.5, cache_entries=20, cache_bytes=3_000, version="0.1.0", is_draining=True
+    )
+    assert record.report == expected
+    assert served.live() == [], "it is not asked any more"
+    worker.renew(token, "", 0)
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        WorkerReport(load=-1),
+        WorkerReport(load=float("nan")),
+        WorkerReport(load=float("inf")),
+        WorkerReport(cache_entries=-1),
+        WorkerReport(cache_bytes=-1),
+        WorkerReport(version="x" * (limits.VERSION_CHARS_MAX + 1)),
+        WorkerReport(version="0.1\n0"),
+    ],
+    ids=repr,
+)
+def test_what_no_worker_can_have_to_tell_is_refused(served: Served, report: WorkerReport) -> None:
+    """A worker that is out of its mind decides where everybody's requests go."""
+    worker = served.worker("worker-1")
+    token = worker.subscribe().token
+    with pytest.raises(InvalidArgumentError):
+        worker.register(token, "127.0.0.1:1234", report)
+    token = worker.register(token, "127.0.0.1:1234").token
+    with pytest.raises(InvalidArgumentError):
+        worker.renew(token, "", 0, 0, report)
+    worker.close()
 
 
 def test_a_stream_on_which_nothing_happens_is_left_alone(served: Served) -> None:

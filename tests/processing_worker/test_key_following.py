@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from processing_fn.service.key_following import KeyFollower
-from processing_fn.service.ports import Renewal, Subscription, Vended
+from processing_fn.service.ports import NO_REPORT, Renewal, Subscription, Vended, WorkerReport
 from strongroom import keyring, limits
 from strongroom.errors import UnavailableError
 from strongroom.keyring import Keyring, Purpose
@@ -75,11 +75,18 @@ class Main:
         """Follow only."""
         raise NotImplementedError
 
-    def register(self, token: str, address: str) -> Renewal:
+    def register(self, token: str, address: str, report: WorkerReport = NO_REPORT) -> Renewal:
         """Follow only."""
         raise NotImplementedError
 
-    def renew(self, token: str, key_id: str, generation: int, written_bytes: int = 0) -> Renewal:
+    def renew(
+        self,
+        token: str,
+        key_id: str,
+        generation: int,
+        written_bytes: int = 0,
+        report: WorkerReport = NO_REPORT,
+    ) -> Renewal:
         """Follow only."""
         raise NotImplementedError
 

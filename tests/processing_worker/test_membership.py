@@ -8,8 +8,15 @@ import pytest
 
 from processing_fn.service.engine import Engine
 from processing_fn.service.membership import Membership
-from processing_fn.service.ports import Renewal, Subscription, Vended
+from processing_fn.service.ports import (
+    NO_REPORT,
+    Renewal,
+    Subscription,
+    Vended,
+    WorkerReport,
+)
 from processing_fn.service.session import Session
+from processing_fn.service.traffic import Traffic
 from strongroom import keyring
 from strongroom.clock import SystemClock
 from strongroom.crypto import secret
@@ -64,7 +71,10 @@ class ScriptedMain:
         self.renewals_answered.set()
         self.renewing = threading.Event()
         self.subscriptions = 0
+        self.reports: list[WorkerReport] = []
+        self.left = threading.Event()
         self.refusal: StrongroomError | None = None
+        self.renewal_refusal: StrongroomError | None = None
 
     def subscribe(self) -> Subscription:
         """Vend the keys."""
@@ -74,14 +84,25 @@ class ScriptedMain:
         keys = self.keys.of(WORKER_PURPOSES)
         return Subscription("test-deployment", "token", self.lease_s, keys, self.clock.wall_ms())
 
-    def register(self, token: str, address: str) -> Renewal:
+    def register(self, token: str, address: str, report: WorkerReport = NO_REPORT) -> Renewal:
         """List the worker."""
         del token, address
+        self.reports.append(report)
         return self._renewal()
 
-    def renew(self, token: str, key_id: str, generation: int, written_bytes: int = 0) -> Renewal:
+    def renew(
+        self,
+        token: str,
+        key_id: str,
+        generation: int,
+        written_bytes: int = 0,
+        report: WorkerReport = NO_REPORT,
+    ) -> Renewal:
         """Extend the lease, once renewals are answered."""
         del token, key_id, generation, written_bytes
+        self.reports.append(report)
+        if self.renewal_refusal is not None:
+            raise self.renewal_refusal
         self.renewing.set()
         self.renewals_answered.wait(PATIENCE_S)
         return self._renewal()
@@ -100,6 +121,7 @@ class ScriptedMain:
     def leave(self, token: str) -> None:
         """List it no longer."""
         del token
+        self.left.set()
 
     def _renewal(self) -> Renewal:
         return Renewal("token", self.lease_s, self.clock.wall_ms())
@@ -114,10 +136,19 @@ class Running:
         self.sessions: list[Session] = []
         self.registered = threading.Event()
         self._rig = rig
-        self.membership = Membership("worker-1", main, self._engine, SystemClock())
+        self.traffic = Traffic(SystemClock())
+        self.hung_up = threading.Event()
+        self.membership = Membership(
+            "worker-1",
+            main,
+            self._engine,
+            SystemClock(),
+            traffic=self.traffic,
+            report=lambda: WorkerReport(load=0.5, version="0.1.0"),
+        )
         self._thread = threading.Thread(
             target=self.membership.run,
-            args=("address", self.registered.set, lambda: None),
+            args=("address", self.registered.set, self.hung_up.set),
         )
         self._thread.start()
         assert self.registered.wait(PATIENCE_S)
@@ -228,6 +259,66 @@ def test_a_worker_that_stops_forgets(start: Callable[[ScriptedMain], Running]) -
     assert running.has_forgotten()
 
 
+def test_a_worker_tells_of_itself(start: Callable[[ScriptedMain], Running]) -> None:
+    """Main Workers know nothing of how busy a worker is, or what it runs."""
+    main = ScriptedMain(lease_s=0.6)
+    start(main)
+    assert wait_until(lambda: len(main.reports) > 2, PATIENCE_S)
+    assert set(main.reports) == {WorkerReport(load=0.5, version="0.1.0")}
+
+
+def test_a_worker_that_stops_says_so_first_and_finishes_what_it_has_begun(
+    start: Callable[[ScriptedMain], Running],
+) -> None:
+    """A deployment that replaces its workers one by one fails the requests at hand."""
+    main = ScriptedMain(lease_s=3_600)
+    running = start(main)
+    begun, ended = threading.Event(), threading.Event()
+
+    def serve() -> None:
+        with running.traffic:
+            begun.set()
+            assert ended.wait(PATIENCE_S)
+
+    call = threading.Thread(target=serve)
+    call.start()
+    assert begun.wait(PATIENCE_S)
+    running.membership.stop()
+    assert wait_until(lambda: main.reports[-1].is_draining, PATIENCE_S)
+    with running.traffic:
+        assert running.is_in_service(), "who has not heard of it yet is served"
+
+    def refuses() -> bool:
+        try:
+            with running.traffic:
+                return False
+        except UnavailableError:
+            return True
+
+    assert wait_until(refuses, PATIENCE_S)
+    assert running.is_in_service(), "what was begun has its keys"
+    assert not main.left.is_set()
+    ended.set()
+    assert main.left.wait(PATIENCE_S)
+    assert running.hung_up.wait(PATIENCE_S)
+    assert wait_until(running.has_forgotten, PATIENCE_S)
+    call.join(PATIENCE_S)
+
+
+def test_a_worker_that_cannot_say_so_leaves_all_the_same(
+    start: Callable[[ScriptedMain], Running],
+) -> None:
+    """While no Main Worker answers, a worker cannot be stopped."""
+    main = ScriptedMain(lease_s=3_600)
+    running = start(main)
+    assert main.renewing.wait(PATIENCE_S), "the first renewal confirms the keys"
+
+    main.renewal_refusal = UnavailableError("nobody is there")
+    running.stop()
+    assert main.left.is_set()
+    assert running.has_forgotten()
+
+
 def test_a_worker_serves_with_the_keys_of_the_moment_it_was_listed(
     start: Callable[[ScriptedMain], Running],
 ) -> None:
@@ -239,9 +330,9 @@ def test_a_worker_serves_with_the_keys_of_the_moment_it_was_listed(
     made = keyring.new_key(Purpose.DATA, AT)
     register = main.register
 
-    def register_and_rotate(token: str, address: str) -> Renewal:
+    def register_and_rotate(token: str, address: str, report: WorkerReport = NO_REPORT) -> Renewal:
         main.keys = keyring.with_active(main.keys, made)
-        return register(token, address)
+        return register(token, address, report)
 
     def refuse_to_watch(token: str) -> ScriptedWatch:
         raise UnavailableError(f"no stream for {token}")

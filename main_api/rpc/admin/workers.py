@@ -89,6 +89,11 @@ def _worker(worker: WorkerRecord) -> pb.Worker:
         certificate_until=rfc3339(worker.certificate_until_ms)
         if worker.certificate_until_ms
         else "",
+        draining=worker.report.is_draining,
+        load=worker.report.load,
+        cache_entries=worker.report.cache_entries,
+        cache_bytes=worker.report.cache_bytes,
+        version=worker.report.version,
     )
 
 

@@ -114,6 +114,11 @@ CONNECT_SECONDS: Final = 0.5
 PING_AFTER_SECONDS: Final = 0.3
 PING_ANSWERED_SECONDS: Final = 0.7
 WORKER_OUT_OF_THE_WAY_SECONDS: Final = 2.0
+TRAFFIC_QUIET_SECONDS: Final = 1.0
+DRAIN_ANNOUNCED_SECONDS: Final = 0.5
+DRAIN_SECONDS: Final = 4.0
+VERSION_CHARS_MAX: Final = 64
+CACHE_BYTES_TOLD_MAX: Final = 2**50
 
 LEASE_SECONDS: Final = 6
 LEASE_RENEWALS_PER_LEASE: Final = 3
@@ -282,6 +287,14 @@ _require(
     2 * PING_AFTER_SECONDS + PING_ANSWERED_SECONDS + CONNECT_SECONDS
     < WORKER_OUT_OF_THE_WAY_SECONDS,
     "a worker that is silent would be in the way for too long",
+)
+_require(
+    REGISTRY_REFRESH_SECONDS < DRAIN_ANNOUNCED_SECONDS,
+    "a worker would refuse calls before anybody knows that it is leaving",
+)
+_require(
+    DRAIN_ANNOUNCED_SECONDS + DRAIN_SECONDS < LEASE_SECONDS,
+    "a worker that drains would outlive its lease",
 )
 _require(WORKER_SILENT_SECONDS < READ_ATTEMPT_SECONDS, "a worker's silence would never be noticed")
 _require(

@@ -1391,6 +1391,11 @@ class Worker(_message.Message):
     REGISTERED_AT_FIELD_NUMBER: _builtins.int
     LEASE_UNTIL_FIELD_NUMBER: _builtins.int
     CERTIFICATE_UNTIL_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    LOAD_FIELD_NUMBER: _builtins.int
+    CACHE_ENTRIES_FIELD_NUMBER: _builtins.int
+    CACHE_BYTES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     address: _builtins.str
     """host:port of its ProcessingService."""
@@ -1398,6 +1403,14 @@ class Worker(_message.Message):
     lease_until: _builtins.str
     certificate_until: _builtins.str
     """When the certificate ends that it has shown last; empty where that is not known."""
+    draining: _builtins.bool
+    """It finishes what it has begun, and gets no more."""
+    load: _builtins.float
+    """Requests under way on the average, and what its cache has, as it told last."""
+    cache_entries: _builtins.int
+    cache_bytes: _builtins.int
+    version: _builtins.str
+    """Of its software."""
     def __init__(
         self,
         *,
@@ -1406,10 +1419,15 @@ class Worker(_message.Message):
         registered_at: _builtins.str = ...,
         lease_until: _builtins.str = ...,
         certificate_until: _builtins.str = ...,
+        draining: _builtins.bool = ...,
+        load: _builtins.float = ...,
+        cache_entries: _builtins.int = ...,
+        cache_bytes: _builtins.int = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate_until", b"certificate_until", "lease_until", b"lease_until", "registered_at", b"registered_at", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "cache_bytes", b"cache_bytes", "cache_entries", b"cache_entries", "certificate_until", b"certificate_until", "draining", b"draining", "lease_until", b"lease_until", "load", b"load", "registered_at", b"registered_at", "version", b"version", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

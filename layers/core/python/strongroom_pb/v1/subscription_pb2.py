@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from strongroom_pb.v1 import common_pb2 as strongroom__pb_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#strongroom_pb/v1/subscription.proto\x12\x10strongroom_pb.v1\x1a\x1dstrongroom_pb/v1/common.proto\"D\n\x10SubscribeRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"\x99\x01\n\x11SubscribeResponse\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x15\n\rlease_seconds\x18\x04 \x01(\x05\x12)\n\x04keys\x18\x05 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x0f\n\x07wall_ms\x18\x06 \x01(\x03\"s\n\tSealedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x12\n\ncreated_at\x18\x04 \x01(\t\x12\x0e\n\x06sealed\x18\x05 \x01(\x0c\x12\x11\n\tdestroyed\x18\x06 \x01(\x08\"5\n\x0fRegisterRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\"\\\n\x0cRenewRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\x12\x15\n\rwritten_bytes\x18\x04 \x01(\x03\"!\n\x0cWatchRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"$\n\x0eKeyringChanged\x12\x12\n\ngeneration\x18\x01 \x01(\x03\"G\n\x07\x43ommits\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12)\n\x07\x63ommits\x18\x02 \x03(\x0b\x32\x18.strongroom_pb.v1.Commit\"*\n\x06\x43ommit\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x03\"D\n\x10\x46\x65tchKeysRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"R\n\x11\x46\x65tchKeysResponse\x12)\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"=\n\x17RenewCertificateRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"2\n\x0c\x45nrolRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"$\n\rEnrolResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"/\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"!\n\x0cLeaveRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x0f\n\rLeaveResponse\"V\n\x05Lease\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\rlease_seconds\x18\x02 \x01(\x05\x12\x0f\n\x07wall_ms\x18\x03 \x01(\x03\x12\x16\n\x0emain_addresses\x18\x04 \x03(\t2\xa0\x06\n\x13SubscriptionService\x12[\n\tSubscribe\x12\".strongroom_pb.v1.SubscribeRequest\x1a#.strongroom_pb.v1.SubscribeResponse\"\x05\xca\xda\x18\x01\x02\x12M\n\x08Register\x12!.strongroom_pb.v1.RegisterRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12G\n\x05Renew\x12\x1e.strongroom_pb.v1.RenewRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12R\n\x05Watch\x12\x1e.strongroom_pb.v1.WatchRequest\x1a .strongroom_pb.v1.KeyringChanged\"\x05\xca\xda\x18\x01\x02\x30\x01\x12O\n\x0cShareCommits\x12\x19.strongroom_pb.v1.Commits\x1a\x19.strongroom_pb.v1.Commits\"\x05\xca\xda\x18\x01\x02(\x01\x30\x01\x12[\n\tFetchKeys\x12\".strongroom_pb.v1.FetchKeysRequest\x1a#.strongroom_pb.v1.FetchKeysResponse\"\x05\xca\xda\x18\x01\x02\x12p\n\x10RenewCertificate\x12).strongroom_pb.v1.RenewCertificateRequest\x1a*.strongroom_pb.v1.RenewCertificateResponse\"\x05\xca\xda\x18\x01\x02\x12O\n\x05\x45nrol\x12\x1e.strongroom_pb.v1.EnrolRequest\x1a\x1f.strongroom_pb.v1.EnrolResponse\"\x05\xca\xda\x18\x01\x02\x12O\n\x05Leave\x12\x1e.strongroom_pb.v1.LeaveRequest\x1a\x1f.strongroom_pb.v1.LeaveResponse\"\x05\xca\xda\x18\x01\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#strongroom_pb/v1/subscription.proto\x12\x10strongroom_pb.v1\x1a\x1dstrongroom_pb/v1/common.proto\"D\n\x10SubscribeRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"\x99\x01\n\x11SubscribeResponse\x12\x12\n\ndeployment\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0e\n\x06key_id\x18\x03 \x01(\t\x12\x15\n\rlease_seconds\x18\x04 \x01(\x05\x12)\n\x04keys\x18\x05 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x0f\n\x07wall_ms\x18\x06 \x01(\x03\"s\n\tSealedKey\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x03 \x01(\x08\x12\x12\n\ncreated_at\x18\x04 \x01(\t\x12\x0e\n\x06sealed\x18\x05 \x01(\x0c\x12\x11\n\tdestroyed\x18\x06 \x01(\x08\"e\n\x0fRegisterRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x02 \x01(\t\x12.\n\x06report\x18\x03 \x01(\x0b\x32\x1e.strongroom_pb.v1.WorkerReport\"k\n\x0cWorkerReport\x12\x0c\n\x04load\x18\x01 \x01(\x01\x12\x15\n\rcache_entries\x18\x02 \x01(\x03\x12\x13\n\x0b\x63\x61\x63he_bytes\x18\x03 \x01(\x03\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\"\x8c\x01\n\x0cRenewRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x03\x12\x15\n\rwritten_bytes\x18\x04 \x01(\x03\x12.\n\x06report\x18\x05 \x01(\x0b\x32\x1e.strongroom_pb.v1.WorkerReport\"!\n\x0cWatchRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"$\n\x0eKeyringChanged\x12\x12\n\ngeneration\x18\x01 \x01(\x03\"G\n\x07\x43ommits\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12)\n\x07\x63ommits\x18\x02 \x03(\x0b\x32\x18.strongroom_pb.v1.Commit\"*\n\x06\x43ommit\x12\x0f\n\x07\x66ile_id\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x03\"D\n\x10\x46\x65tchKeysRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0e\n\x06pubkey\x18\x02 \x01(\x0c\x12\r\n\x05suite\x18\x03 \x01(\t\"R\n\x11\x46\x65tchKeysResponse\x12)\n\x04keys\x18\x01 \x03(\x0b\x32\x1b.strongroom_pb.v1.SealedKey\x12\x12\n\ngeneration\x18\x02 \x01(\x03\"=\n\x17RenewCertificateRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"2\n\x0c\x45nrolRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"$\n\rEnrolResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"/\n\x18RenewCertificateResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"!\n\x0cLeaveRequest\x12\x11\n\tworker_id\x18\x01 \x01(\t\"\x0f\n\rLeaveResponse\"V\n\x05Lease\x12\r\n\x05token\x18\x01 \x01(\t\x12\x15\n\rlease_seconds\x18\x02 \x01(\x05\x12\x0f\n\x07wall_ms\x18\x03 \x01(\x03\x12\x16\n\x0emain_addresses\x18\x04 \x03(\t2\xa0\x06\n\x13SubscriptionService\x12[\n\tSubscribe\x12\".strongroom_pb.v1.SubscribeRequest\x1a#.strongroom_pb.v1.SubscribeResponse\"\x05\xca\xda\x18\x01\x02\x12M\n\x08Register\x12!.strongroom_pb.v1.RegisterRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12G\n\x05Renew\x12\x1e.strongroom_pb.v1.RenewRequest\x1a\x17.strongroom_pb.v1.Lease\"\x05\xca\xda\x18\x01\x02\x12R\n\x05Watch\x12\x1e.strongroom_pb.v1.WatchRequest\x1a .strongroom_pb.v1.KeyringChanged\"\x05\xca\xda\x18\x01\x02\x30\x01\x12O\n\x0cShareCommits\x12\x19.strongroom_pb.v1.Commits\x1a\x19.strongroom_pb.v1.Commits\"\x05\xca\xda\x18\x01\x02(\x01\x30\x01\x12[\n\tFetchKeys\x12\".strongroom_pb.v1.FetchKeysRequest\x1a#.strongroom_pb.v1.FetchKeysResponse\"\x05\xca\xda\x18\x01\x02\x12p\n\x10RenewCertificate\x12).strongroom_pb.v1.RenewCertificateRequest\x1a*.strongroom_pb.v1.RenewCertificateResponse\"\x05\xca\xda\x18\x01\x02\x12O\n\x05\x45nrol\x12\x1e.strongroom_pb.v1.EnrolRequest\x1a\x1f.strongroom_pb.v1.EnrolResponse\"\x05\xca\xda\x18\x01\x02\x12O\n\x05Leave\x12\x1e.strongroom_pb.v1.LeaveRequest\x1a\x1f.strongroom_pb.v1.LeaveResponse\"\x05\xca\xda\x18\x01\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,35 +57,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SEALEDKEY']._serialized_start=314
   _globals['_SEALEDKEY']._serialized_end=429
   _globals['_REGISTERREQUEST']._serialized_start=431
-  _globals['_REGISTERREQUEST']._serialized_end=484
-  _globals['_RENEWREQUEST']._serialized_start=486
-  _globals['_RENEWREQUEST']._serialized_end=578
-  _globals['_WATCHREQUEST']._serialized_start=580
-  _globals['_WATCHREQUEST']._serialized_end=613
-  _globals['_KEYRINGCHANGED']._serialized_start=615
-  _globals['_KEYRINGCHANGED']._serialized_end=651
-  _globals['_COMMITS']._serialized_start=653
-  _globals['_COMMITS']._serialized_end=724
-  _globals['_COMMIT']._serialized_start=726
-  _globals['_COMMIT']._serialized_end=768
-  _globals['_FETCHKEYSREQUEST']._serialized_start=770
-  _globals['_FETCHKEYSREQUEST']._serialized_end=838
-  _globals['_FETCHKEYSRESPONSE']._serialized_start=840
-  _globals['_FETCHKEYSRESPONSE']._serialized_end=922
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=924
-  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=985
-  _globals['_ENROLREQUEST']._serialized_start=987
-  _globals['_ENROLREQUEST']._serialized_end=1037
-  _globals['_ENROLRESPONSE']._serialized_start=1039
-  _globals['_ENROLRESPONSE']._serialized_end=1075
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=1077
-  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=1124
-  _globals['_LEAVEREQUEST']._serialized_start=1126
-  _globals['_LEAVEREQUEST']._serialized_end=1159
-  _globals['_LEAVERESPONSE']._serialized_start=1161
-  _globals['_LEAVERESPONSE']._serialized_end=1176
-  _globals['_LEASE']._serialized_start=1178
-  _globals['_LEASE']._serialized_end=1264
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=1267
-  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=2067
+  _globals['_REGISTERREQUEST']._serialized_end=532
+  _globals['_WORKERREPORT']._serialized_start=534
+  _globals['_WORKERREPORT']._serialized_end=641
+  _globals['_RENEWREQUEST']._serialized_start=644
+  _globals['_RENEWREQUEST']._serialized_end=784
+  _globals['_WATCHREQUEST']._serialized_start=786
+  _globals['_WATCHREQUEST']._serialized_end=819
+  _globals['_KEYRINGCHANGED']._serialized_start=821
+  _globals['_KEYRINGCHANGED']._serialized_end=857
+  _globals['_COMMITS']._serialized_start=859
+  _globals['_COMMITS']._serialized_end=930
+  _globals['_COMMIT']._serialized_start=932
+  _globals['_COMMIT']._serialized_end=974
+  _globals['_FETCHKEYSREQUEST']._serialized_start=976
+  _globals['_FETCHKEYSREQUEST']._serialized_end=1044
+  _globals['_FETCHKEYSRESPONSE']._serialized_start=1046
+  _globals['_FETCHKEYSRESPONSE']._serialized_end=1128
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_start=1130
+  _globals['_RENEWCERTIFICATEREQUEST']._serialized_end=1191
+  _globals['_ENROLREQUEST']._serialized_start=1193
+  _globals['_ENROLREQUEST']._serialized_end=1243
+  _globals['_ENROLRESPONSE']._serialized_start=1245
+  _globals['_ENROLRESPONSE']._serialized_end=1281
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_start=1283
+  _globals['_RENEWCERTIFICATERESPONSE']._serialized_end=1330
+  _globals['_LEAVEREQUEST']._serialized_start=1332
+  _globals['_LEAVEREQUEST']._serialized_end=1365
+  _globals['_LEAVERESPONSE']._serialized_start=1367
+  _globals['_LEAVERESPONSE']._serialized_end=1382
+  _globals['_LEASE']._serialized_start=1384
+  _globals['_LEASE']._serialized_end=1470
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_start=1473
+  _globals['_SUBSCRIPTIONSERVICE']._serialized_end=2273
 # @@protoc_insertion_point(module_scope)

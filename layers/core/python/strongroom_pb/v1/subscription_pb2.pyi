@@ -128,22 +128,62 @@ class RegisterRequest(_message.Message):
 
     WORKER_ID_FIELD_NUMBER: _builtins.int
     ADDRESS_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     address: _builtins.str
     """host:port at which Main Workers reach the worker's ProcessingService."""
+    @_builtins.property
+    def report(self) -> Global___WorkerReport: ...
     def __init__(
         self,
         *,
         worker_id: _builtins.str = ...,
         address: _builtins.str = ...,
+        report: Global___WorkerReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "report", b"report", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RegisterRequest: _TypeAlias = RegisterRequest  # noqa: Y015
+
+@_typing.final
+class WorkerReport(_message.Message):
+    """What a worker tells of itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOAD_FIELD_NUMBER: _builtins.int
+    CACHE_ENTRIES_FIELD_NUMBER: _builtins.int
+    CACHE_BYTES_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    load: _builtins.float
+    """Requests under way, on the average since the last report."""
+    cache_entries: _builtins.int
+    cache_bytes: _builtins.int
+    version: _builtins.str
+    """Of its software."""
+    draining: _builtins.bool
+    """It finishes what it has begun, and is to be asked for nothing more."""
+    def __init__(
+        self,
+        *,
+        load: _builtins.float = ...,
+        cache_entries: _builtins.int = ...,
+        cache_bytes: _builtins.int = ...,
+        version: _builtins.str = ...,
+        draining: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_bytes", b"cache_bytes", "cache_entries", b"cache_entries", "draining", b"draining", "load", b"load", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WorkerReport: _TypeAlias = WorkerReport  # noqa: Y015
 
 @_typing.final
 class RenewRequest(_message.Message):
@@ -153,6 +193,7 @@ class RenewRequest(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     GENERATION_FIELD_NUMBER: _builtins.int
     WRITTEN_BYTES_FIELD_NUMBER: _builtins.int
+    REPORT_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     key_id: _builtins.str
     """The data key that the worker writes under; no write under another one is under way there, and
@@ -162,6 +203,8 @@ class RenewRequest(_message.Message):
     """The generation of the keyring whose keys the worker has, and no others; 0 for not yet."""
     written_bytes: _builtins.int
     """Size of the blobs committed under `key_id` that no successful Renew has told yet."""
+    @_builtins.property
+    def report(self) -> Global___WorkerReport: ...
     def __init__(
         self,
         *,
@@ -169,10 +212,11 @@ class RenewRequest(_message.Message):
         key_id: _builtins.str = ...,
         generation: _builtins.int = ...,
         written_bytes: _builtins.int = ...,
+        report: Global___WorkerReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "key_id", b"key_id", "worker_id", b"worker_id", "written_bytes", b"written_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "key_id", b"key_id", "report", b"report", "worker_id", b"worker_id", "written_bytes", b"written_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
