@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from enum import StrEnum
 from typing import Annotated, Final
 
@@ -10,7 +11,9 @@ import msgspec
 from strongroom import ids, limits
 from strongroom.errors import InvalidArgumentError
 
-_DATABASE_PATTERN: Final = r"\A(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}\*?)\Z"
+# As JSON Schema has patterns (ECMA-262), and so the document of the API too.
+_DATABASE_PATTERN: Final = r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,63}\*?)$"
+_KEY_PREFIX_PATTERN: Final = r"^([^{}]|\{[A-Za-z0-9_.:-]{1,128}\}/)*$"
 
 _CLAIM: Final = re.compile(r"\{([A-Za-z0-9_.:-]{1,128})\}/")
 _BRACES: Final = re.compile(r"[{}]")
@@ -28,8 +31,8 @@ class Action(StrEnum):
 ALL_ACTIONS = frozenset(Action)
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """One permission.
+class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One permission. A member that is not known is refused: it may be one that narrows it.
 
     Attributes:
         database: A database's name, or a prefix of names followed by `*`.
@@ -41,14 +44,22 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
     database: Annotated[str, msgspec.Meta(pattern=_DATABASE_PATTERN)]
     actions: frozenset[Action]
-    key_prefix: Annotated[str, msgspec.Meta(max_length=limits.ENTITY_KEY_BYTES_MAX)] = ""
+    key_prefix: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=limits.ENTITY_KEY_BYTES_MAX,
+            extra_json_schema={"pattern": _KEY_PREFIX_PATTERN},
+        ),
+    ] = ""
 
     def __post_init__(self) -> None:
-        """Refuse a prefix in which braces do not name a claim.
+        """Refuse a prefix in which braces do not name a claim, and a name with a line's end.
 
         Raises:
             ValueError: It is one.
         """
+        if self.database.endswith("\n"):
+            raise ValueError("a database's name has no line's end")
         if _BRACES.search(_CLAIM.sub("", self.key_prefix)):
             raise ValueError("a claim stands in key_prefix as {name}/, as in users/{sub}/")
 
@@ -97,8 +108,10 @@ def _resolved(grant: Grant, claims: Mapping[str, str]) -> Grant | None:
     prefix = _CLAIM.sub(lambda named: f"{claims[named[1]]}/", grant.key_prefix)
     if len(prefix.encode()) > limits.ENTITY_KEY_BYTES_MAX:
         return None
-    # Not by making a grant anew: what a claim says is taken as it is, braces too.
-    return msgspec.structs.replace(grant, key_prefix=prefix)
+    # Not by making a grant anew, which is checked: what a claim says is taken as it is, braces too.
+    found = copy(grant)
+    msgspec.structs.force_setattr(found, "key_prefix", prefix)
+    return found
 
 
 def require_within(

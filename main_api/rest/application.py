@@ -29,7 +29,7 @@ from main_api.rest.incoming import (
 )
 from main_api.rest.negotiation import AS_IT_IS, Codings
 from main_api.rest.operations import Operation, Right
-from main_api.rest.requests import check_conditions, query_of
+from main_api.rest.requests import check_headers, query_of
 from main_api.service import patience
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
@@ -299,7 +299,7 @@ class StrongroomApp(Chalice):
         mine = self._per_thread
         mine.query = query_of(self.request, None if operation is None else operation.query)
         if operation is not None:
-            check_conditions(self.request, operation)
+            check_headers(self.request, operation)
         codings = self._negotiate(operation) if operation is not None else AS_IT_IS
         response = view()
         if isinstance(response, answers.PartedResponse):

@@ -9,6 +9,7 @@ read were seen to lie in memory under granian's own interface (RSGI), 5 MiB unde
 
 import asyncio
 import io
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -37,6 +38,7 @@ _PIECE_BYTES: Final = 32 * 1024
 _WATCHED_AFTER_S: Final = 0.05
 """Most requests are over by then, and need no task that watches their connection."""
 _READING: Final = frozenset({"GET", "POST"})
+_SLASH: Final = re.compile(rb"%(2[fF])")
 _log = logs.logger()
 _REFUSED_BYTES_READ_MAX: Final = 4 * limits.MESSAGE_BYTES_MAX
 
@@ -279,11 +281,19 @@ def _require_readable(scope: Scope) -> None:
         raise _AmbiguousError("the only transfer coding here is chunked")
 
 
+def _path(raw: bytes) -> str:
+    """Return a decoded path (PEP 3333), in which a slash that was encoded separates nothing.
+
+    A proxy that lets `/keys/...` through to few must not be passed by `/keys%2F...`.
+    """
+    return unquote_to_bytes(_SLASH.sub(rb"%25\1", raw)).decode("latin-1")
+
+
 def _environ(scope: Scope, headers: dict[str, str], body: bytes) -> Environ:
     """Return the environ of a request (PEP 3333)."""
     environ: Environ = {
         "REQUEST_METHOD": scope["method"],
-        "PATH_INFO": unquote_to_bytes(scope["raw_path"]).decode("latin-1"),
+        "PATH_INFO": _path(scope["raw_path"]),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "REMOTE_ADDR": scope["client"][0],
         "CONTENT_TYPE": headers.get("content-type", ""),

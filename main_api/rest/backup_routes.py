@@ -149,7 +149,14 @@ def _add_exports(app: StrongroomApp) -> None:
         operation=Operation(
             tag=Tag.BACKUPS,
             rights=(Right.EVERYWHERE,),
-            answers=(Answer(201, "The copy.", json_content(NewExport, _NEW_EXPORT)),),
+            answers=(
+                Answer(
+                    201,
+                    "The copy.",
+                    json_content(NewExport, _NEW_EXPORT),
+                    links={"delete_export": {"export_id": "$response.body#/export_id"}},
+                ),
+            ),
             holds_secret=True,
             errors=(ConflictError, IntegrityError),
         ),

@@ -15,10 +15,12 @@ from main_api.rest.operations import (
     Answer,
     Count,
     Cursor,
+    KeyPrefix,
     Name,
     Operation,
     PageQuery,
     Right,
+    Subject,
     Tag,
     Time,
     json_content,
@@ -81,14 +83,12 @@ class ExplainBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     database: Name
     action: Action
     key: Annotated[
-        str,
-        msgspec.Meta(
-            max_length=limits.ENTITY_KEY_BYTES_MAX,
-            description="Without it: the database as a whole, which `admin` is about.",
-        ),
+        KeyPrefix,
+        msgspec.Meta(description="Without it: the database as a whole, which `admin` is about."),
     ] = ""
     sub: Annotated[
-        str | None, msgspec.Meta(description="A user of the client; without it the client itself.")
+        Subject | None,
+        msgspec.Meta(description="A user of the client; without it the client itself."),
     ] = None
 
 

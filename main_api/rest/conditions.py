@@ -1,6 +1,6 @@
-"""Conditional requests, RFC 9110 section 13: `If-Match` and `If-None-Match` over our versions.
+"""Conditional requests, RFC 9110 section 13: `If-Match` and `If-None-Match`.
 
-An entity tag of ours is a version, `"3"`. Another one is a tag that nothing here has: it is
+The entity tag of an entity is its version, `"3"`. Another tag is one that nothing here has: it is
 compared like any other, and matches nothing.
 """
 
@@ -18,13 +18,13 @@ _NEVER: Final = 0
 """A version that no entity has."""
 
 
-def etag(version: int) -> str:
-    """Return the entity tag of a version."""
-    return f'"{version}"'
+def etag(text: str | int) -> str:
+    """Return an entity tag, of a version or of another text without quotes."""
+    return f'"{text}"'
 
 
 def of_request(if_match: str | None, if_none_match: str | None) -> Condition:
-    """Return what the header fields of a request demand (RFC 9110 section 13.2.2).
+    """Return what the header fields of a request demand of an entity (RFC 9110 section 13.2.2).
 
     Raises:
         InvalidArgumentError: One is not `*` or a list of entity tags.
@@ -35,7 +35,7 @@ def of_request(if_match: str | None, if_none_match: str | None) -> Condition:
         # There has to be one, and none: with two fields a client can say so.
         return Condition(if_version=_NEVER)
     return Condition(
-        if_version=_only(wanted),
+        if_version=wanted[0] if wanted is not None and len(wanted) == 1 else None,
         if_present=wanted == (),
         if_one_of=wanted if wanted is not None and len(wanted) > 1 else (),
         if_absent=unwanted == (),
@@ -43,23 +43,22 @@ def of_request(if_match: str | None, if_none_match: str | None) -> Condition:
     )
 
 
-def is_known(if_none_match: str | None, version: int) -> bool:
-    """Tell whether a reader has a version already; a field that cannot be read is passed over."""
+def is_known(if_none_match: str | None, text: str | int) -> bool:
+    """Tell whether a reader has what is tagged so; a field that cannot be read is passed over."""
+    if if_none_match is None:
+        return False
+    if if_none_match.strip() == _ANY:
+        return True
     try:
-        unwanted = _versions("If-None-Match", if_none_match, strong=False)
+        return str(text) in [tag for _, tag in _tags("If-None-Match", if_none_match)]
     except InvalidArgumentError:
         return False
-    return unwanted is not None and (not unwanted or version in unwanted)
 
 
 def one_known(if_none_match: str | None) -> int:
     """Return the version that a reader has, 0 where that is none or there are several."""
     match = _TAG.fullmatch(if_none_match or "")
     return int(match[2]) if match is not None and _VERSION.fullmatch(match[2]) else 0
-
-
-def _only(wanted: tuple[int, ...] | None) -> int | None:
-    return wanted[0] if wanted is not None and len(wanted) == 1 else None
 
 
 def _versions(name: str, value: str | None, *, strong: bool) -> tuple[int, ...] | None:
@@ -71,20 +70,31 @@ def _versions(name: str, value: str | None, *, strong: bool) -> tuple[int, ...] 
         return None
     if value.strip() == _ANY:
         return ()
-    found = set()
-    place = 0
-    tags = 0
-    while place < len(value):
-        match = _TAG.match(value, place)
-        tags += 1
-        if match is None or tags > limits.ENTITY_TAGS_MAX:
-            raise InvalidArgumentError(
-                f'{name} is * or up to {limits.ENTITY_TAGS_MAX} entity tags such as "3"'
-            )
-        place = match.end()
-        is_ours = _VERSION.fullmatch(match[2]) is not None
-        if is_ours and not (strong and match[1]):
-            found.add(int(match[2]))
-    if not tags:
-        raise InvalidArgumentError(f'{name} is * or entity tags such as "3"')
+    found = {
+        int(text)
+        for weak, text in _tags(name, value)
+        if _VERSION.fullmatch(text) is not None and not (strong and weak)
+    }
     return tuple(sorted(found)) or (_NEVER,)
+
+
+def _tags(name: str, value: str) -> list[tuple[bool, str]]:
+    """Return the entity tags of a list: whether each is weak, and its text.
+
+    Raises:
+        InvalidArgumentError: It is none, or too long.
+    """
+    found: list[tuple[bool, str]] = []
+    place = 0
+    while place < len(value) and len(found) <= limits.ENTITY_TAGS_MAX:
+        match = _TAG.match(value, place)
+        if match is None:
+            found.clear()
+            break
+        found.append((match[1] is not None, match[2]))
+        place = match.end()
+    if not 0 < len(found) <= limits.ENTITY_TAGS_MAX:
+        raise InvalidArgumentError(
+            f'{name} is * or up to {limits.ENTITY_TAGS_MAX} entity tags such as "3"'
+        )
+    return found

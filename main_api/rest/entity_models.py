@@ -10,6 +10,7 @@ from main_api.rest.operations import (
     Count,
     Cursor,
     EntityKey,
+    KeyPrefix,
     Limit,
     Time,
     Version,
@@ -35,14 +36,7 @@ Expression = Annotated[
 Select = Annotated[
     Expression, msgspec.Meta(description="JMESPath over each entity; the result takes its place.")
 ]
-Prefix = Annotated[
-    str,
-    msgspec.Meta(
-        max_length=limits.ENTITY_KEY_BYTES_MAX,
-        description="Only keys that begin with it.",
-        extra_json_schema={"format": "entity-key-prefix"},
-    ),
-]
+Prefix = Annotated[KeyPrefix, msgspec.Meta(description="Only keys that begin with it.")]
 Documents = Annotated[
     dict[EntityKey, msgspec.Raw],
     msgspec.Meta(
@@ -95,7 +89,7 @@ class TransformBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Which entity, and what to make of it."""
 
     key: EntityKey
-    expression: Expression
+    expression: Annotated[Expression, msgspec.Meta(min_length=1)]
     store: Annotated[bool, msgspec.Meta(description="Whether the result replaces it.")] = False
 
 
@@ -180,8 +174,9 @@ JSON_PATCH: Final[dict[str, Any]] = {
     "Chat_id": [{"op": "add", "path": "/chat/-", "value": {"type": "user", "text": "Hello"}}]
 }
 WRITTEN: Final = {"Chat_id": WrittenEntity(version=1, created=True, created_at=_AT, updated_at=_AT)}
+QUERY: Final = QueryBody(filter="chat[0].type == 'assistant'", select="chat[0].text")
 QUERY_PAGE: Final[dict[str, Any]] = {
-    "items": [{"key": "Chat_id", "version": 1, "entity": _CHAT["chat"][0]}],
+    "items": [{"key": "Chat_id", "version": 1, "entity": "HERE TEXT"}],
     "examined": 1,
 }
 

@@ -13,6 +13,7 @@ from main_api.rest.entity_models import (
     EXAMPLE,
     LINES,
     PAGE_HEADERS,
+    QUERY,
     QUERY_PAGE,
     Entities,
     QueryBody,
@@ -74,6 +75,8 @@ def _add_reading(app: StrongroomApp) -> None:
         an error. `key` goes with no other parameter.
         """
         given = app.query(ReadQuery)
+        if len(set(given.key)) != 1 and "if-match" in app.request.headers:
+            raise InvalidArgumentError("a condition is for a single entity")
         if not given.key:
             return _listed(app, database, given)
         if given != ReadQuery(key=given.key):
@@ -90,7 +93,7 @@ def _add_query(app: StrongroomApp) -> None:
         operation=Operation(
             tag=Tag.ENTITIES,
             rights=(Right.READ,),
-            body=json_content(QueryBody, QueryBody(filter="length(chat) > `0`", select="chat[0]")),
+            body=json_content(QueryBody, QUERY),
             answers=(
                 Answer(
                     200,

@@ -1,23 +1,23 @@
 """The path of looking through all that is stored."""
 
-from typing import Annotated, Final
+from typing import Final
 
 import msgspec
 from chalice.app import Response
 
 from main_api.rest.answers import json_response
 from main_api.rest.application import StrongroomApp
-from main_api.rest.operations import Answer, Count, Operation, Right, Tag, json_content
+from main_api.rest.operations import Answer, Count, Cursor, Operation, Right, Tag, json_content
 from main_api.rest.requests import decoded, json_body
 from main_api.service.ports import Inspected
-from strongroom import jsontext, limits
+from strongroom import jsontext
 from strongroom.finding import Condition
 
 
 class VerifyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where to go on, and whether to put right what can be."""
 
-    cursor: Annotated[str, msgspec.Meta(max_length=limits.CURSOR_CHARS_MAX)] = ""
+    cursor: Cursor = ""
     repair: bool = False
 
 

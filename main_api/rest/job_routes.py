@@ -75,7 +75,13 @@ _JOB: Final = JobAnswer(
     created_at=AN_INSTANT,
     updated_at=AN_INSTANT,
 )
-JOB_BEGUN: Final = Answer(202, "It goes on as a job.", json_content(JobBegun, _BEGUN))
+_JOB_ID: Final = {"job_id": "$response.body#/job_id"}
+JOB_BEGUN: Final = Answer(
+    202,
+    "It goes on as a job.",
+    json_content(JobBegun, _BEGUN),
+    links={"get_job": _JOB_ID, "cancel_job": _JOB_ID},
+)
 
 
 def add(app: StrongroomApp) -> None:

@@ -83,6 +83,16 @@ class NewKey(msgspec.Struct, frozen=True, kw_only=True):
     key_id: str
 
 
+Destruction = Annotated[
+    DestroyBody,
+    msgspec.Meta(
+        extra_json_schema={
+            "if": {"properties": {"shred": {"const": True}}, "required": ["shred"]},
+            "then": {"properties": {"entities": {"type": "integer"}}, "required": ["entities"]},
+            "else": {"properties": {"entities": {"type": "null"}}},
+        }
+    ),
+]
 _KEY: Final = DataKey(
     key_id="4338abd0257bc0e8", state=State.ACTIVE, created_at=AN_INSTANT, written_bytes=2048
 )
@@ -164,7 +174,7 @@ def _add_orders(app: StrongroomApp) -> None:
         operation=Operation(
             tag=Tag.KEYS,
             rights=(Right.EVERYWHERE,),
-            body=json_content(DestroyBody, DestroyBody()),
+            body=json_content(Destruction, DestroyBody()),
             body_optional=True,
             answers=(JOB_BEGUN,),
             errors=(NotFoundError, ConflictError, IntegrityError),

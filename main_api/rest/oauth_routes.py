@@ -9,10 +9,20 @@ from typing import Annotated, Final, Literal
 import msgspec
 from chalice.app import Response
 
+from main_api.domain.grants import Action
 from main_api.rest import problems
 from main_api.rest.answers import json_response
 from main_api.rest.application import StrongroomApp
-from main_api.rest.operations import FORM, Answer, Content, Operation, Right, Tag, json_content
+from main_api.rest.operations import (
+    FORM,
+    Answer,
+    Content,
+    Operation,
+    Right,
+    Subject,
+    Tag,
+    json_content,
+)
 from main_api.rest.public_keys import Jwk, JwkSet, jwk
 from main_api.rest.requests import basic_credentials, form
 from main_api.service.authorization_server import (
@@ -36,11 +46,13 @@ from strongroom.errors import (
 _CREDENTIALS: Final = "client_credentials"
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="strongroom", charset="UTF-8"'}
+_ACTION: Final = "|".join(Action)
 Scope = Annotated[
     str,
     msgspec.Meta(
+        pattern=f"^(({_ACTION}) *)*$",
         description="What to narrow it to: some of `read`, `write`, `delete`, `admin`, separated by"
-        " spaces."
+        " spaces.",
     ),
 ]
 
@@ -58,13 +70,7 @@ class ExchangeForm(
 ):
     """A request for the token of one of the client's users (RFC 8693 section 2.1)."""
 
-    subject_token: Annotated[
-        str,
-        msgspec.Meta(
-            description="The user's name, which becomes the token's `sub`: 1 to"
-            f" {limits.SUBJECT_BYTES_MAX} bytes of UTF-8 without `/` and control characters."
-        ),
-    ]
+    subject_token: Subject
     subject_token_type: Annotated[
         str, msgspec.Meta(extra_json_schema={"const": SUBJECT_TOKEN_TYPE})
     ]
@@ -80,7 +86,7 @@ class ExchangeForm(
 class RevocationForm(msgspec.Struct, frozen=True, kw_only=True):
     """A request to revoke a token (RFC 7009 section 2.1)."""
 
-    token: Annotated[str, msgspec.Meta(description="The access token.")]
+    token: Annotated[str, msgspec.Meta(min_length=1, description="The access token.")]
     token_type_hint: Annotated[str, msgspec.Meta(description="Is not needed.")] = ""
 
 

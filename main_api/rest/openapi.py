@@ -8,17 +8,17 @@ the first request for it, so that a cold start does not pay.
 import re
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from importlib.metadata import version
 from inspect import cleandoc, getdoc
 from typing import Any, Final
 
 import msgspec
 
+from main_api.domain.grants import Action
 from main_api.rest import problems
 from main_api.rest.application import StrongroomApp
-from main_api.rest.operations import Answer, Content, Name, Operation, Right, Tag, WorkerId
-from main_api.rest.parameters import HEADERS, REQUEST_HEADERS, Field
-from strongroom import errors, jsontext
+from main_api.rest.operations import FORM, Answer, Content, Name, Operation, Right, Tag, WorkerId
+from main_api.rest.parameters import HEADERS, REQUEST_HEADERS, REQUEST_HEADERS_OF_READS, Field
+from strongroom import VERSION, errors, jsontext
 from strongroom.errors import InternalError, StrongroomError
 
 Node = dict[str, Any]
@@ -30,7 +30,7 @@ _EXAMPLES: Final = {
     "schema_id": "chat.v1",
     "client_id": "front-end",
     "issuer_name": "keycloak",
-    "worker_id": "worker-1",
+    "worker_id": "worker-9",
     "key_id": "4338abd0257bc0e8",
     "job_id": "01a20bc764d706a5ff8e11493a3a",
     "backup_id": "nightly-2026-01-01",
@@ -63,17 +63,21 @@ _NO_OPERATION: Final = (
 )
 
 
-def text(app: StrongroomApp) -> bytes:
+def text(app: StrongroomApp, prefix: str = "") -> bytes:
     """Return the document of an application, as JSON.
+
+    Args:
+        app: The application.
+        prefix: What stands before its paths as a client sees them, such as a gateway's stage.
 
     Raises:
         InternalError: A route declares no operation.
     """
-    return jsontext.dump(document(app))
+    return jsontext.dump(document(app, prefix))
 
 
-def document(app: StrongroomApp) -> Node:
-    """Return the document of an application; raises as `text`."""
+def document(app: StrongroomApp, prefix: str = "") -> Node:
+    """Return the document of an application; as `text`."""
     routes = [
         (path, method, app.operations.get((path, method)), entry.view_function)
         for path, methods in app.routes.items()
@@ -83,84 +87,84 @@ def document(app: StrongroomApp) -> Node:
         if operation is None:
             raise InternalError(_NO_OPERATION.format(method=method, path=path))
     declared = [(path, method, one, view) for path, method, one, view in routes if one is not None]
-    schemas = _Schemas(one for _, _, operation, _ in declared for one in _models(operation))
+    schemas = _Schemas([one for _, _, one, _ in declared])
     paths: Node = {}
     for path, method, operation, view in declared:
         item = paths.setdefault(path, {})
-        item[method.lower()] = _operation(path, operation, view, schemas)
+        item[method.lower()] = _operation((path, method), operation, view, schemas)
     return {
         "openapi": "3.1.1",
         "info": {
             "title": "Strongroom",
-            "version": version("strongroom"),
+            "version": VERSION,
             "description": _ABOUT,
             "license": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
         },
-        # Relative to where this document is, whatever stage or prefix a gateway puts before it.
-        "servers": [{"url": "."}],
+        "servers": [{"url": prefix or "/"}],
         "tags": [{"name": tag.value} for tag in Tag],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
             "responses": {_name(status): _problem(status) for status in _problem_types()},
             "headers": {name: _header(field, schemas) for name, field in HEADERS.items()},
-            "securitySchemes": _SECURITY_SCHEMES,
+            "securitySchemes": _security_schemes(f"{prefix}/oauth/token"),
         },
     }
 
 
-_SECURITY_SCHEMES: Final[Node] = {
-    "oauth2": {
-        "type": "oauth2",
-        "description": "The client credentials grant of RFC 6749.",
-        "flows": {
-            "clientCredentials": {
-                "tokenUrl": "oauth/token",
-                "scopes": {
-                    "read": "Read entities.",
-                    "write": "Write entities.",
-                    "delete": "Delete entities.",
-                    "admin": "Administer.",
-                },
-            }
+def _security_schemes(token_url: str) -> Node:
+    scopes = {action.value: f"The action `{action}`, where it is granted." for action in Action}
+    return {
+        "oauth2": {
+            "type": "oauth2",
+            "description": "The client credentials grant of RFC 6749.",
+            "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": scopes}},
         },
-    },
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "An access token, however it was come by.",
-    },
-    "client": {
-        "type": "http",
-        "scheme": "basic",
-        "description": "A client's id and secret.",
-    },
-    "worker": {
-        "type": "http",
-        "scheme": "basic",
-        "description": "A worker's id and its pre-shared credential.",
-    },
-}
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "An access token, however it was come by.",
+        },
+        "client": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "A client's id and secret.",
+        },
+        "worker": {
+            "type": "http",
+            "scheme": "basic",
+            "description": "A worker's id and its pre-shared credential.",
+        },
+    }
 
 
 class _Schemas:
     """The JSON Schemas of all models, and the components that they refer to."""
 
-    def __init__(self, models: Iterable[Any]) -> None:
-        everything = [*models, problems.Problem, Name, WorkerId]
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        everything = [one for operation in operations for one in _models(operation)]
+        everything += [problems.Problem, Name, WorkerId]
         everything += [field.model for field in (*HEADERS.values(), *REQUEST_HEADERS.values())]
         found, components = msgspec.json.schema_components(
             everything, ref_template=_SCHEMAS + "{name}"
         )
         self._found = [(model, _tidied(one)) for model, one in zip(everything, found, strict=True)]
         self.components = {_short(name): _tidied(one) for name, one in components.items()}
+        for form in {one.body[FORM].model for one in operations if FORM in one.body}:
+            self._require_text(self.of(form))
 
     def of(self, model: Any) -> Node:  # noqa: ANN401 - any model
         """Return the schema of a model, or of several of which a value has one."""
         if isinstance(model, tuple):
             return {"anyOf": [self.of(one) for one in model]}
         return next(dict(found) for known, found in self._found if known is model)
+
+    def _require_text(self, schema: Node) -> None:
+        """Say that the further parameters of a form, which are passed over, are text."""
+        for one in schema.get("anyOf", [schema]):
+            component = self.components[one["$ref"].removeprefix(_SCHEMAS)]
+            component["additionalProperties"] = {"type": "string"}
 
     def fields(self, query: type[msgspec.Struct]) -> tuple[Node, list[str]]:
         """Return the schemas of a struct's fields, and which are required."""
@@ -177,7 +181,8 @@ def _models(operation: Operation) -> Iterable[Any]:
             yield from one.model if isinstance(one.model, tuple) else [one.model]
 
 
-def _operation(path: str, operation: Operation, view: Any, schemas: _Schemas) -> Node:  # noqa: ANN401 - Chalice's
+def _operation(route: tuple[str, str], operation: Operation, view: Any, schemas: _Schemas) -> Node:  # noqa: ANN401 - Chalice's
+    path, method = route
     summary, _, description = (getdoc(view) or "").partition("\n\n")
     found: Node = {
         "operationId": view.__name__,
@@ -189,7 +194,7 @@ def _operation(path: str, operation: Operation, view: Any, schemas: _Schemas) ->
             *(_path_parameter(name, schemas) for name in _PATH_PARAMETER.findall(path)),
             *_query_parameters(operation, schemas),
             *(
-                {"in": "header", "name": name, **_header(REQUEST_HEADERS[name], schemas)}
+                {"in": "header", "name": name, **_header(_request_field(name, method), schemas)}
                 for name in ("X-Request-ID", *operation.headers)
             ),
         ],
@@ -226,6 +231,11 @@ def _path_parameter(name: str, schemas: _Schemas) -> Node:
     }
 
 
+def _request_field(name: str, method: str) -> Field:
+    fields = REQUEST_HEADERS_OF_READS if method == "GET" else REQUEST_HEADERS
+    return fields.get(name) or REQUEST_HEADERS[name]
+
+
 def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterable[Node]:
     if operation.query is None:
         return
@@ -245,7 +255,8 @@ def _query_parameters(operation: Operation, schemas: _Schemas) -> Iterable[Node]
 def _header(field: Field, schemas: _Schemas) -> Node:
     schema = schemas.of(field.model)
     schema.pop("description", None)
-    return {"description": field.about, "schema": schema, "example": field.example}
+    example = {} if field.example is None else {"example": field.example}
+    return {"description": field.about, "schema": schema, **example}
 
 
 def _answer(answer: Answer, schemas: _Schemas) -> Node:
@@ -263,6 +274,11 @@ def _answer(answer: Answer, schemas: _Schemas) -> Node:
     }
     if answer.content:
         found["content"] = _content(answer.content, schemas)
+    if answer.links:
+        found["links"] = {
+            name: {"operationId": name, "parameters": dict(parameters)}
+            for name, parameters in answer.links.items()
+        }
     return found
 
 
@@ -370,7 +386,9 @@ def _tidied(node: Any) -> Any:  # noqa: ANN401 - any JSON value
         return [_tidied(one) for one in node]
     if not isinstance(node, dict):
         return node
-    tidied = {name: _tidied(one) for name, one in node.items() if name != "title"}
+    # What is repeated in a set is taken, and is there once.
+    dropped = {"title", "uniqueItems"}
+    tidied = {name: _tidied(one) for name, one in node.items() if name not in dropped}
     about = node.get("description")
     if isinstance(about, str):
         tidied["description"] = " ".join(about.partition("\n\n")[0].split())

@@ -92,12 +92,15 @@ class Answer:
         about: One sentence.
         content: By media type; empty for an answer without a body.
         headers: The names of what is in `HEADERS` and always there; not always with `?` at the end.
+        links: Which operations go on from it, and what of it their parameters are (OpenAPI's
+            runtime expressions).
     """
 
     status: int
     about: str
     content: Mapping[str, Content] = field(default_factory=dict)
     headers: tuple[str, ...] = ()
+    links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +164,25 @@ EntityKey = Annotated[
         extra_json_schema={"format": "entity-key"},
     ),
 ]
+KeyPrefix = Annotated[
+    str,
+    msgspec.Meta(
+        max_length=limits.ENTITY_KEY_BYTES_MAX,
+        pattern=r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        extra_json_schema={"format": "entity-key-prefix"},
+    ),
+]
+Subject = Annotated[
+    str,
+    msgspec.Meta(
+        min_length=1,
+        max_length=limits.SUBJECT_BYTES_MAX,
+        pattern=r"^[^/\u0000-\u001f\u007f-\u009f]+$",
+        description="The name of a client's user, which is the `sub` of its tokens: 1 to"
+        f" {limits.SUBJECT_BYTES_MAX} bytes of UTF-8 without `/` and control characters.",
+        extra_json_schema={"format": "subject"},
+    ),
+]
 Time = Annotated[
     str, msgspec.Meta(description="RFC 3339, in UTC.", extra_json_schema={"format": "date-time"})
 ]
@@ -177,6 +199,7 @@ Cursor = Annotated[
     msgspec.Meta(
         max_length=limits.CURSOR_CHARS_MAX,
         description="Where the page before has ended, as its answer said.",
+        extra_json_schema={"format": "cursor"},
     ),
 ]
 

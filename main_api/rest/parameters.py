@@ -15,12 +15,12 @@ class Field:
     Attributes:
         about: One sentence.
         model: A type of which msgspec makes a JSON Schema.
-        example: A value.
+        example: A value; None where none would do anywhere.
     """
 
     about: str
     model: Any
-    example: str | int
+    example: str | int | None = None
 
 
 _Text = str
@@ -28,39 +28,50 @@ RequestId = Annotated[str, msgspec.Meta(pattern=f"^{ids.REQUEST_ID_PATTERN}$")]
 IdempotencyKey = Annotated[
     str, msgspec.Meta(pattern=f"^[ -~]{{1,{limits.IDEMPOTENCY_KEY_CHARS_MAX}}}$")
 ]
-EntityTag = Annotated[str, msgspec.Meta(pattern='^"[1-9][0-9]{0,15}"$')]
+EntityTag = Annotated[str, msgspec.Meta(pattern=r'^"[!#-~]*"$')]
 EntityTags = Annotated[
     str, msgspec.Meta(pattern=r'^(\*|(W/)?"[!#-~]*"( ?, ?(W/)?"[!#-~]*"){0,99})$')
 ]
 Number = Annotated[int, msgspec.Meta(ge=0)]
 
+REQUEST_HEADERS_OF_READS: Final = {
+    "If-None-Match": Field(
+        "What is known already, as it was tagged: then the answer is 304. What is no list of entity"
+        " tags is passed over.",
+        _Text,
+    ),
+}
+
 REQUEST_HEADERS: Final = {
     "X-Request-ID": Field(
-        "Comes back, and stands in the log; anything else than this is replaced.",
-        RequestId,
+        f"Comes back, and stands in the logs: 1 to {limits.REQUEST_ID_CHARS_MAX} token characters;"
+        " anything else is replaced.",
+        _Text,
         "trace-1.2",
     ),
     "If-Match": Field(
-        "Only if the entity is there in one of these versions; `*`: in any.", EntityTags, '"3"'
+        'Only if the entity is there in one of these versions, as in `"3"`; `*`: in any.',
+        EntityTags,
     ),
     "If-None-Match": Field(
         "Only if it is not there in one of these versions; `*`: not at all. A read of a version"
         " that is known is answered with 304.",
         EntityTags,
-        '"3"',
+        'W/"0"',
     ),
     "Idempotency-Key": Field(
-        "The same request again gets the first answer, for"
+        "Such as a UUID. The same request again gets the first answer, for"
         f" {limits.REQUEST_IDS_KEPT_SECONDS // 3600} hours and the last"
         f" {limits.REQUEST_IDS_KEPT} keys of the entity.",
         IdempotencyKey,
-        "8e03978e-40d5-43e8-bc93-6894a57f9324",
     ),
 }
 
 HEADERS: Final = {
     "X-Request-ID": Field("The request's id, as in the log.", RequestId, "trace-1.2"),
-    "ETag": Field("The version of the entity.", EntityTag, '"3"'),
+    "ETag": Field(
+        "The version of an entity; of another thing, what changes with it.", EntityTag, '"3"'
+    ),
     "Link": Field(
         'The next page (RFC 8288), `rel="next"`; without it this is the last one.',
         _Text,

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from decimal import Decimal
 from functools import cache
 from typing import Final, TypeVar, get_origin, get_type_hints
 from urllib.parse import parse_qs, unquote_plus
@@ -9,6 +10,7 @@ from urllib.parse import parse_qs, unquote_plus
 import msgspec
 from chalice.app import Request
 
+from main_api.rest import conditions
 from main_api.rest.operations import FORM, JSON, Operation
 from strongroom import ids, jsontext, limits
 from strongroom.errors import (
@@ -112,26 +114,43 @@ def decoded(body: bytes, kind: type[T]) -> T:
         InvalidDocumentError, TooLargeError: It is not JSON.
         InvalidArgumentError: It has not the members that it should have.
     """
-    jsontext.parse(body)
+    value = _plain(jsontext.parse(body))
     try:
-        return msgspec.json.decode(body, type=kind)
+        return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise InvalidArgumentError(str(error)) from error
 
 
-def check_conditions(request: Request, operation: Operation) -> None:
-    """Refuse a condition that would be passed over, and a write of a part (RFC 9110, 14.5).
+def _plain(value: jsontext.JsonValue) -> jsontext.JsonValue:
+    """Return a parsed value with numbers as a struct has them: 1.0 is the integer 1."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return value
+
+
+def check_headers(request: Request, operation: Operation) -> None:
+    """Refuse header fields that are not of their form, or that would be passed over.
 
     Raises:
-        InvalidArgumentError: There is one, and the method is not a safe one.
+        InvalidArgumentError: A condition or a request's key cannot be read; or there is a condition
+            that the operation does not have, or a write of a part (RFC 9110 section 14.5), and the
+            method is not a safe one.
     """
-    if request.method == _GET:
-        return
-    for name in _CONDITIONS:
-        if name.lower() in request.headers and name not in operation.headers:
+    headers, is_safe = request.headers, request.method == _GET
+    for name in () if is_safe else _CONDITIONS:
+        if name.lower() in headers and name not in operation.headers:
             raise InvalidArgumentError(f"{name} means nothing here")
-    if "content-range" in request.headers:
+    if "content-range" in headers and not is_safe:
         raise InvalidArgumentError("a body is a whole one; there is no Content-Range")
+    if "If-Match" in operation.headers:
+        unwanted = None if is_safe else headers.get("if-none-match")
+        conditions.of_request(headers.get("if-match"), unwanted)
+    if "Idempotency-Key" in operation.headers:
+        idempotency_key(request)
 
 
 def optional_body(request: Request, kind: type[T]) -> T:

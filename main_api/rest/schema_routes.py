@@ -105,7 +105,13 @@ class PutSchemaQuery(msgspec.Struct, frozen=True):
         msgspec.Meta(description="Only tell what it would refuse of what is stored."),
     ] = msgspec.UNSET
     cursor: Annotated[
-        Annotated[str, msgspec.Meta(max_length=2 * limits.CURSOR_CHARS_MAX)] | msgspec.UnsetType,
+        Annotated[
+            str,
+            msgspec.Meta(
+                max_length=2 * limits.CURSOR_CHARS_MAX, extra_json_schema={"format": "cursor"}
+            ),
+        ]
+        | msgspec.UnsetType,
         msgspec.Meta(description="Goes with `dry_run`: where the answer before has ended."),
     ] = msgspec.UNSET
 

@@ -22,7 +22,7 @@ from main_api.rest.operations import (
     json_content,
 )
 from main_api.rest.requests import basic_credentials, bounded_body, decoded, media_type
-from strongroom import jsontext, limits
+from strongroom import ids, jsontext, limits
 from strongroom.clock import rfc3339
 from strongroom.errors import (
     ConflictError,
@@ -37,15 +37,22 @@ _BEARER: Final = "bearer "
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="strongroom workers", charset="UTF-8"'}
 
 Base64 = Annotated[str, msgspec.Meta(extra_json_schema={"contentEncoding": "base64"})]
+PublicKey = Annotated[
+    Base64,
+    msgspec.Meta(
+        description="A public key of the suite.", extra_json_schema={"format": "hpke-public-key"}
+    ),
+]
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who subscribes, and what its keys are to be sealed to."""
 
     worker_id: WorkerId
-    pubkey: Base64
+    pubkey: PublicKey
     suite: Annotated[
-        str, msgspec.Meta(description="`x25519` or `mlkem768-x25519`; the first without it.")
+        Literal["", "x25519", "mlkem768-x25519"],
+        msgspec.Meta(description="How to seal; `x25519` without it."),
     ] = ""
 
 
@@ -282,7 +289,12 @@ def _credential(authorization: str, worker_id: str) -> tuple[str, str]:
     """Return (worker id, credential) of HTTP Basic, or a Bearer credential of the one named."""
     if authorization[: len(_BEARER)].lower() == _BEARER:
         return worker_id, authorization[len(_BEARER) :].strip()
-    return basic_credentials(authorization)
+    named, secret = basic_credentials(authorization)
+    try:
+        return ids.worker_id(named), secret
+    except InvalidArgumentError as error:
+        # As any other worker that is not known.
+        raise UnauthenticatedError("unknown worker or wrong credential") from error
 
 
 def _bytes_of(text: str) -> bytes:

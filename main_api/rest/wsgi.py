@@ -20,6 +20,7 @@ Environ = dict[str, Any]
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 _READ_BYTES: Final = 256 * 1024
 _PARAMETERS_MAX: Final = 1_000
+_BROKEN_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class WsgiAdapter:
@@ -107,6 +108,8 @@ def _headers(environ: Environ) -> dict[str, str]:
 def _query(text: str) -> dict[str, list[str]]:
     query: dict[str, list[str]] = {}
     try:
+        if _BROKEN_PERCENT.search(text):
+            raise ValueError(text)
         pairs = parse_qsl(
             text, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS_MAX
         )

@@ -156,6 +156,7 @@ def test_both_faces_have_the_same_names() -> None:
         "get_health",
         "get_readiness",
         "get_openapi",
+        "get_docs",
         "list_signing_keys",
     }
     workers = {act.name: act.kind for act in acts_of(SUBSCRIPTIONS.methods).values()}

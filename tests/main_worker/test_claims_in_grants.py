@@ -80,6 +80,13 @@ def test_a_template_that_would_mean_too_much_is_refused(prefix: str) -> None:
         msgspec.json.decode(text, type=Grant)
 
 
+@pytest.mark.parametrize("name", ["{", "}", "a{b", "{}", "{{x}}", "{sub", "users/{"])
+def test_a_name_with_braces_is_a_name(name: str) -> None:
+    """Somebody whose name has a brace in it gets an internal error for every request."""
+    assert _opens({"sub": name}, f"users/{name}/1") is ("/" not in name)
+    assert not _opens({"sub": name}, "users/x/1")
+
+
 @given(st.text(max_size=20), st.text(max_size=20), st.text(max_size=20))
 def test_no_name_opens_what_is_another_ones(mine: str, others: str, rest: str) -> None:
     """Some name out of all of Unicode is a prefix of another one."""

@@ -1,19 +1,25 @@
 """The OpenAPI document: every route in it, and true."""
 
+import base64
+import hashlib
 import json
+import tomllib
+from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import msgspec
 import pytest
 
-from main_api.rest import openapi, problems, routes
+from main_api.rest import docs_page, openapi, problems, routes
 from main_api.rest.operations import JSON, Content, Right
 from strongroom import errors, jsontext
 from strongroom.errors import InternalError, UnavailableError
 from tests.support.mains import Built, MainRig, Unbuildable
 from tests.support.wsgi import WsgiClient
 
+ROOT = Path(__file__).parents[2]
 APP = routes.build(Unbuildable(UnavailableError("not built")))
 DOCUMENT: dict[str, Any] = openapi.document(APP)
 OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in item]
@@ -147,3 +153,142 @@ def main_rig() -> MainRig:
     made = MainRig()
     made.add_workers("worker-1")
     return made
+
+
+def test_the_document_is_asked_for_again_only_when_it_has_changed() -> None:
+    """A client fetches a hundred kilobytes at each start."""
+    http = WsgiClient(APP)
+    for path in ("/openapi.json", "/docs"):
+        first = http("GET", path)
+        assert first.headers["cache-control"] == "no-cache"
+        again = http("GET", path, headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status, again.body) == (304, b"")
+        assert http("GET", path, headers={"If-None-Match": '"3"'}).status == 200
+
+
+def test_the_document_knows_where_a_gateway_has_put_it() -> None:
+    """Behind API Gateway, every call of a generated client goes past the stage."""
+    event = {
+        "requestContext": {
+            "resourcePath": "/openapi.json",
+            "httpMethod": "GET",
+            "path": "/prod/openapi.json",
+        },
+        "headers": {},
+        "multiValueQueryStringParameters": None,
+        "pathParameters": None,
+        "stageVariables": None,
+        "body": None,
+        "isBase64Encoded": False,
+    }
+    document = json.loads(APP(event, None)["body"])
+    assert document["servers"] == [{"url": "/prod"}]
+    flow = document["components"]["securitySchemes"]["oauth2"]["flows"]["clientCredentials"]
+    assert flow["tokenUrl"] == "/prod/oauth/token"
+    assert DOCUMENT["servers"] == [{"url": "/"}]
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    """A client cannot tell which version it speaks to."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert DOCUMENT["info"]["version"] == project["version"]
+
+
+def test_links_lead_to_operations_and_their_parameters() -> None:
+    """A client that follows what the document says goes on to nothing."""
+    parameters = {
+        one["operationId"]: {p["name"] for p in one.get("parameters", ())}
+        for item in DOCUMENT["paths"].values()
+        for one in item.values()
+    }
+    found = 0
+    for item in DOCUMENT["paths"].values():
+        for operation in item.values():
+            for answer in operation["responses"].values():
+                for link in answer.get("links", {}).values():
+                    assert set(link["parameters"]) <= parameters[link["operationId"]]
+                    found += 1
+    assert found
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """What stands on the page, and whatever it would fetch."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        super().__init__()
+        self.fetched: list[str] = []
+        self.targets: list[str] = []
+        self.ids: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at a tag."""
+        given = {name: value or "" for name, value in attrs}
+        if tag in {"script", "link", "img", "iframe", "object", "base", "form"} or "src" in given:
+            self.fetched.append(tag)
+        self.fetched += [name for name in given if name.startswith("on") or name == "style"]
+        self.targets += [given["href"]] if "href" in given else []
+        self.ids += [given["id"]] if "id" in given else []
+        if tag not in {"meta", "wbr"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """Look at its end."""
+        assert self.open.pop() == tag
+
+
+def the_page() -> tuple[Page, str, dict[str, str]]:
+    """Return the page, its text and its header fields."""
+    answer = WsgiClient(APP)("GET", "/docs")
+    assert answer.status == 200
+    page = Page()
+    page.feed(answer.body.decode())
+    page.close()
+    assert page.open == []
+    return page, answer.body.decode(), answer.headers
+
+
+def test_the_page_needs_no_network() -> None:
+    """Somebody who reads the page is seen by others, or reads nothing where there is no network."""
+    page, text, headers = the_page()
+    assert page.fetched == []
+    assert {one for one in page.targets if not one.startswith("#")} == {"openapi.json"}
+    assert "@import" not in text
+    assert "url(" not in text
+    policy = headers["content-security-policy"]
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'")
+    assert headers["content-type"] == "text/html; charset=utf-8"
+
+
+def test_the_page_tells_of_every_operation_and_every_error() -> None:
+    """A reader does not learn of an operation."""
+    page, text, _ = the_page()
+    assert len(set(page.ids)) == len(page.ids)
+    assert {one[1:] for one in page.targets if one.startswith("#")} <= set(page.ids)
+    for item in DOCUMENT["paths"].values():
+        for operation in item.values():
+            assert operation["operationId"] in page.ids
+    statuses = {int(one.removeprefix("error-")) for one in page.ids if one.startswith("error-")}
+    assert statuses == {problems.status_of(kind) for kind in errors.BY_CODE.values()}
+    assert ">None<" not in text
+
+
+def test_what_a_document_says_is_text_on_the_page() -> None:
+    """A description with a tag in it is run in the browser of whoever reads it."""
+    hostile = "<script>alert(1)</script>`<b>`"
+    document = json.loads(json.dumps(DOCUMENT))
+    document["info"]["title"] = hostile
+    for item in document["paths"].values():
+        for operation in item.values():
+            operation["summary"] = operation["description"] = hostile
+            for one in operation.get("parameters", ()):
+                one["description"] = one["name"] = hostile
+    text = docs_page.html(document)
+    assert "<script>" not in text
+    assert "<b>" not in text.replace("<b>*</b>", "")

@@ -37,6 +37,7 @@ REST_ONLY: Final = {
     "GET /readyz": "grpc.health.v1",
     "GET /.well-known/jwks.json": "what others fetch by its address (RFC 7517) is HTTP",
     "GET /openapi.json": "REST's own; gRPC has reflection",
+    "GET /docs": "the same, for people",
     "GET /metrics": "what Prometheus reads is HTTP",
 }
 RPC_ONLY: Final = {

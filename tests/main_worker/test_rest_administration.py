@@ -332,6 +332,25 @@ def test_a_bad_body_of_a_verification_is_refused(rig: Rig, body: bytes) -> None:
     assert rig.main.memory.reads["inspect"] == 0
 
 
+@pytest.mark.parametrize("misspelt", ["key_prefx", "keyPrefix", "prefix", "database_name"])
+def test_a_grant_with_a_misspelt_member_is_refused(rig: Rig, misspelt: str) -> None:
+    """A prefix that is misspelt is passed over, and the client gets the whole database."""
+    grant = {"database": "chatdb", "actions": ["read"], misspelt: "users/ada/"}
+    for member in ("grants", "user_grants"):
+        body = json.dumps({"grants": [], member: [grant]}).encode()
+        assert rig.http("PUT", "/clients/new", body).status == 400
+    assert rig.http("GET", "/clients/new").status == 404
+
+
+@pytest.mark.parametrize("text", [b"1.0", b"1e0", b"10e-1"])
+def test_a_whole_number_is_one_however_it_is_written(rig: Rig, text: bytes) -> None:
+    """A client whose language has one kind of numbers cannot send a limit (RFC 8259, section 6)."""
+    body = b'{"limit": %s}' % text
+    assert rig.http("POST", "/entity/chatdb/query", body).status == 200
+    for wrong in (b"1.5", b'"1"', b"true", b"1e400"):
+        assert rig.http("POST", "/entity/chatdb/query", b'{"limit": %s}' % wrong).status == 400
+
+
 def test_a_verification_takes_an_administrator_of_everything(rig: Rig) -> None:
     """A client learns which databases and templates there are from what is wrong with them."""
     everything_else = (Action.READ, Action.WRITE, Action.DELETE)

@@ -173,6 +173,7 @@ WITHOUT_TOKEN = {
     ("/healthz", "GET"),
     ("/readyz", "GET"),
     ("/openapi.json", "GET"),
+    ("/docs", "GET"),
     ("/.well-known/jwks.json", "GET"),
 }
 EVERY_ROUTE = [(path, method) for path, methods in ROUTES.items() for method in methods]

@@ -496,3 +496,51 @@ def test_while_no_worker_is_up_a_client_may_retry() -> None:
         assert answer.status == 503
         assert answer.json()["type"] == "urn:strongroom:problem:unavailable"
         assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "body"),
+    [
+        ("GET", "?key=k", {"If-Match": "3"}, b""),
+        ("GET", "", {"If-Match": "3"}, b""),
+        ("GET", "", {"If-Match": '"3"'}, b""),
+        ("GET", "?key=a&key=b", {"If-Match": "*"}, b""),
+        ("PUT", "?dry_run=true", {"If-None-Match": "x"}, b'{"k": 1}'),
+        ("PUT", "?dry_run=true", {"Idempotency-Key": ""}, b'{"k": 1}'),
+        ("POST", "/transform", {"Idempotency-Key": "é"}, b'{"key": "k", "expression": "@"}'),
+        ("POST", "/transform", {"If-Match": "x"}, b'{"key": "k", "expression": "@"}'),
+    ],
+)
+def test_a_field_that_means_nothing_is_refused_though_it_is_not_needed(
+    rig: Rig, method: str, target: str, headers: dict[str, str], body: bytes
+) -> None:
+    """A client goes on with a mistake until the request that needed the field."""
+    rig.http("PUT", "/entity/chatdb", b'{"k": 1}')
+    answer = rig.http(method, f"/entity/chatdb{target}", body, headers)
+    assert (answer.status, answer.json()["type"]) == (
+        400,
+        "urn:strongroom:problem:invalid-argument",
+    )
+
+
+def test_a_read_is_conditional_too(rig: Rig) -> None:
+    """A client that asks for the version that it knows gets another one (RFC 9110, 13.1.1)."""
+    rig.http("PUT", "/entity/chatdb", b'{"k": 1}')
+    for value, status in (
+        ('"1"', 200),
+        ('"2", "1"', 200),
+        ("*", 200),
+        ('"2"', 412),
+        ('W/"1"', 412),
+    ):
+        answer = rig.http("GET", "/entity/chatdb?key=k", headers={"If-Match": value})
+        assert answer.status == status
+    transform = b'{"key": "k", "expression": "@"}'
+    for name, value, status in (
+        ("If-Match", '"1"', 200),
+        ("If-Match", '"2"', 412),
+        ("If-None-Match", '"1"', 412),
+        ("If-None-Match", '"2"', 200),
+    ):
+        answer = rig.http("POST", "/entity/chatdb/transform", transform, {name: value})
+        assert answer.status == status

@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import tracemalloc
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -297,18 +299,38 @@ def test_another_coding_is_refused_with_the_one_that_is_taken(rig: Rig, name: st
     assert (answer.status, answer.headers["accept-encoding"]) == (415, "gzip")
 
 
+def peak_bytes(work: Callable[[], object]) -> int:
+    """Return how much memory is held at once for something."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_no_more_than_the_bound_is_made_of_a_bomb() -> None:
     """The memory is full before the bound is looked at."""
-    with pytest.raises(TooLargeError):
-        coding.inflated(bomb(100 * 1024 * 1024), 1_000)
+    sent = bomb(100 * 1024 * 1024)
+
+    def inflate() -> None:
+        with pytest.raises(TooLargeError):
+            coding.inflated(sent, 1_000)
+
+    assert peak_bytes(inflate) < 1024 * 1024
 
 
 def test_a_stranger_has_nothing_large_inflated(rig: Rig) -> None:
     """Without a token, some kilobytes cost as much work as megabytes."""
     form = {"Content-Encoding": "gzip", "Content-Type": "application/x-www-form-urlencoded"}
-    large = gzip.compress(b"x" * (limits.SMALL_BYTES_MAX + 1))
-    assert rig.anybody("POST", "/oauth/token", large, form).status == 413
-    assert rig.anybody("PUT", "/entity/chatdb", bomb(100 * 1024 * 1024), CODED).status == 401
+    large = gzip.compress(b"x" * limits.ENTITY_BYTES_MAX)
+    for target, status in (("/oauth/token", 413), ("/workers/subscribe", 413), ("/entity/d", 401)):
+        method = "PUT" if target == "/entity/d" else "POST"
+
+        def send(method: str = method, target: str = target, status: int = status) -> None:
+            assert rig.anybody(method, target, large, form).status == status
+
+        assert peak_bytes(send) < 1024 * 1024, target
     body = gzip.compress(b"grant_type=client_credentials")
     issued = rig.anybody("POST", "/oauth/token", body, {**form, "Authorization": rig.admin.basic})
     assert issued.status == 200

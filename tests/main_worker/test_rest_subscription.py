@@ -146,6 +146,14 @@ def test_an_unknown_worker_and_a_wrong_credential_are_one_answer(rig: Rig) -> No
     assert wrong == unknown
 
 
+def test_what_is_no_worker_is_an_unknown_one(rig: Rig) -> None:
+    """A proof that does not hold is told as a mistake in the request, or ends in a defect."""
+    for name in ("", "Not A Label", "../worker-1", "x" * 64):
+        answer = rig.subscribe(basic(name, rig.credential))
+        assert answer.status == UNAUTHENTICATED
+        assert answer.json()["detail"] == "unknown worker or wrong credential"
+
+
 def test_the_credential_does_nothing_else(rig: Rig) -> None:
     """Who has a worker's credential reads entities, or administers, over REST."""
     bearers = [f"Bearer {rig.credential}", basic(WORKER, rig.credential)]

@@ -126,6 +126,14 @@ def test_a_put_and_a_get_through_the_packaged_function(
     sys.stdout.write(f"start to first answer {cold_ms:.0f} ms, warm get {warm_ms:.1f} ms\n")
 
 
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
+def test_the_api_is_described_by_the_packaged_function(function: LambdaFunction, path: str) -> None:
+    """What describes the API needs something that is not in the package."""
+    answer = function.invoke(api_gateway_event("GET", path, resource=path))
+    assert answer["statusCode"] == 200, answer
+    assert "put_entities" in answer["body"]
+
+
 def test_a_function_that_was_frozen_answers(
     function: LambdaFunction, deployment: Deployment
 ) -> None:

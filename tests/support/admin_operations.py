@@ -89,6 +89,18 @@ def _read(message: Message) -> Any:  # noqa: ANN401 - JSON
     return told or ("nothing" if not message.DESCRIPTOR.fields else {})
 
 
+def _worker(one: pb.Worker) -> dict[str, Any]:
+    told: dict[str, Any] = _read(one)
+    told.pop("draining", None)
+    return told | {
+        "state": "draining" if one.draining else "live",
+        "load": one.load,
+        "cache_entries": one.cache_entries,
+        "cache_bytes": one.cache_bytes,
+        "version": one.version,
+    }
+
+
 def _nothing_asked(given: Given) -> HttpRequest:
     del given
     return HttpRequest()
@@ -596,7 +608,7 @@ WORKERS: Final = (
         http=_nothing_asked,
         message=lambda _: pb.ListWorkersRequest(),
         heard=lambda answer: answer.json()["workers"],
-        read=lambda page: _read(page).get("workers", []),
+        read=lambda page: [_worker(one) for one in page.workers],
     ),
     Operation(
         rest="GET /workers",
