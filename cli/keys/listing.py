@@ -18,9 +18,16 @@ class _Key(msgspec.Struct, frozen=True):
     written_bytes: int | msgspec.UnsetType = msgspec.UNSET
 
 
+class _SigningKey(msgspec.Struct, frozen=True):
+    key_id: str
+    is_signing: bool
+    created_at: str
+
+
 class _Keys(msgspec.Struct, frozen=True):
     keys: list[_Key]
     recovery: str | None = None
+    signing_keys: list[_SigningKey] = []
 
 
 def run(*, json: bool) -> None:

@@ -182,7 +182,11 @@ def test_another_workers_write_is_seen_by_the_next_read(steps: dict[str, Any]) -
     (held,), (first, second) = seen["read_before"], seen["reads_after"]
     assert seen["written"]["by"] != held["worker"] == first["worker"] == second["worker"]
     assert changes(held) == {**UNCHANGED, "cache_hits": 1}
-    assert changes(first) == {**UNCHANGED, "cache_stale": 1, "cache_misses": 1}
+    # Its copy has gone already where the writer's message was faster.
+    assert changes(first) in (
+        {**UNCHANGED, "cache_misses": 1},
+        {**UNCHANGED, "cache_stale": 1, "cache_misses": 1},
+    )
     assert changes(second) == {**UNCHANGED, "cache_hits": 1}
     assert [read["version"] for read in (held, first, second)] == [1, 2, 2]
     assert held["text"] != first["text"] == second["text"] == seen["written"]["text"]
