@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes, hpke
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -85,6 +85,45 @@ def check_configuration(raw: bytes, kind: str, name: str, key: bytes) -> Any:  #
     label = b"strongroom/configuration/v1"
     _require(mac, tag(key, label, kind.encode(), name.encode(), body))
     return json.loads(body)
+
+
+def check_audit_segment(raw: bytes, public_key: bytes) -> tuple[list[tuple[str, slice]], bytes]:
+    """Return (kind, place of its payload) of each block of a segment, and the head after the last.
+
+    The head has to be what stands in the next segment of the chain, from its byte 54 on.
+
+    Args:
+        raw: The file.
+        public_key: The 32 bytes of it, from `GET /audit/keys`, for the key id in bytes 30 to 38.
+    """
+    if raw[:4] != b"SRA\x01":
+        raise ValueError("not a segment of format version 1")
+    verifier = Ed25519PublicKey.from_public_bytes(public_key)
+    head, at = hashlib.sha256(raw[:86]).digest(), 86
+    blocks = []
+    while at < len(raw):
+        end = at + int.from_bytes(raw[at : at + 4], "big")
+        unsigned, signature = raw[at : end - 64], raw[end - 64 : end]
+        chained = hashlib.sha256(head + unsigned).digest()
+        verifier.verify(signature, b"strongroom/audit/v1\0" + chained)
+        head = hashlib.sha256(chained + signature).digest()
+        blocks.append((unsigned[4:5].decode(), slice(at + 25, end - 64)))
+        at = end
+    return blocks, head
+
+
+def open_audit_records(raw: bytes, payload: slice, control_key: bytes) -> list[Any]:
+    """Return the records of a segment's block of the kind R."""
+    cipher = AESGCM(subkey(control_key, "strongroom/audit-records/v1", raw[4:22]))
+    iv, sealed = raw[payload][:12], raw[payload][12:]
+    additional = raw[:86] + raw[payload.start - 25 : payload.start]
+    return [json.loads(line) for line in cipher.decrypt(iv, sealed, additional).split(b"\n")]
+
+
+def audit_public_key(control_key: bytes, deployment: str) -> bytes:
+    """Return the public key that verifies what was signed while a control key was active."""
+    seed = subkey(control_key, "strongroom/audit-signing/v1", deployment.encode())
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
 
 
 def open_cursor(cursor: str, naming_key: bytes, database: str, bound_to: bytes) -> bytes:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.exceptions import InvalidTag
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from main_api.domain.audit import segments
 from processing_fn.service.scanning import Query
 from strongroom import controlfile, keyring, limits, tokens
 from strongroom.clock import SystemClock
@@ -19,6 +20,7 @@ from tests.support.engines import Rig
 REPOSITORY = Path(__file__).parents[2]
 TEXT = (REPOSITORY / "docs" / "security.md").read_text()
 GOLDEN = REPOSITORY / "tests" / "kernel" / "golden"
+AUDIT_SEGMENT = REPOSITORY / "tests" / "main_worker" / "golden" / "audit-segment-v1.hex"
 GOLDEN_KEY, GOLDEN_FILE_ID = bytes(range(32)), bytes(range(32, 64))
 DEPLOYMENT, AT = "test-deployment", "2026-01-01T00:00:00.000Z"
 ROOT = aead.new_key()
@@ -38,8 +40,12 @@ def rig(tmp_path: Path) -> Rig:
 
 def golden_blob() -> bytes:
     """Return the frozen blob."""
-    lines = (GOLDEN / "blob-v1.hex").read_text().splitlines()
-    return bytes.fromhex("".join(line.partition("#")[0] for line in lines))
+    return golden(GOLDEN / "blob-v1.hex")
+
+
+def golden(path: Path) -> bytes:
+    """Return the bytes of a file of hex text; `#` begins a comment."""
+    return bytes.fromhex("".join(line.partition("#")[0] for line in path.read_text().splitlines()))
 
 
 def key_of(keys: keyring.Keyring, purpose: Purpose) -> bytes:
@@ -146,6 +152,24 @@ def test_a_cursor_opens_by_hand(by_hand: dict[str, Any], rig: Rig) -> None:
     assert found == worker.file_id("people", rig.binding.incarnation, item.entity_key)
 
 
+def test_a_segment_of_the_audit_log_verifies_by_hand(by_hand: dict[str, Any]) -> None:
+    """An auditor who trusts nobody's program cannot write his own, or cannot read the records."""
+    raw = golden(AUDIT_SEGMENT)
+    public_key = by_hand["audit_public_key"](GOLDEN_KEY, "test-deployment")
+    blocks, head = by_hand["check_audit_segment"](raw, public_key)
+    assert [kind for kind, _ in blocks] == ["M", "R", "P", "E"]
+    last = segments.last_head(segments.parse(raw))
+    assert last is not None
+    assert head == last.digest
+    records = by_hand["open_audit_records"](raw, blocks[1][1], GOLDEN_KEY)
+    assert [record["act"] for record in records] == ["put_client", "list_keys"]
+    for position in range(len(raw)):
+        changed = bytearray(raw)
+        changed[position] ^= 1
+        with pytest.raises((InvalidSignature, ValueError)):
+            by_hand["check_audit_segment"](bytes(changed), public_key)
+
+
 def test_a_token_verifies_by_hand(by_hand: dict[str, Any]) -> None:
     """A token does not hold what is documented."""
     keys = keyring.new(DEPLOYMENT, AT)
@@ -192,6 +216,17 @@ def test_the_tables_of_the_blob_tile_the_golden_file(by_hand: dict[str, Any]) ->
             offset += _sum(row[1], lengths)
         assert offset == total
     assert raw.startswith(b"SRM\x01")
+
+
+def test_the_table_of_the_segment_tiles_its_beginning() -> None:
+    """An offset of the page is wrong: who reads the audit log by it reads nonsense."""
+    beginning, block = (_rows(table) for table in _tables("offset")[2:4])
+    for rows, total in ((beginning, segments.HEADER_BYTES), (block[:5], segments.FRAME_BYTES)):
+        offset = 0
+        for row in rows:
+            assert int(row[0]) == offset, row
+            offset += int(row[1])
+        assert offset == total
 
 
 # -- the page itself -------------------------------------------------------------------------------

@@ -203,6 +203,29 @@ def test_what_was_acknowledged_is_on_record_after_kills(own: Deployment) -> None
     assert ended.returncode == 0, ended.stdout
 
 
+def test_an_outage_is_seen_and_over_once_it_is(own: Deployment) -> None:
+    """An administrator acts unrecorded, or nobody can any more until everything is started anew."""
+    log, aside = log_of(own), log_of(own).with_name("aside")
+    log.rename(aside)
+    log.write_bytes(b"")
+    for child in _children(own.reload()["pids"]["rest"]):
+        kill(child)
+    assert wait_until(lambda: _answers(own), 30)
+    with own.http() as http:
+        refused = http.put("/backups/unrecorded")
+        assert refused.status_code == 503
+        assert refused.json()["detail"].startswith("the audit log cannot be written")
+        assert http.put("/entity/chatdb", json={"unrecorded": CHAT}).status_code == 503
+        assert http.get("/entity/chatdb", params={"key": "unrecorded"}).status_code == 404
+        assert http.get("/readyz").json()["audit"]["status"] == "unavailable"
+        log.unlink()
+        aside.rename(log)
+        assert wait_until(lambda: http.put("/backups/recorded").status_code == 201, 10)
+        assert http.get("/readyz").json()["audit"]["status"] == "ok"
+    assert [one["act"] for one in records(own)].count("audit.gap") >= 1
+    assert ran(environment(own), "audit", "verify", str(own.shared_dir)).returncode == 0
+
+
 def _answers(own: Deployment) -> bool:
     try:
         return httpx.get(f"{own.facts['http_url']}/readyz").status_code == 200

@@ -261,6 +261,31 @@ def test_a_log_that_another_key_has_signed_is_told(written: Written) -> None:
     assert alarms(written.log()), "a log of a deployment verifies with another one's key"
 
 
+def test_a_log_that_was_rewritten_with_its_own_key_shows_against_what_was_kept(
+    written: Written,
+) -> None:
+    """Whoever has taken a Main Worker over changes what was recorded before he came."""
+    forger = Chain(chain.active_key(KEYS), CHAIN)
+    files: dict[str, bytes] = {}
+    for number, (name, (header, *blocks)) in enumerate(written.files.items()):
+        begun, raw = forger.begin(MS + number)
+        assert (str(begun), len(raw)) == (name, len(header))
+        for position in range(len(blocks)):
+            act = "another" if (number, position) == (0, 1) else f"act-{position}"
+            raw += forger.records([line(act)], MS + number)
+        files[name] = raw
+    rewritten = MemoryLog(files)
+    assert wrong(rewritten) == []
+    (reason,) = wrong(rewritten, written.kept)
+    assert reason == f"block {2 * RECORDS_MAX} is not the one of a head that was kept"
+    # So it is with what another process has mentioned.
+    witness = Chain(chain.active_key(KEYS), CHAIN[:-1] + "0")
+    segment, raw = witness.begin(MS + 2)
+    seen = raw + witness.mentions(list(written.kept), MS + 2)
+    assert len(wrong(rewritten.with_file(str(segment), seen))) == 1
+    assert wrong(written.log().with_file(str(segment), seen)) == []
+
+
 # -- what a crash leaves is told apart -------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 import pytest
+import structlog
 from chalice.app import Response
 
 from main_api.adapters.keys.escrow import EscrowWrapper
@@ -98,16 +99,9 @@ def of_act(rig: MainRig, name: str) -> list[Record]:
 
 def state(rig: MainRig) -> Any:  # noqa: ANN401 - whatever is stored
     """Return all that an administrative act can change."""
-    memory = rig.memory
-    kept = [memory.templates, memory.databases, memory.clients, rig.keyring_store.raw]
-    records = (
-        memory.jobs,
-        memory.backups,
-        memory.revocations,
-        memory.exports,
-        memory.worker_credentials,
-    )
-    return [repr(one) for one in kept] + [repr(one.records) for one in records]
+    stored = (getattr(value, "records", value) for value in vars(rig.memory).values())
+    kept = [repr(value) for value in stored if type(value) in {dict, list}]
+    return [*kept, repr(rig.keyring_store.raw)]
 
 
 # -- every operation -------------------------------------------------------------------------------
@@ -221,6 +215,28 @@ def test_no_administrative_act_takes_effect_unrecorded(
         rig.clock.advance(limits.AUDIT_RETRIED_EVERY_SECONDS)
         assert not isinstance(asked.ask(operation, given, root), Refused)
     assert [one.act for one in recorded(rig)].count(GAP) == 1
+
+
+@pytest.mark.parametrize(("policy", "status"), [(AuditPolicy(), 200), (NEEDED, 503)])
+def test_whoever_looks_sees_that_it_cannot_be_written(policy: AuditPolicy, status: int) -> None:
+    """For days nobody notices that nothing can be administered, or that nothing is on record."""
+    rig = a_rig(policy)
+    bearer = rig.bearer(rig.add_client("root"))
+    http = WsgiClient(routes.build(Built(rig.main())), authorization=bearer)
+    assert http("GET", "/readyz").json()["audit"]["status"] == "ok"
+    with structlog.testing.capture_logs() as logged:
+        rig.audit_log.down = True
+        for _ in range(3):
+            assert http("GET", "/keys").status == 503
+        answer = http("GET", "/readyz")
+        rig.audit_log.down = False
+        rig.clock.advance(limits.AUDIT_RETRIED_EVERY_SECONDS)
+        assert http("GET", "/keys").status == 200
+    assert answer.status == status
+    assert status == 503 or answer.json()["audit"]["status"] == "unavailable"
+    assert http("GET", "/readyz").json()["audit"]["status"] == "ok"
+    told = [line["event"] for line in logged if line["event"].startswith("audit-")]
+    assert told == ["audit-unavailable", "audit-available-again"]
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -22,7 +22,7 @@ _OF_CONTROL: Final = frozenset({Purpose.CONTROL})
 class AuditKey:
     """What a control key gives the audit log: a key that signs, and one for each segment's records.
 
-    Both are derived from it (docs/adr/0015-audit-log.md), so its id names them.
+    Both are derived from it (docs/adr/0024-the-audit-log.md), so its id names them.
     """
 
     key_id: str
