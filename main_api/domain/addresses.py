@@ -1,10 +1,14 @@
 """Which address a request comes from, and which addresses count as one."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
 
 UNKNOWN: Final = "unknown"
 _IPV6_PREFIX_BITS: Final = 64
+_CHARS_MAX: Final = 128
+_REMEMBERED: Final = 4_096
+"""How many addresses are read once: every request is asked for its own, and more than once."""
 
 
 class Origin(NamedTuple):
@@ -61,6 +65,11 @@ def _address(origin: Origin, trusted_proxies: int) -> IPv4Address | IPv6Address 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
     """Return an address, which may have a port beside it; None for anything else."""
+    return _read(text) if len(text) <= _CHARS_MAX else None
+
+
+@lru_cache(_REMEMBERED)
+def _read(text: str) -> IPv4Address | IPv6Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:

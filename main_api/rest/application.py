@@ -81,6 +81,8 @@ class StrongroomApp(Chalice):
         """Take the way to the use cases."""
         self._per_thread = _PerThread()
         super().__init__(app_name, configure_logs=False)
+        # Chalice would look for them in every request. What is binary is encoded in answers.py.
+        self.api.binary_types = []
         self.operations: dict[tuple[str, str], Operation] = {}
         self._current = current
 

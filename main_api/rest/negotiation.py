@@ -3,12 +3,15 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from strongroom.errors import NotAcceptableError
 
 _QUALITY: Final = re.compile(r"0?(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
 _ANY: Final = "*/*"
+_USUAL_CHARS_MAX: Final = 64
+_REMEMBERED: Final = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,20 @@ def codings(accept_encoding: str | None) -> Codings:
     """Return what an `Accept-Encoding` header lets an answer be."""
     if accept_encoding is None:
         return AS_IT_IS
+    # A client sends the same one each time; one that is long is none that a library sends.
+    is_usual = len(accept_encoding) <= _USUAL_CHARS_MAX
+    return (_remembered if is_usual else _codings)(accept_encoding)
+
+
+def _codings(accept_encoding: str) -> Codings:
     weights = _weights(accept_encoding)
     rest = weights.get("*")
     gzip = max(weights.get("gzip", rest or 0), weights.get("x-gzip", 0))
     named = weights.get("identity", rest)
     return Codings(gzip=0 < gzip >= (named or 0), identity=named != 0)
+
+
+_remembered = lru_cache(_REMEMBERED)(_codings)
 
 
 def _weights(text: str) -> Mapping[str, float]:

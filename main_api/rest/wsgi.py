@@ -29,11 +29,11 @@ class WsgiAdapter:
     def __init__(self, app: StrongroomApp) -> None:
         """Compile the paths of the application's routes."""
         self._app = app
-        self._patterns = [
-            (re.compile(re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))), path)
-            # What stands there as it is goes before what a parameter matches, as in API Gateway.
-            for path in sorted(app.routes, key=lambda path: path.count("{"))
-        ]
+        self._patterns: dict[str, list[tuple[re.Pattern[str], str]]] = {}
+        # What stands there as it is goes before what a parameter matches, as in API Gateway.
+        for path in sorted(app.routes, key=lambda path: path.count("{")):
+            parts = re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>[^/]+)", re.escape(path))
+            self._patterns.setdefault(_first_of(path), []).append((re.compile(parts), path))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -75,11 +75,16 @@ class WsgiAdapter:
         }
 
     def _match(self, path: str) -> tuple[str, dict[str, str]]:
-        for pattern, resource in self._patterns:
+        for pattern, resource in self._patterns.get(_first_of(path), ()):
             match = pattern.fullmatch(path)
             if match is not None:
                 return resource, match.groupdict()
         return path, {}
+
+
+def _first_of(path: str) -> str:
+    """Return the first segment of a path, in which no route has a parameter."""
+    return path[1:].partition("/")[0]
 
 
 def _send(answer: dict[str, Any], start_response: StartResponse) -> bytes:

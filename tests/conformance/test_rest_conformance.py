@@ -67,9 +67,12 @@ def _configuration(deployment: Deployment, directory: Path) -> Path:
 
 
 CHAPTERS = (
-    ("Entities", "Jobs", "Service", "Audit"),
-    ("Schemas", "Databases", "Keys", "Backups"),
-    ("Clients", "Issuers", "Tokens", "Workers"),
+    ("Entities",),
+    ("Schemas", "Databases", "Audit", "Service"),
+    ("Keys", "Backups", "Jobs"),
+    ("Clients",),
+    ("Issuers",),
+    ("Tokens", "Workers"),
 )
 
 

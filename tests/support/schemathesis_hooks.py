@@ -75,11 +75,20 @@ def _make_sense(case: Any) -> None:  # noqa: ANN401 - a case of anything
     place of a header whose pattern it cannot fulfil schemathesis puts "0".
     """
     query, headers = case.query or {}, case.headers or {}
-    has_several = isinstance(case.body, dict) and len(case.body) > 1
     if query.get("key") and set(query) & {"limit", "cursor", "prefix", "select"}:
         del query["key"]
     if "cursor" in query and "dry_run" not in query and "limit" not in query:
         del query["cursor"]
     for name in ("If-Match", "If-None-Match"):
-        if headers.get(name) == "0" or has_several:
+        if headers.get(name) == "0" or _is_about_several(case):
             headers.pop(name, None)
+
+
+def _is_about_several(case: Any) -> bool:  # noqa: ANN401 - a case of anything
+    """Tell whether a request is about no single entity, as a condition has to be."""
+    if case.operation.path != "/entity/{database}":
+        return False
+    if case.method.upper() == "GET":
+        keys = (case.query or {}).get("key")
+        return not keys or (isinstance(keys, list) and len(set(map(str, keys))) != 1)
+    return isinstance(case.body, dict) and len(case.body) > 1
