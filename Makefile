@@ -8,7 +8,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
         --generate-hashes --no-config --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test conformance torture check proto package synth lock clean
+.PHONY: help setup run test torture check proto package synth lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -20,10 +20,7 @@ run: setup ## start a local deployment in the foreground (ARGS="--workers 3")
 	@exec $(BIN)/strongroom up $(ARGS)
 
 test: setup ## run the tests (ARGS="-k lease")
-	$(BIN)/pytest -n 2 --dist loadfile --ignore tests/conformance/test_rest_conformance.py $(ARGS)
-
-conformance: setup ## run schemathesis against a deployment and its OpenAPI document
-	$(BIN)/pytest tests/conformance/test_rest_conformance.py $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 torture: setup ## kill and stop workers under load and judge every answer (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.torture --seconds $(SECONDS) --seed $(SEED)

@@ -67,8 +67,8 @@ def _configuration(deployment: Deployment, directory: Path) -> Path:
 
 
 CHAPTERS = (
-    ("Entities",),
-    ("Schemas", "Databases", "Audit", "Service"),
+    ("Entities", "Databases"),
+    ("Schemas", "Audit", "Service"),
     ("Keys", "Backups", "Jobs"),
     ("Clients",),
     ("Issuers",),
