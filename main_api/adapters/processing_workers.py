@@ -16,6 +16,7 @@ from main_api.service.ports import (
     GivenUpError,
     Inspected,
     PageRequest,
+    Pending,
     Piece,
     Refused,
     RefusedPage,
@@ -67,11 +68,12 @@ class GrpcWorkers:
 
     def get_many(
         self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
-    ) -> list[Found | StrongroomError]:
-        """Read several entities."""
+    ) -> Pending[list[Found | StrongroomError]]:
+        """Begin to read several entities."""
         request = _batch(database, pb.OPERATION_GET, [pb.BatchItem(entity_key=k) for k in keys])
-        answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
-        return [_found(key, r) for key, r in zip(keys, _batch_answer(answer), strict=True)]
+        metadata = tracing.current().metadata()
+        method = self._stub(worker).ProcessBatch
+        return _Reading(method.future(request, timeout=timeout_s, metadata=metadata), keys)
 
     def transform(
         self,
@@ -173,6 +175,14 @@ class GrpcWorkers:
         answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
         return [_written(i.key, r) for i, r in zip(items, _batch_answer(answer), strict=True)]
 
+    def delete_many(
+        self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
+    ) -> list[Written | StrongroomError]:
+        """Delete several entities."""
+        request = _batch(database, pb.OPERATION_DELETE, _batch_items(items))
+        answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
+        return [_written(i.key, r) for i, r in zip(items, _batch_answer(answer), strict=True)]
+
     def validate(
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[StrongroomError | None]:
@@ -224,6 +234,23 @@ class GrpcWorkers:
 
 
 @dataclass(frozen=True, slots=True)
+class _Reading:
+    """A read of several entities that was begun."""
+
+    under_way: "grpc._CallFuture[pb.ProcessBatchResponse]"
+    keys: Sequence[str]
+
+    def result(self) -> list[Found | StrongroomError]:
+        """Wait for the answers."""
+        answers = _batch_answer(_awaited(self.under_way))
+        return [_found(key, answer) for key, answer in zip(self.keys, answers, strict=True)]
+
+    def cancel(self) -> None:
+        """End it."""
+        self.under_way.cancel()
+
+
+@dataclass(frozen=True, slots=True)
 class _Connection:
     address: str
     held: Held
@@ -263,7 +290,10 @@ def _call(
         StrongroomError: What the worker answers.
     """
     metadata = tracing.current().metadata()
-    under_way = method.future(request, timeout=timeout_s, metadata=metadata)
+    return _awaited(method.future(request, timeout=timeout_s, metadata=metadata))
+
+
+def _awaited(under_way: "grpc._CallFuture[Answer]") -> Answer:
     try:
         with patience.current().cancelling(under_way.cancel):
             return under_way.result()

@@ -8,7 +8,6 @@ route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from typing import Any, Final, TypeVar
 
@@ -25,20 +24,20 @@ from main_api.rest.incoming import (
     Incoming,
     origin_of,
     trace_of,
+    until_its_end,
     utf8_bytes,
 )
 from main_api.rest.negotiation import AS_IT_IS, Codings
 from main_api.rest.operations import Operation, Right
 from main_api.rest.requests import check_headers, query_of
-from main_api.service import patience
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
-from main_api.service.patience import Patience
 from main_api.service.throttling import Attempt, claimed_name
 from strongroom import limits, logs, tracing
 from strongroom.errors import (
     InternalError,
     MethodNotAllowedError,
+    NotAcceptableError,
     NotFoundError,
     StrongroomError,
 )
@@ -47,7 +46,6 @@ _UNAUTHENTICATED: Final = 401
 _OPTIONS: Final = "OPTIONS"
 _EVERY_PATH: Final = "*"
 _NOTHING: Final = HttpPolicy(compress=False)
-_TO_ANSWER_S: Final = 0.25
 _log = logs.logger()
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -69,6 +67,7 @@ class _PerThread(threading.local):
         self.query: msgspec.Struct | None = None
         self.entry: Entry | None = None
         self.media_type = ""
+        self.not_acceptable: NotAcceptableError | None = None
         self.codings = AS_IT_IS
         self.parts: Sequence[bytes] = ()
         self.vary: list[str] = []
@@ -121,6 +120,15 @@ class StrongroomApp(Chalice):
     def media_type(self) -> str:
         """Which of the media types that the operation answers in is wanted; only for views."""
         return self._per_thread.media_type
+
+    def require_acceptable(self) -> None:
+        """Go on with what is answered with content, before it is done; only for views.
+
+        Raises:
+            NotAcceptableError: The client has said that it cannot read it.
+        """
+        if self._per_thread.not_acceptable is not None:
+            raise self._per_thread.not_acceptable
 
     @property
     def caller(self) -> Caller:
@@ -179,7 +187,7 @@ class StrongroomApp(Chalice):
             try:
                 refusal = self._answer(lambda: self._admit(incoming))
                 if refusal is None:
-                    with _until_its_end(context):
+                    with until_its_end(context):
                         answer = super().__call__(incoming.event, context)
                 else:
                     answer = refusal.to_dict(self.api.binary_types)
@@ -314,7 +322,13 @@ class StrongroomApp(Chalice):
             return AS_IT_IS
         mine, headers = self._per_thread, self.request.headers
         mine.vary = ["Accept"] if len(offered) > 1 else []
-        mine.media_type = negotiation.media_type(headers.get("accept"), offered)
+        try:
+            mine.media_type = negotiation.media_type(headers.get("accept"), offered)
+        except NotAcceptableError as error:
+            # What may have no content is acceptable to everybody, until it turns out to have some.
+            if not operation.may_have_no_content:
+                raise
+            mine.not_acceptable = error
         may_compress = self._http_policy().compress and not operation.holds_secret
         mine.vary += ["Accept-Encoding"] if may_compress else []
         return answers.wanted_codings(headers.get("accept-encoding"), may_compress=may_compress)
@@ -371,14 +385,6 @@ class StrongroomApp(Chalice):
             _log.exception("request-failed")
             defect = InternalError("an internal error; quote the request id when you report it")
             return problems.response(defect, self.request_id)
-
-
-def _until_its_end(context: Any) -> AbstractContextManager[None]:  # noqa: ANN401 - Lambda's own
-    """Serve within a Lambda's time: one that has timed out answers nothing."""
-    left_ms = getattr(context, "get_remaining_time_in_millis", None)
-    if left_ms is None:
-        return nullcontext()
-    return patience.serving(Patience(max(0.0, left_ms() / 1000 - _TO_ANSWER_S)))
 
 
 def _allowed(methods: Iterable[str]) -> list[str]:

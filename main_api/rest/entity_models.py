@@ -16,7 +16,7 @@ from main_api.rest.operations import (
     Version,
 )
 from main_api.rest.problems import ViolationMember
-from main_api.service.entities import PartlyWrittenError
+from main_api.service.batches import PartlyWrittenError
 from strongroom import limits
 from strongroom.errors import (
     IdempotencyMismatchError,
@@ -68,9 +68,11 @@ class ReadQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entity."""
+    """Which entities."""
 
-    key: EntityKey
+    key: Annotated[
+        list[EntityKey], msgspec.Meta(min_length=1, max_length=limits.ENTITIES_PER_REQUEST_MAX)
+    ]
 
 
 class PutQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +136,15 @@ class WrittenEntity(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: Time | msgspec.UnsetType = msgspec.UNSET
 
 
+class DeletedEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several entities to be deleted."""
+
+    deleted: Annotated[bool, msgspec.Meta(description="Whether it was there.")]
+    version: Annotated[
+        Version | msgspec.UnsetType, msgspec.Meta(description="Of the deletion.")
+    ] = msgspec.UNSET
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether an entity would be written, and why not."""
 
@@ -164,6 +175,7 @@ JsonPatches = Annotated[
     _ONE,
 ]
 WrittenMap = dict[EntityKey, WrittenEntity]
+DeletedMap = dict[EntityKey, DeletedEntity]
 Verdicts = dict[EntityKey, Verdict]
 
 _CHAT: Final = {"chat": [{"type": "assistant", "text": "HERE TEXT"}]}
@@ -174,6 +186,10 @@ JSON_PATCH: Final[dict[str, Any]] = {
     "Chat_id": [{"op": "add", "path": "/chat/-", "value": {"type": "user", "text": "Hello"}}]
 }
 WRITTEN: Final = {"Chat_id": WrittenEntity(version=1, created=True, created_at=_AT, updated_at=_AT)}
+DELETED_MAP: Final = {
+    "Chat_id": DeletedEntity(deleted=True, version=2),
+    "not-there": DeletedEntity(deleted=False),
+}
 QUERY: Final = QueryBody(filter="chat[0].type == 'assistant'", select="chat[0].text")
 QUERY_PAGE: Final[dict[str, Any]] = {
     "items": [{"key": "Chat_id", "version": 1, "entity": "HERE TEXT"}],

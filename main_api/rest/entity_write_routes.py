@@ -9,11 +9,14 @@ from main_api.rest import conditions, problems
 from main_api.rest.answers import json_object, json_response
 from main_api.rest.application import StrongroomApp
 from main_api.rest.entity_models import (
+    DELETED_MAP,
     ERRORS_OF_WRITING,
     EXAMPLE,
     JSON_PATCH,
     MERGE_PATCH,
     WRITTEN,
+    DeletedEntity,
+    DeletedMap,
     DeleteQuery,
     Documents,
     Entities,
@@ -42,9 +45,10 @@ from main_api.rest.requests import (
     json_body,
     media_type,
 )
+from main_api.service.batches import Deleted
 from main_api.service.ports import WriteKind, Written
 from strongroom import jsontext, limits
-from strongroom.entity import Condition
+from strongroom.entity import UNCONDITIONAL, Condition
 from strongroom.errors import (
     ConflictError,
     InvalidArgumentError,
@@ -120,20 +124,37 @@ def _add_delete(app: StrongroomApp) -> None:
             rights=(Right.DELETE,),
             query=DeleteQuery,
             headers=("If-Match", "If-None-Match", "Idempotency-Key"),
-            answers=(DELETED,),
+            answers=(
+                DELETED,
+                Answer(
+                    200,
+                    "Of several keys: which were there, and are deleted.",
+                    json_content(DeletedMap, DELETED_MAP),
+                ),
+            ),
             errors=ERRORS_OF_WRITING,
         ),
     )
     def delete_entity(database: str) -> Response:
-        """Delete the entity of the `key` parameter."""
-        app.main.entities.delete(
-            app.caller,
-            database,
-            app.query(DeleteQuery).key,
-            condition=_condition(app.request),
-            idempotency_key=idempotency_key(app.request),
+        """Delete the entities of the `key` parameters.
+
+        A single one that is not there is 404. Of several, that one is not there is its outcome, and
+        stops no other. `If-Match` and `If-None-Match` are for a single one.
+        """
+        keys = list(dict.fromkeys(app.query(DeleteQuery).key))
+        condition, request_id = _condition(app.request), idempotency_key(app.request)
+        if len(keys) == 1:
+            app.main.entities.delete(
+                app.caller, database, keys[0], condition=condition, idempotency_key=request_id
+            )
+            return Response("", {}, 204)
+        if condition != UNCONDITIONAL:
+            raise InvalidArgumentError("a condition is for a single entity")
+        app.require_acceptable()
+        deleted = app.main.entities.delete_many(
+            app.caller, database, keys, idempotency_key=request_id
         )
-        return Response("", {}, 204)
+        return json_response(jsontext.dump({one.key: _deleted(one) for one in deleted}))
 
 
 def _add_patch(app: StrongroomApp) -> None:
@@ -229,6 +250,11 @@ def _put_answer(written: list[Written]) -> Response:
     headers = {"ETag": conditions.etag(written[0].metadata.version)} if len(written) == 1 else {}
     answer = {one.key: _written(one) for one in written}
     return json_response(jsontext.dump(answer), status, headers)
+
+
+def _deleted(one: Deleted) -> DeletedEntity:
+    version = one.version if one.was_there else msgspec.UNSET
+    return DeletedEntity(deleted=one.was_there, version=version)
 
 
 def _verdicts(app: StrongroomApp, database: str, documents: dict[str, bytes]) -> Response:

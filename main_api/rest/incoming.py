@@ -1,17 +1,21 @@
 """A request as it came: an API Gateway proxy event (v1), read once."""
 
 import base64
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from main_api.domain.addresses import Origin
 from main_api.rest import coding
 from main_api.rest.requests import basic_credentials
+from main_api.service import patience
+from main_api.service.patience import Patience
 from strongroom import tracing
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError
 from strongroom.tracing import Trace
 
 Event = dict[str, Any]
 REQUEST_ID_HEADER: Final = "X-Request-ID"
+_TO_ANSWER_S: Final = 0.25
 _HEAD: Final = "HEAD"
 _GET: Final = "GET"
 
@@ -124,3 +128,11 @@ def _raw_body(event: Event) -> bytes:
         return base64.b64decode(body)
     except ValueError as error:
         raise InvalidArgumentError("the body cannot be read") from error
+
+
+def until_its_end(context: Any) -> AbstractContextManager[None]:  # noqa: ANN401 - Lambda's own
+    """Serve within a Lambda's time: one that has timed out answers nothing."""
+    left_ms = getattr(context, "get_remaining_time_in_millis", None)
+    if left_ms is None:
+        return nullcontext()
+    return patience.serving(Patience(max(0.0, left_ms() / 1000 - _TO_ANSWER_S)))

@@ -143,14 +143,20 @@ class Operation:
         """In which media types it answers; the first one without a wish."""
         return tuple(dict.fromkeys(one for answer in self.answers for one in answer.content))
 
+    @property
+    def may_have_no_content(self) -> bool:
+        """Whether one of its answers is 204 (RFC 9110 section 15.3.5)."""
+        return any(answer.status == _NO_CONTENT for answer in self.answers)
+
 
 def json_content(model: Any, example: Any) -> dict[str, Content]:  # noqa: ANN401 - any model
     """Return content that is JSON, in the only media type that there is of it."""
     return {JSON: Content(model, example)}
 
 
+_NO_CONTENT: Final = 204
 AN_INSTANT: Final = "2026-01-01T00:00:00.000Z"
-DELETED: Final = Answer(204, "It is deleted.")
+DELETED: Final = Answer(_NO_CONTENT, "It is deleted.")
 
 Name = Annotated[str, msgspec.Meta(pattern=f"^{ids.NAME_PATTERN}$")]
 WorkerId = Annotated[str, msgspec.Meta(pattern=f"^{ids.WORKER_ID_PATTERN}$", max_length=63)]

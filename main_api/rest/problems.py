@@ -9,8 +9,8 @@ from chalice.app import Response
 
 from main_api.rest import rate_limit_fields
 from main_api.rest.coding import UnsupportedCodingError
+from main_api.service.batches import Deleted, PartlyWrittenError
 from main_api.service.buckets import QuotaExceededError
-from main_api.service.entities import PartlyWrittenError
 from main_api.service.ports import Written
 from strongroom import errors
 
@@ -58,10 +58,11 @@ class ViolationMember(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one entity: written, or which error."""
+    """What became of one entity: written, deleted or not there, or which error."""
 
     version: int | msgspec.UnsetType = msgspec.UNSET
     created: bool | msgspec.UnsetType = msgspec.UNSET
+    deleted: bool | msgspec.UnsetType = msgspec.UNSET
     error: str | msgspec.UnsetType = msgspec.UNSET
     detail: str | msgspec.UnsetType = msgspec.UNSET
 
@@ -87,7 +88,7 @@ class Problem(msgspec.Struct, kw_only=True):
     ] = msgspec.UNSET
     outcomes: Annotated[
         dict[str, Outcome] | msgspec.UnsetType,
-        msgspec.Meta(description="Of a PUT of several that failed midway: what became of each."),
+        msgspec.Meta(description="Of a write of several that failed midway: what became of each."),
     ] = msgspec.UNSET
     violated_policies: Annotated[
         list[str] | msgspec.UnsetType,
@@ -161,7 +162,10 @@ def violations(found: Iterable[errors.Violation]) -> list[ViolationMember]:
     ]
 
 
-def _outcome(outcome: Written | errors.StrongroomError) -> Outcome:
+def _outcome(outcome: Written | Deleted | errors.StrongroomError) -> Outcome:
     if isinstance(outcome, Written):
         return Outcome(version=outcome.metadata.version, created=outcome.created)
+    if isinstance(outcome, Deleted):
+        version = outcome.version if outcome.was_there else msgspec.UNSET
+        return Outcome(deleted=outcome.was_there, version=version)
     return Outcome(error=outcome.code, detail=outcome.detail)

@@ -1,15 +1,17 @@
 """EntityService: what clients do with entities."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
+
+from google.rpc import status_pb2
 
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
 from main_api.rpc.methods import Who
-from main_api.service.entities import PartlyWrittenError
+from main_api.service.batches import Deleted, PartlyWrittenError
 from main_api.service.ports import Found, WriteKind, Written
 from strongroom import limits
-from strongroom.errors import InvalidArgumentError
+from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
 from strongroom_pb.v1 import entity_pb2 as pb
 
@@ -147,6 +149,24 @@ def batch_put_entities(
     return pb.BatchPutEntitiesResponse(results=map(_written, results))
 
 
+def batch_delete_entities(
+    main: Main, caller: Caller, request: pb.BatchDeleteEntitiesRequest
+) -> pb.BatchDeleteEntitiesResponse:
+    """Delete several entities."""
+    keys = list(request.keys)
+    outcomes: Mapping[str, Written | Deleted | StrongroomError]
+    try:
+        deleted = main.entities.delete_many(
+            caller, request.database, keys, idempotency_key=request.request_id
+        )
+        outcomes = {one.key: one for one in deleted}
+    except PartlyWrittenError as error:
+        outcomes = error.outcomes
+    return pb.BatchDeleteEntitiesResponse(
+        results=[_deleted(key, outcome) for key, outcome in outcomes.items()]
+    )
+
+
 METHODS: Final = (
     get_entity,
     batch_get_entities,
@@ -159,6 +179,7 @@ METHODS: Final = (
     validate_entities,
     delete_entity,
     batch_put_entities,
+    batch_delete_entities,
 )
 
 
@@ -211,7 +232,17 @@ def _partly_written(error: PartlyWrittenError) -> pb.BatchPutEntitiesResponse:
     results = [
         _written(outcome)
         if isinstance(outcome, Written)
-        else pb.PutEntityResponse(key=key, status=status.to_status(outcome))
+        else pb.PutEntityResponse(key=key, status=_status(outcome))
         for key, outcome in error.outcomes.items()
     ]
     return pb.BatchPutEntitiesResponse(results=results)
+
+
+def _deleted(key: str, outcome: Written | Deleted | StrongroomError) -> pb.DeletedEntity:
+    if isinstance(outcome, Deleted):
+        return pb.DeletedEntity(key=key, deleted=outcome.was_there, version=outcome.version)
+    return pb.DeletedEntity(key=key, status=_status(outcome))
+
+
+def _status(outcome: Written | Deleted | StrongroomError) -> status_pb2.Status | None:
+    return status.to_status(outcome) if isinstance(outcome, StrongroomError) else None

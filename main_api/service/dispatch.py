@@ -1,10 +1,11 @@
 """Which worker, and what if it fails: attempts, the budget of retries, the end of patience."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from main_api.domain.registry import WorkerRecord
 from main_api.service import patience
+from main_api.service.fan_out import Begin, FanOut
 from main_api.service.fleet import Fleet
 from main_api.service.ports import WorkerLostError
 from main_api.service.retry_budget import RetryBudget
@@ -19,6 +20,7 @@ from strongroom.errors import (
     UnavailableError,
 )
 
+A = TypeVar("A")
 T = TypeVar("T")
 Attempt = Callable[[WorkerRecord, float], T]
 
@@ -43,6 +45,18 @@ class Dispatcher:
             UnavailableError: No worker can serve now; also what a worker answers.
         """
         return self._call(database, key, attempt, limits.READ_ATTEMPT_SECONDS)
+
+    def read_many(
+        self, database: str, keys: Sequence[str], begin: Begin[A]
+    ) -> Generator[tuple[str, A | StrongroomError], None, None]:
+        """Call for each key the best worker, all of them at once; yield what they answer.
+
+        Raises:
+            StrongroomError: As `FanOut.answers`.
+        """
+        self._retries.earn()
+        waiting = patience.current(self._clock)
+        return FanOut(self._fleet, self._retries, waiting, begin).answers(database, keys)
 
     def write(self, database: str, key: str, attempt: Attempt[T]) -> T:
         """As `read`, for a write that carries a request id and so cannot be applied twice.

@@ -6,9 +6,9 @@ from dataclasses import replace
 from main_api.domain.audit.acts import Kind
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.domain.registry import WorkerRecord
 from main_api.service.access import Access
 from main_api.service.audit import entry as audit
+from main_api.service.batches import Batches, Deleted
 from main_api.service.dispatch import Dispatcher
 from main_api.service.ports import (
     ControlStore,
@@ -26,19 +26,9 @@ from strongroom.entity import UNCONDITIONAL, Condition
 from strongroom.errors import (
     InvalidArgumentError,
     NotFoundError,
-    OutcomeUnknownError,
     SchemaViolationError,
     StrongroomError,
 )
-
-
-class PartlyWrittenError(OutcomeUnknownError):
-    """A write of several entities that failed midway; `outcomes` has one answer per key."""
-
-    def __init__(self, outcomes: Mapping[str, Written | StrongroomError]) -> None:
-        """Keep the answers."""
-        super().__init__("not all entities were written; see the outcome of each", retry_after_s=1)
-        self.outcomes = outcomes
 
 
 class Entities:
@@ -52,6 +42,7 @@ class Entities:
         self._store = store
         self._dispatcher = dispatcher
         self._workers = workers
+        self._batches = Batches(dispatcher, workers)
 
     def get(self, caller: Caller, database_name: str, key: str, known: int = 0) -> Found:
         """Read an entity; its document is left out when its version is the `known` one.
@@ -76,16 +67,7 @@ class Entities:
         wanted = _unique_keys(keys)
         _doing("batch_get_entities", Kind.READ, database_name, wanted)
         database = self._authorized(caller, database_name, wanted, Action.READ)
-        answers = self._dispatcher.read(
-            database_name,
-            wanted[0],
-            lambda worker, timeout_s: self._workers.get_many(worker, database, wanted, timeout_s),
-        )
-        found = [answer for answer in answers if isinstance(answer, Found)]
-        for answer in answers:
-            if isinstance(answer, StrongroomError) and not isinstance(answer, NotFoundError):
-                raise answer
-        return found
+        return self._batches.get(database, wanted)
 
     def page(
         self,
@@ -162,7 +144,7 @@ class Entities:
         ]
         if len(items) == 1:
             return [self._write_one(database, items[0])]
-        return self._put_many(database, items)
+        return self._batches.put(database, items)
 
     def patch(
         self,
@@ -257,6 +239,28 @@ class Entities:
             actions = (Action.DELETE, Action.READ)
         return self._write(caller, database_name, item, actions, idempotency_key)
 
+    def delete_many(
+        self,
+        caller: Caller,
+        database_name: str,
+        keys: Sequence[str],
+        *,
+        idempotency_key: str = "",
+    ) -> list[Deleted]:
+        """Delete several entities; one that is not there is told, and stops no other.
+
+        Raises:
+            InvalidArgumentError, ForbiddenError, NotFoundError, IdempotencyMismatchError,
+            IntegrityError, UnavailableError: Nothing was deleted.
+            PartlyWrittenError: Some may have been.
+        """
+        wanted = _unique_keys(keys)
+        _doing("batch_delete_entities", Kind.WRITE, database_name, wanted)
+        database = self._authorized(caller, database_name, wanted, Action.DELETE)
+        request_id = _request_id(caller, idempotency_key)
+        items = [WriteItem(WriteKind.DELETE, key, request_id=request_id) for key in wanted]
+        return self._batches.delete(database, items)
+
     def validate(
         self, caller: Caller, database_name: str, documents: Mapping[str, bytes]
     ) -> dict[str, StrongroomError | None]:
@@ -297,24 +301,6 @@ class Entities:
             item.key,
             lambda worker, timeout_s: self._workers.write(worker, database, item, timeout_s),
         )
-
-    def _put_many(self, database: Database, items: list[WriteItem]) -> list[Written]:
-        def attempt(worker: WorkerRecord, timeout_s: float) -> list[Written | StrongroomError]:
-            answers = self._workers.put_many(worker, database, items, timeout_s)
-            failures = [answer for answer in answers if isinstance(answer, StrongroomError)]
-            unknown = any(isinstance(failure, OutcomeUnknownError) for failure in failures)
-            if len(failures) == len(answers) and not unknown:
-                # Nothing was written: one refusal stands for all.
-                raise failures[0]
-            return answers
-
-        audit.before_write()
-        answers = self._dispatcher.write(database.name, items[0].key, attempt)
-        written = [answer for answer in answers if isinstance(answer, Written)]
-        if len(written) < len(answers):
-            audit.note(written=len(written))
-            raise PartlyWrittenError(dict(zip((i.key for i in items), answers, strict=True)))
-        return written
 
     def _authorized(
         self, caller: Caller, database_name: str, keys: list[str], action: Action

@@ -6,7 +6,7 @@ renewal, less the share of this process in it. Whose circuit is open is this pro
 """
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -112,11 +112,15 @@ class Fleet:
 
         Those whose circuit is open are left out, unless that leaves nobody.
         """
-        workers: Iterable[WorkerRecord] = self.live_workers()
-        if self._open:
-            workers = [one for one in workers if self._is_asked(one)] or workers
-        ranked = placement.rank(tuple(workers), database, key)
+        ranked = placement.rank(self._asked(), database, key)
         return placement.bounded(ranked, self._load)
+
+    def candidates_of(self, database: str, keys: Iterable[str]) -> dict[str, list[WorkerRecord]]:
+        """Return `candidates` of each of many keys."""
+        asked = self._asked()
+        return {
+            key: placement.bounded(placement.rank(asked, database, key), self._load) for key in keys
+        }
 
     def call(
         self, worker: WorkerRecord, attempt: Callable[[WorkerRecord, float], T], timeout_s: float
@@ -158,6 +162,12 @@ class Fleet:
         waited_s = self._clock.boot_s() - under_way.began_s
         answered = under_way.standing.answered_s > under_way.began_s
         return waited_s >= limits.WORKER_SILENT_SECONDS and not answered
+
+    def _asked(self) -> Sequence[WorkerRecord]:
+        workers = self.live_workers()
+        if self._open:
+            return [one for one in workers if self._is_asked(one)] or workers
+        return workers
 
     def _read(self) -> None:
         revoked = frozenset(self._store.revocations.names())

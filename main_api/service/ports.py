@@ -21,6 +21,7 @@ from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.finding import Finding
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 
 
 class RetiringSecret(msgspec.Struct, frozen=True, kw_only=True):
@@ -440,6 +441,18 @@ class Probe(Protocol):
         ...
 
 
+class Pending(Protocol[R_co]):
+    """A call that was begun."""
+
+    def result(self) -> R_co:
+        """Wait for its answer; raises as the call."""
+        ...
+
+    def cancel(self) -> None:
+        """End it; its answer is not waited for any more."""
+        ...
+
+
 class WorkerClient(Protocol):
     """Calls to a Processing Worker.
 
@@ -455,8 +468,8 @@ class WorkerClient(Protocol):
 
     def get_many(
         self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
-    ) -> list[Found | StrongroomError]:
-        """Read several entities, each with its own answer."""
+    ) -> Pending[list[Found | StrongroomError]]:
+        """Begin to read several entities, each with its own answer."""
         ...
 
     def transform(
@@ -503,6 +516,12 @@ class WorkerClient(Protocol):
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[Written | StrongroomError]:
         """Put several; raised is what refuses all, returned what concerns one."""
+        ...
+
+    def delete_many(
+        self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
+    ) -> list[Written | StrongroomError]:
+        """Delete several; else as `put_many`."""
         ...
 
     def validate(

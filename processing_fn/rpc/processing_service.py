@@ -175,6 +175,9 @@ class ProcessingService(services.ProcessingServiceServicer):
         if request.operation == pb.OPERATION_PUT:
             puts = [translation.put(item.entity_key, item.params) for item in request.items]
             return [_told(done) for done in engine.put_many(binding, puts)]
+        if request.operation == pb.OPERATION_DELETE:
+            deletes = [translation.delete(item.entity_key, item.params) for item in request.items]
+            return [_told(done) for done in engine.delete_many(binding, deletes)]
         if request.operation == pb.OPERATION_VALIDATE:
             puts = [translation.put(item.entity_key, item.params) for item in request.items]
             return [translation.response(verdict) for verdict in engine.validate(binding, puts)]

@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from processing_fn.domain.entity import Change, Outcome, State, expires_at
+from processing_fn.service import deadline
 from processing_fn.service.bindings import Binding, Bindings
 from processing_fn.service.coherence import Coherence
 from processing_fn.service.expressions import Expression
@@ -133,14 +134,12 @@ class Engine:
         """
         self._session.lease.require()
         self._bindings.require(binding)
-        ids.entity_key(entity_key)
-        file_id = self._session.file_id(binding.database, binding.incarnation, entity_key)
-        found = self._reader.read(Place(binding.database, binding.incarnation, file_id), entity_key)
+        found = self._snapshot(binding, entity_key)
         # Keys and memory may have outlived the lease while the disk was asked.
         self._session.lease.require()
-        if found is None:
-            raise NotFoundError("no such entity")
-        return Snapshot(found.metadata, found.document)
+        if isinstance(found, NotFoundError):
+            raise found
+        return found
 
     def get_many(
         self, binding: Binding, entity_keys: Sequence[str]
@@ -148,13 +147,17 @@ class Engine:
         """Read several entities; each has its own answer, in order.
 
         Raises:
+            NotFoundError, StaleBindingError: There is no such database.
             TooLargeError: Together they are larger than a message may be.
-            UnavailableError: The lease has ended meanwhile.
+            UnavailableError: There is no lease, or it has ended meanwhile.
         """
+        self._session.lease.require()
+        self._bindings.require(binding)
         answers: list[Snapshot | StrongroomError] = []
         left = limits.MESSAGE_BYTES_MAX
         for key in entity_keys:
-            answer = _attempt(partial(self.get, binding, key))
+            deadline.require()
+            answer = _attempt(partial(self._snapshot, binding, key))
             left -= len(answer.document) if isinstance(answer, Snapshot) else 0
             if left < 0:
                 raise TooLargeError("the entities together are too large; ask for fewer at once")
@@ -235,12 +238,28 @@ class Engine:
             NotFoundError: It is not there, or there is no such database.
             StrongroomError: As `Committer.commit`.
         """
+        (outcome,) = self.delete_many(binding, [delete])
+        if isinstance(outcome, StrongroomError):
+            raise outcome
+        return outcome
+
+    def delete_many(
+        self, binding: Binding, deletes: Sequence[Delete]
+    ) -> list[Outcome | StrongroomError]:
+        """Delete several entities; what can be checked is, before any is deleted.
+
+        Raises:
+            As `delete`, where a refusal of one is the refusal of all. A failure after that is the
+            answer of its item alone, and so is that an entity is not there.
+        """
         self._session.lease.require()
         database, compiled = self._bindings.read_with_template(binding)
-        demand = Demand(
-            ids.entity_key(delete.entity_key), delete.condition, delete.request_id, (b"delete",)
-        )
-        return self._committer.commit(database, compiled, demand, _gone)
+        demands = [
+            Demand(ids.entity_key(one.entity_key), one.condition, one.request_id, (b"delete",))
+            for one in deletes
+        ]
+        commit = self._committer.commit
+        return [_attempt(partial(commit, database, compiled, one, _gone)) for one in demands]
 
     def patch(self, binding: Binding, request: PatchRequest) -> Outcome:
         """Change a part of an entity; it keeps its expiry.
@@ -296,6 +315,15 @@ class Engine:
         self.inspector.close()
         self.rewrapper.close()
         self._cache.clear()
+
+    def _snapshot(self, binding: Binding, entity_key: str) -> Snapshot | NotFoundError:
+        """Read an entity; the lease and the binding were asked for, and the lease will be again."""
+        ids.entity_key(entity_key)
+        file_id = self._session.file_id(binding.database, binding.incarnation, entity_key)
+        found = self._reader.read(Place(binding.database, binding.incarnation, file_id), entity_key)
+        if found is None:
+            return NotFoundError("no such entity")
+        return Snapshot(found.metadata, found.document)
 
     def _page(
         self, binding: Binding, query: Query, lens: Lens, bytes_max: int = limits.PAGE_BYTES_MAX

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from main_api.domain import placement
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.service.entities import PartlyWrittenError
-from main_api.service.ports import WorkerLostError
+from main_api.service.batches import Deleted, PartlyWrittenError
+from main_api.service.ports import WorkerLostError, Written
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (
@@ -286,9 +287,53 @@ def test_a_write_that_failed_midway_says_what_became_of_each(rig: MainRig, admin
     outcomes = failure.value.outcomes
     assert list(outcomes) == ["a", "b", "c"]
     assert isinstance(outcomes["b"], ConflictError)
-    assert not isinstance(outcomes["a"], StrongroomError)
+    assert isinstance(outcomes["a"], Written)
     assert outcomes["a"].metadata.version == 1
     assert isinstance(failure.value, OutcomeUnknownError)
+
+
+def test_several_that_are_deleted_have_an_outcome_each(rig: MainRig, admin: Caller) -> None:
+    """One that is not there hides what became of the others."""
+    rig.entities.put(admin, "chatdb", {"a": b"1", "b": b"2"})
+    wanted = ["b", "x", "a"]
+    first = rig.entities.delete_many(admin, "chatdb", wanted, idempotency_key="i")
+    assert first == [Deleted("b", 2), Deleted("x", 0), Deleted("a", 2)]
+    again = rig.entities.delete_many(admin, "chatdb", wanted, idempotency_key="i")
+    assert again == first, "a repetition is answered as the first time"
+    assert rig.entities.delete_many(admin, "chatdb", ["a"]) == [Deleted("a", 0)]
+
+
+def test_a_deletion_goes_to_one_worker_and_to_the_next(rig: MainRig, admin: Caller) -> None:
+    """A worker is lost midway, and what it had deleted already is told as not there."""
+    rig.entities.put(admin, "chatdb", {"a": b"1", "b": b"2"})
+    rig.workers.calls.clear()
+    first = placement.rank(rig.store.workers(), "chatdb", "a")[0].worker_id
+    rig.workers.fail(first, WorkerLostError(delivered=True), applies_first=True)
+    deleted = rig.entities.delete_many(admin, "chatdb", ["a", "b"])
+    assert deleted == [Deleted("a", 2), Deleted("b", 2)]
+    assert [call.method for call in rig.workers.calls] == ["delete_many"] * 2
+
+
+def test_deleting_takes_the_right_for_every_key(rig: MainRig) -> None:
+    """A client deletes, among its own entities, one of somebody else."""
+    caller = rig.caller(grant("chatdb", Action.DELETE, Action.WRITE, key_prefix="mine/"))
+    rig.entities.put(caller, "chatdb", {"mine/a": b"1"})
+    with pytest.raises(ForbiddenError):
+        rig.entities.delete_many(caller, "chatdb", ["mine/a", "theirs/b"])
+    only_write = rig.caller(grant("chatdb", Action.WRITE), client_id="writer")
+    with pytest.raises(ForbiddenError):
+        rig.entities.delete_many(only_write, "chatdb", ["mine/a"])
+    assert rig.entities.delete_many(caller, "chatdb", ["mine/a"]) == [Deleted("mine/a", 2)]
+
+
+def test_a_deletion_that_nobody_could_do_was_not_done(rig: MainRig, admin: Caller) -> None:
+    """A client hears that some may be deleted, though no worker has deleted any."""
+    rig.entities.put(admin, "chatdb", {"a": b"1"})
+    for key in ("a", "b"):
+        rig.workers.fail_item(key, UnavailableError("down", retry_after_s=1))
+    with pytest.raises(UnavailableError) as failure:
+        rig.entities.delete_many(admin, "chatdb", ["x", "a", "b"])
+    assert not isinstance(failure.value, PartlyWrittenError)
 
 
 def test_a_refusal_of_all_is_no_partial_write(rig: MainRig, admin: Caller) -> None:

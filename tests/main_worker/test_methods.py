@@ -22,7 +22,7 @@ def bind(functions: tuple[methods.Method, ...], descriptor: ServiceDescriptor) -
 
 def test_a_method_without_a_function_is_noticed_at_the_start() -> None:
     """A method that the proto file promises is unimplemented, and nobody knows before a client."""
-    with pytest.raises(TypeError, match="BatchPutEntities"):
+    with pytest.raises(TypeError, match="BatchDeleteEntities"):
         bind(METHODS[:-1], entity_service.DESCRIPTOR)
 
 

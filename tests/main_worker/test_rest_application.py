@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from main_api.rest import problems, routes
 from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import Operation, Right, Tag
-from main_api.service.entities import PartlyWrittenError
+from main_api.service.batches import PartlyWrittenError
 from main_api.service.ports import Written
 from strongroom import errors
 from strongroom.entity import Metadata

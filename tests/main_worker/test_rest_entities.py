@@ -14,6 +14,7 @@ from strongroom.errors import (
     IntegrityError,
     InvalidArgumentError,
     SchemaViolationError,
+    UnavailableError,
     Violation,
 )
 from tests.support.mains import Built, MainRig, grant
@@ -111,8 +112,42 @@ def test_an_entity_that_was_deleted_is_gone(rig: Rig) -> None:
     assert (gone.status, gone.body) == (204, b"")
     for method in ("GET", "DELETE"):
         assert rig.http(method, "/entity/chatdb?key=k").status == 404
-    for query in ("", "?key=a&key=b", "?key=", "?kee=a", "?key=a&x=1"):
+    too_many = "?" + "&".join(f"key=k{number}" for number in range(101))
+    for query in ("", too_many, "?key=", "?key=a&key=", "?kee=a", "?key=a&x=1"):
         assert rig.http("DELETE", f"/entity/chatdb{query}").status == 400
+
+
+def test_several_are_deleted_with_an_outcome_each(rig: Rig) -> None:
+    """Of several entities a client does not learn which it has deleted, or one stops the others."""
+    rig.http("PUT", "/entity/chatdb", b'{"a": 1, "b": 2, "c": 3}')
+    answer = rig.http("DELETE", "/entity/chatdb?key=b&key=x&key=a&key=b")
+    assert answer.status == 200
+    assert answer.json() == {
+        "b": {"deleted": True, "version": 2},
+        "x": {"deleted": False},
+        "a": {"deleted": True, "version": 2},
+    }
+    assert rig.http("GET", "/entity/chatdb?key=a&key=b&key=c").json() == {"c": 3}
+    again = rig.http("DELETE", "/entity/chatdb?key=a&key=b")
+    assert (again.status, again.json()) == (200, {"a": {"deleted": False}, "b": {"deleted": False}})
+    assert rig.http("DELETE", "/entity/chatdb?key=c&key=c").status == 204, "it is one"
+    conditional = rig.http("DELETE", "/entity/chatdb?key=a&key=b", b"", {"If-Match": "*"})
+    assert conditional.status == 400
+
+
+def test_a_deletion_that_failed_midway_says_what_became_of_each(rig: Rig) -> None:
+    """After a deletion of several a client does not know which of them it has to repeat."""
+    rig.http("PUT", "/entity/chatdb", b'{"a": 1, "b": 2}')
+    rig.main.workers.fail_item("b", UnavailableError("the disk fails", retry_after_s=1))
+    answer = rig.http("DELETE", "/entity/chatdb?key=a&key=b&key=x")
+    assert answer.status == 503
+    assert answer.json()["type"].endswith(":outcome-unknown")
+    assert answer.json()["outcomes"] == {
+        "a": {"deleted": True, "version": 2},
+        "b": {"error": "unavailable", "detail": "the disk fails"},
+        "x": {"deleted": False},
+    }
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_a_part_can_be_changed(rig: Rig) -> None:

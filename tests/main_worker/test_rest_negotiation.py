@@ -113,6 +113,10 @@ def test_nothing_is_done_for_an_answer_that_nobody_can_read(rig: Rig) -> None:
     # What has no content is acceptable to everybody.
     deleted = rig.http("DELETE", "/entity/chatdb?key=k", headers={"Accept": "text/html"})
     assert deleted.status == 204
+    rig.put(a=1, b=2)
+    several = rig.http("DELETE", "/entity/chatdb?key=a&key=b", headers={"Accept": "text/html"})
+    assert several.status == 406
+    assert rig.get("?key=a&key=b").json() == {"a": 1, "b": 2}
 
 
 def test_entities_come_as_lines(rig: Rig) -> None:

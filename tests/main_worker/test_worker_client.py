@@ -224,9 +224,19 @@ def test_several_have_an_answer_each_in_their_order(bench: Bench) -> None:
     items = [WriteItem(WriteKind.PUT, k, b'{"n": %d}' % n) for n, k in enumerate("abc")]
     answers = bench.client.put_many(bench.worker, bench.database, items, SECONDS)
     assert [a.key for a in answers if isinstance(a, Written)] == ["a", "b", "c"]
-    found = bench.client.get_many(bench.worker, bench.database, ["c", "x", "a"], SECONDS)
-    kinds = [a.document if isinstance(a, Found) else type(a) for a in found]
+    reading = bench.client.get_many(bench.worker, bench.database, ["c", "x", "a"], SECONDS)
+    kinds = [a.document if isinstance(a, Found) else type(a) for a in reading.result()]
     assert kinds == [b'{"n": 2}', NotFoundError, b'{"n": 0}']
+    gone = [WriteItem(WriteKind.DELETE, k) for k in ("b", "x", "c")]
+    deleted = bench.client.delete_many(bench.worker, bench.database, gone, SECONDS)
+    assert [a.key if isinstance(a, Written) else type(a) for a in deleted] == [
+        "b",
+        NotFoundError,
+        "c",
+    ]
+    with pytest.raises(NotFoundError):
+        bench.get("b")
+    assert bench.get("a").metadata.version == 1
 
 
 def test_pages_show_every_entity_once(bench: Bench) -> None:
@@ -301,7 +311,7 @@ def test_a_worker_without_a_subscription_is_unavailable(
         lambda: bench.get("k"),
         lambda: bench.put("k"),
         lambda: bench.delete("k"),
-        lambda: workers.get_many(served.worker, DATABASE, ["k", "l"], SECONDS),
+        lambda: workers.get_many(served.worker, DATABASE, ["k", "l"], SECONDS).result(),
         lambda: workers.put_many(served.worker, DATABASE, [item], SECONDS),
     ]
     for use in uses:
@@ -411,7 +421,7 @@ def test_a_defect_of_a_worker_is_no_loss_of_it(served: Served, workers: GrpcWork
     uses: list[Callable[[], object]] = [
         lambda: bench.get("k"),
         lambda: bench.put("k"),
-        lambda: workers.get_many(served.worker, DATABASE, ["k"], SECONDS),
+        lambda: workers.get_many(served.worker, DATABASE, ["k"], SECONDS).result(),
         lambda: workers.scan(served.worker, DATABASE, request, SECONDS),
     ]
     for use in uses:
@@ -446,7 +456,7 @@ def test_only_a_main_worker_is_served(served: Served) -> None:
             partial(bench.put, "k"),
             partial(bench.delete, "k"),
             partial(workers.transform, worker, DATABASE, "k", "@", SECONDS),
-            partial(workers.get_many, worker, DATABASE, ["k"], SECONDS),
+            partial(_read_many, workers, worker),
             partial(workers.put_many, worker, DATABASE, [], SECONDS),
             partial(workers.validate, worker, DATABASE, [], SECONDS),
             partial(workers.scan, worker, DATABASE, request, SECONDS),
@@ -462,6 +472,10 @@ def test_only_a_main_worker_is_served(served: Served) -> None:
             stub.Process(processing_pb2.ProcessRequest(), timeout=SECONDS)
     assert isinstance(caught.value, grpc.Call)
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+
+
+def _read_many(workers: GrpcWorkers, worker: WorkerRecord) -> object:
+    return workers.get_many(worker, DATABASE, ["k"], SECONDS).result()
 
 
 def test_many_threads_share_the_connections(served: Served, workers: GrpcWorkers) -> None:

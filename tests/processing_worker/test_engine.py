@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
+from processing_fn.domain.entity import Outcome
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Put
+from processing_fn.service.engine import Delete, Put
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (
@@ -209,6 +210,31 @@ def test_many_are_answered_in_order(rig: Rig) -> None:
     documents = [None if isinstance(a, StrongroomError) else a.document for a in answers]
     assert documents == [b'{"n": 2}', None, b'{"n": 1}']
     assert isinstance(answers[1], NotFoundError)
+
+
+def test_many_are_deleted_with_an_answer_each(rig: Rig) -> None:
+    """One that is not there stops a request to delete several, or hides what became of others."""
+    worker = rig.worker()
+    for key in ("a", "b"):
+        worker.put(key, b'{"n": 1}')
+    deletes = [Delete(key, request_id="r") for key in ("b", "nothing", "a")]
+    answers = worker.engine.delete_many(rig.binding, deletes)
+    kinds = [a.metadata.version if isinstance(a, Outcome) else type(a) for a in answers]
+    assert kinds == [2, NotFoundError, 2]
+    again = rig.worker("worker-2").engine.delete_many(rig.binding, deletes)
+    assert [a for a in again if isinstance(a, Outcome)] == [answers[0], answers[2]]
+
+
+def test_many_are_checked_before_one_is_deleted(rig: Rig) -> None:
+    """A request that is refused has deleted half of what it names."""
+    worker = rig.worker()
+    worker.put("a", b'{"n": 1}')
+    with pytest.raises(InvalidArgumentError):
+        worker.engine.delete_many(rig.binding, [Delete("a"), Delete("\n")])
+    assert worker.get("a") == (1, b'{"n": 1}')
+    gone = dataclasses.replace(rig.binding, database="nowhere")
+    with pytest.raises(NotFoundError):
+        worker.engine.delete_many(gone, [Delete("a")])
 
 
 def test_many_that_are_too_large_together_are_refused(rig: Rig) -> None:

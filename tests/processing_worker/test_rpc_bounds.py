@@ -52,13 +52,15 @@ def test_a_request_names_so_many_entities_and_no_more(
     keys = [item.key for item in items]
     written = client.put_many(worker, DATABASE, items[:MOST], SECONDS)
     assert [type(answer) for answer in written] == [Written] * MOST
-    found = client.get_many(worker, DATABASE, keys[:MOST], SECONDS)
+    found = client.get_many(worker, DATABASE, keys[:MOST], SECONDS).result()
     assert [type(answer) for answer in found] == [Found] * MOST
     assert client.validate(worker, DATABASE, items[:MOST], SECONDS) == [None] * MOST
     with pytest.raises(InvalidArgumentError):
         client.put_many(worker, DATABASE, items, SECONDS)
     with pytest.raises(InvalidArgumentError):
-        client.get_many(worker, DATABASE, keys, SECONDS)
+        client.delete_many(worker, DATABASE, items, SECONDS)
+    with pytest.raises(InvalidArgumentError):
+        client.get_many(worker, DATABASE, keys, SECONDS).result()
     # Nothing of the request that was refused has been done.
     assert rig.worker("other").get("k0") == (1, b"{}")
 

@@ -154,6 +154,12 @@ def _lost_token(rig: MainRig) -> Given:
 
 
 _PAGE: Final = {"database": DATABASE, "limit": 2, "cursor": "", "prefix": "", "select": ""}
+
+
+def _deleted(one: entity_pb2.DeletedEntity) -> dict[str, Any]:
+    return {"deleted": one.deleted} | ({"version": one.version} if one.deleted else {})
+
+
 _ONE: Final = {"database": DATABASE, "key": "a"}
 _WRITE: Final = {"request_id": ""}
 _CONDITIONS: Final[dict[str, tuple[Any, ...]]] = {
@@ -392,5 +398,18 @@ OPERATIONS: Final = (
         read=lambda _: 204,
         prepare=stored,
         variants=_CONDITIONS,
+    ),
+    Operation(
+        rest="DELETE /entity/{database}",
+        rpc="EntityService.BatchDeleteEntities",
+        given={"database": DATABASE, "several": ["a", "b", "absent"], **_WRITE},
+        http=lambda given: HttpRequest({"key": given["several"]}, headers=_write_headers(given)),
+        message=lambda given: entity_pb2.BatchDeleteEntitiesRequest(
+            database=given["database"], keys=given["several"], request_id=given["request_id"]
+        ),
+        heard=Answer.json,
+        read=lambda response: {one.key: _deleted(one) for one in response.results},
+        prepare=stored,
+        variants={"several": (["a", ""], ["a", "k" * 513], [f"k{n}" for n in range(101)])},
     ),
 )

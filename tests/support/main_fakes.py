@@ -293,6 +293,20 @@ class _Failure:
     applies_first: bool
 
 
+@dataclass(frozen=True)
+class Answered:
+    """A `Pending` that is answered when it is waited for."""
+
+    answer: Callable[[], list[Found | StrongroomError]]
+
+    def result(self) -> list[Found | StrongroomError]:
+        """Answer."""
+        return self.answer()
+
+    def cancel(self) -> None:
+        """Nothing is under way."""
+
+
 @dataclass
 class MemoryWorkers:
     """A `WorkerClient`: workers over one store, as real ones are over one directory.
@@ -345,8 +359,13 @@ class MemoryWorkers:
 
     def get_many(
         self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
-    ) -> list[Found | StrongroomError]:
+    ) -> "Answered":
         """Read several entities."""
+        return Answered(lambda: self._found_many(worker, database, keys, timeout_s))
+
+    def _found_many(
+        self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
+    ) -> list[Found | StrongroomError]:
         self._begin(worker, "get_many", timeout_s)
         self._end(worker)
         answers: list[Found | StrongroomError] = []
@@ -379,7 +398,23 @@ class MemoryWorkers:
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[Written | StrongroomError]:
         """Put several entities."""
-        self._begin(worker, "put_many", timeout_s)
+        return self._write_many("put_many", worker, database, items, timeout_s)
+
+    def delete_many(
+        self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
+    ) -> list[Written | StrongroomError]:
+        """Delete several entities."""
+        return self._write_many("delete_many", worker, database, items, timeout_s)
+
+    def _write_many(
+        self,
+        method: str,
+        worker: WorkerRecord,
+        database: Database,
+        items: Sequence[WriteItem],
+        timeout_s: float,
+    ) -> list[Written | StrongroomError]:
+        self._begin(worker, method, timeout_s)
         answers: list[Written | StrongroomError] = []
         for item in items:
             try:

@@ -25,12 +25,11 @@ from main_api.service.ports import Found
 from strongroom.clock import SystemClock
 from strongroom.configuration import Database
 from strongroom.entity import Metadata
-from strongroom.errors import StrongroomError
 from strongroom.rpc import tls
 from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import Deployment
 from tests.support.held_identities import live
-from tests.support.main_fakes import MemoryWorkers
+from tests.support.main_fakes import Answered, MemoryWorkers
 from tests.support.mains import MainRig
 from tests.support.rpc_mains import Pki
 
@@ -51,9 +50,9 @@ class _AtOnce(MemoryWorkers):
 
     def get_many(
         self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
-    ) -> list[Found | StrongroomError]:
+    ) -> Answered:
         """Answer the document for each."""
-        return [self.get(worker, database, key, 0, timeout_s) for key in keys]
+        return Answered(lambda: [self.get(worker, database, key, 0, timeout_s) for key in keys])
 
 
 class _Echo(grpc.GenericRpcHandler):

@@ -88,7 +88,7 @@ def _is_about_several(case: Any) -> bool:  # noqa: ANN401 - a case of anything
     """Tell whether a request is about no single entity, as a condition has to be."""
     if case.operation.path != "/entity/{database}":
         return False
-    if case.method.upper() == "GET":
+    if case.method.upper() in {"GET", "DELETE"}:
         keys = (case.query or {}).get("key")
         return not keys or (isinstance(keys, list) and len(set(map(str, keys))) != 1)
     return isinstance(case.body, dict) and len(case.body) > 1

@@ -106,6 +106,7 @@ ATTEMPTS_MAX: Final = 3
 RETRIES_PER_REQUEST: Final = 0.2
 RETRIES_PER_SECOND: Final = 10.0
 RETRIES_AT_ONCE_MAX: Final = 100
+FAN_OUT_CALLS_MAX: Final = 4
 CIRCUIT_PAUSE_FIRST_SECONDS: Final = 0.25
 CIRCUIT_PAUSE_LONGEST_SECONDS: Final = 2.0
 PROBE_SECONDS: Final = 0.5
@@ -295,6 +296,10 @@ _require(
 _require(
     DRAIN_ANNOUNCED_SECONDS + DRAIN_SECONDS < LEASE_SECONDS,
     "a worker that drains would outlive its lease",
+)
+_require(
+    2 * FAN_OUT_CALLS_MAX <= COPIES_PER_THREAD,
+    "the parts of one read would fill more than a thread",
 )
 _require(WORKER_SILENT_SECONDS < READ_ATTEMPT_SECONDS, "a worker's silence would never be noticed")
 _require(

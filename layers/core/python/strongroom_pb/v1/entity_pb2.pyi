@@ -518,3 +518,85 @@ class BatchPutEntitiesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchPutEntitiesResponse: _TypeAlias = BatchPutEntitiesResponse  # noqa: Y015
+
+@_typing.final
+class BatchDeleteEntitiesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATABASE_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    database: _builtins.str
+    request_id: _builtins.str
+    """As in PutEntityRequest."""
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Up to 100."""
+
+    def __init__(
+        self,
+        *,
+        database: _builtins.str = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "keys", b"keys", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeleteEntitiesRequest: _TypeAlias = BatchDeleteEntitiesRequest  # noqa: Y015
+
+@_typing.final
+class BatchDeleteEntitiesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeletedEntity]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___DeletedEntity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchDeleteEntitiesResponse: _TypeAlias = BatchDeleteEntitiesResponse  # noqa: Y015
+
+@_typing.final
+class DeletedEntity(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    deleted: _builtins.bool
+    """Whether it was there."""
+    version: _builtins.int
+    """Of the deletion; 0 where it was not there."""
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """Only where the batch failed midway, for an entity that was not deleted, or may not have been."""
+
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        deleted: _builtins.bool = ...,
+        version: _builtins.int = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "key", b"key", "status", b"status", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeletedEntity: _TypeAlias = DeletedEntity  # noqa: Y015

@@ -91,6 +91,11 @@ class EntityServiceStub:
                 request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchPutEntitiesRequest.SerializeToString,
                 response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchPutEntitiesResponse.FromString,
                 _registered_method=True)
+        self.BatchDeleteEntities = channel.unary_unary(
+                '/strongroom_pb.v1.EntityService/BatchDeleteEntities',
+                request_serializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchDeleteEntitiesRequest.SerializeToString,
+                response_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchDeleteEntitiesResponse.FromString,
+                _registered_method=True)
 
 
 class EntityServiceServicer:
@@ -174,6 +179,13 @@ class EntityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchDeleteEntities(self, request, context):
+        """That an entity is not there is its result, and stops no other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EntityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -231,6 +243,11 @@ def add_EntityServiceServicer_to_server(servicer, server):
                     servicer.BatchPutEntities,
                     request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchPutEntitiesRequest.FromString,
                     response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchPutEntitiesResponse.SerializeToString,
+            ),
+            'BatchDeleteEntities': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchDeleteEntities,
+                    request_deserializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchDeleteEntitiesRequest.FromString,
+                    response_serializer=strongroom__pb_dot_v1_dot_entity__pb2.BatchDeleteEntitiesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -532,6 +549,33 @@ class EntityService:
             '/strongroom_pb.v1.EntityService/BatchPutEntities',
             strongroom__pb_dot_v1_dot_entity__pb2.BatchPutEntitiesRequest.SerializeToString,
             strongroom__pb_dot_v1_dot_entity__pb2.BatchPutEntitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchDeleteEntities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/strongroom_pb.v1.EntityService/BatchDeleteEntities',
+            strongroom__pb_dot_v1_dot_entity__pb2.BatchDeleteEntitiesRequest.SerializeToString,
+            strongroom__pb_dot_v1_dot_entity__pb2.BatchDeleteEntitiesResponse.FromString,
             options,
             channel_credentials,
             insecure,

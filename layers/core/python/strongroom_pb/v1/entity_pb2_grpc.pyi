@@ -58,6 +58,8 @@ class EntityServiceStub:
     DeleteEntity: _grpc.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]
     BatchPutEntities: _grpc.UnaryUnaryMultiCallable[_entity_pb2.BatchPutEntitiesRequest, _entity_pb2.BatchPutEntitiesResponse]
     """All documents are validated before any is written."""
+    BatchDeleteEntities: _grpc.UnaryUnaryMultiCallable[_entity_pb2.BatchDeleteEntitiesRequest, _entity_pb2.BatchDeleteEntitiesResponse]
+    """That an entity is not there is its result, and stops no other."""
 
 @_typing.type_check_only
 class EntityServiceAsyncStub(EntityServiceStub):
@@ -89,6 +91,8 @@ class EntityServiceAsyncStub(EntityServiceStub):
     DeleteEntity: _aio.UnaryUnaryMultiCallable[_entity_pb2.DeleteEntityRequest, _entity_pb2.DeleteEntityResponse]  # type: ignore[assignment]
     BatchPutEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.BatchPutEntitiesRequest, _entity_pb2.BatchPutEntitiesResponse]  # type: ignore[assignment]
     """All documents are validated before any is written."""
+    BatchDeleteEntities: _aio.UnaryUnaryMultiCallable[_entity_pb2.BatchDeleteEntitiesRequest, _entity_pb2.BatchDeleteEntitiesResponse]  # type: ignore[assignment]
+    """That an entity is not there is its result, and stops no other."""
 
 class EntityServiceServicer(metaclass=_abc_1.ABCMeta):
     """What clients do with entities. An access token stands in the metadata of every call:
@@ -183,5 +187,13 @@ class EntityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_entity_pb2.BatchPutEntitiesResponse, _abc.Awaitable[_entity_pb2.BatchPutEntitiesResponse]]:
         """All documents are validated before any is written."""
+
+    @_abc_1.abstractmethod
+    def BatchDeleteEntities(
+        self,
+        request: _entity_pb2.BatchDeleteEntitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_entity_pb2.BatchDeleteEntitiesResponse, _abc.Awaitable[_entity_pb2.BatchDeleteEntitiesResponse]]:
+        """That an entity is not there is its result, and stops no other."""
 
 def add_EntityServiceServicer_to_server(servicer: EntityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
