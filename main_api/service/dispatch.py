@@ -56,7 +56,8 @@ class Dispatcher:
         """
         self._retries.earn()
         waiting = patience.current(self._clock)
-        return FanOut(self._fleet, self._retries, waiting, begin).answers(database, keys)
+        fan_out = FanOut(self._fleet, self._retries, waiting, begin)
+        return fan_out.answers(database, keys, self._clock.boot_s())
 
     def write(self, database: str, key: str, attempt: Attempt[T]) -> T:
         """As `read`, for a write that carries a request id and so cannot be applied twice.
@@ -97,14 +98,20 @@ class Dispatcher:
             "no worker can serve the request now", retry_after_s=1
         )
         self._retries.earn()
+        began_s = self._clock.boot_s()
         candidates = self._fleet.candidates(database, key)
-        for number, worker in enumerate(candidates[: limits.ATTEMPTS_MAX]):
+        for number in range(limits.ATTEMPTS_MAX):
+            if number == len(candidates) and isinstance(failure, UnavailableError):
+                # Those that are leaving may be all that was known of.
+                candidates += self._fleet.newcomers(database, key, candidates, began_s)
+            if number == len(candidates):
+                break
             waiting.require()
             left_s = waiting.left_s()
             if left_s <= 0 or (number and not self._retries.spend()):
                 break
             try:
-                return self._fleet.call(worker, attempt, min(attempt_s, left_s))
+                return self._fleet.call(candidates[number], attempt, min(attempt_s, left_s))
             except BusyError:
                 raise
             except StaleBindingError as error:

@@ -61,11 +61,16 @@ class FanOut(Generic[A]):
         )
 
     def answers(
-        self, database: str, keys: Sequence[str]
+        self, database: str, keys: Sequence[str], began_s: float
     ) -> Generator[tuple[str, A | StrongroomError], None, None]:
         """Yield each key with its answer, as the calls are answered.
 
         Whoever stops listening ends what is under way.
+
+        Args:
+            database: Where.
+            keys: What is asked for.
+            began_s: Boot time of the request.
 
         Raises:
             StrongroomError: What refuses a call, where no other worker is to be asked.
@@ -76,6 +81,10 @@ class FanOut(Generic[A]):
         try:
             for attempt in range(limits.ATTEMPTS_MAX):
                 again: list[str] = []
+                for key in left:
+                    asked = ranked[key]
+                    if attempt == len(asked) and isinstance(self._failure, UnavailableError):
+                        asked += self._fleet.newcomers(database, key, asked, began_s)
                 for part in self._calls(ranked, left, attempt):
                     yield from self._taken(part, again)
                 if not again:

@@ -82,6 +82,7 @@ class Fleet:
         self._listed: tuple[WorkerRecord, ...] = ()
         self._listed_until_ms = _FOR_EVER_MS
         self._fresh_until_s = 0.0
+        self._looked_s = -1.0
         self._standings: dict[tuple[str, str], _Standing] = {}
         self._open: frozenset[tuple[str, str]] = frozenset()
 
@@ -89,23 +90,20 @@ class Fleet:
         """Return the workers whose lease runs and that take requests.
 
         The view is a quarter of a second old at the most, or as old as the disk is slow: while one
-        request reads the registry anew, the others go by what was read before.
+        request reads the registry anew, the others go by what was read before. That nobody is there
+        is said by no view older than the request.
 
         Raises:
             UnavailableError: The disk refuses.
         """
-        if self._clock.boot_s() >= self._fresh_until_s and self._reading.acquire(
-            blocking=self._fresh_until_s == 0.0
-        ):
-            try:
-                if self._clock.boot_s() >= self._fresh_until_s:
-                    self._read()
-            finally:
-                self._reading.release()
-        now_ms = self._clock.wall_ms()
-        if now_ms < self._listed_until_ms:
-            return self._listed
-        return tuple(record for record in self._listed if record.is_live(now_ms))
+        now_s = self._clock.boot_s()
+        if now_s >= self._fresh_until_s:
+            self._look(now_s, wait_s=0.0)
+        found = self._live()
+        if not found:
+            self._look(now_s, wait_s=limits.REGISTRY_WAIT_SECONDS)
+            found = self._live()
+        return found
 
     def candidates(self, database: str, key: str) -> list[WorkerRecord]:
         """Return the workers in the order in which they are to be asked for a key.
@@ -121,6 +119,24 @@ class Fleet:
         return {
             key: placement.bounded(placement.rank(asked, database, key), self._load) for key in keys
         }
+
+    def newcomers(
+        self, database: str, key: str, asked: Sequence[WorkerRecord], since_s: float
+    ) -> list[WorkerRecord]:
+        """Return the `candidates` that have come since others were asked, and could not serve.
+
+        Args:
+            database: As in `candidates`.
+            key: As in `candidates`.
+            asked: The others.
+            since_s: Boot time; what was seen later is seen well enough.
+
+        Raises:
+            UnavailableError: The disk refuses.
+        """
+        self._look(since_s, wait_s=limits.REGISTRY_WAIT_SECONDS)
+        known = {_identity(worker) for worker in asked}
+        return [one for one in self.candidates(database, key) if _identity(one) not in known]
 
     def call(
         self, worker: WorkerRecord, attempt: Callable[[WorkerRecord, float], T], timeout_s: float
@@ -169,7 +185,24 @@ class Fleet:
             return [one for one in workers if self._is_asked(one)] or workers
         return workers
 
+    def _look(self, since_s: float, wait_s: float) -> None:
+        """Read the registry, if nobody has begun to do so since; wait for who is at it."""
+        if not self._reading.acquire(timeout=wait_s):
+            return
+        try:
+            if self._looked_s < since_s:
+                self._read()
+        finally:
+            self._reading.release()
+
+    def _live(self) -> tuple[WorkerRecord, ...]:
+        now_ms = self._clock.wall_ms()
+        if now_ms < self._listed_until_ms:
+            return self._listed
+        return tuple(record for record in self._listed if record.is_live(now_ms))
+
     def _read(self) -> None:
+        looked_s = self._clock.boot_s()
         revoked = frozenset(self._store.revocations.names())
         available = registry.available(self._store.workers(), revoked, self._clock.wall_ms())
         with self._lock:
@@ -183,6 +216,7 @@ class Fleet:
             self._open &= known.keys()
         self._listed = available
         self._listed_until_ms = min((one.lease_until_ms for one in available), default=_FOR_EVER_MS)
+        self._looked_s = looked_s
         self._fresh_until_s = self._clock.boot_s() + limits.REGISTRY_REFRESH_SECONDS
 
     def _standing(self, worker: WorkerRecord) -> _Standing:

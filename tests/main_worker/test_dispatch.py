@@ -342,6 +342,31 @@ def test_a_new_worker_is_seen_after_the_refresh(rig: Rig) -> None:
     assert len(rig.dispatcher.live_workers()) == 4
 
 
+@BOTH
+def test_who_has_come_is_asked_when_those_that_were_known_leave(rig: Rig, send: Send) -> None:
+    """While workers are replaced, a request is refused though another one serves by now."""
+    assert len(rig.dispatcher.live_workers()) == 3
+    attempts = rig.attempts(DOWN, "answer")
+    for worker_id in list(rig.store.registry):
+        if worker_id != rig.ranked[0]:
+            rig.store.remove_worker(worker_id)
+    rig.clock.advance(limits.REGISTRY_REFRESH_SECONDS)
+    assert len(rig.dispatcher.live_workers()) == 1
+    rig.store.put_worker(a_worker("worker-9"))
+    rig.clock.advance(0.001)
+    assert send(rig, attempts) == "answer"
+    assert attempts.workers == [rig.ranked[0], "worker-9"]
+
+
+@BOTH
+def test_who_has_come_is_not_looked_for_while_all_are_full(rig: Rig, send: Send) -> None:
+    """Under overload each request that is refused costs a look at the registry too."""
+    for _ in range(50):
+        with pytest.raises(RateLimitedError):
+            send(rig, rig.attempts(FULL, FULL, FULL))
+    assert rig.store.reads["workers"] == 1
+
+
 def test_a_lease_that_ends_between_two_refreshes_counts(rig: Rig) -> None:
     """Requests go to a worker whose lease has ended, until the registry is read again."""
     ends_ms = rig.clock.wall_ms() + 100

@@ -174,6 +174,17 @@ def test_where_nobody_can_answer_it_is_unavailable(rig: Rig) -> None:
         Rig(workers=0).read()
 
 
+def test_who_has_come_is_asked_when_those_that_were_known_leave() -> None:
+    """While workers are replaced, a read of many keys is refused though another one serves."""
+    rig = Rig(workers=1)
+    rig.failures["worker-0"] = DOWN
+    assert len(rig.dispatcher.live_workers()) == 1
+    rig.store.put_worker(a_worker("worker-9"))
+    rig.clock.advance(0.001)
+    assert rig.read() == {key: f"worker-9 has {key}" for key in KEYS}
+    assert rig.store.reads["workers"] == 2
+
+
 @pytest.mark.parametrize(
     ("failure", "raised"),
     [

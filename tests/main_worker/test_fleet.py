@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
@@ -31,10 +32,10 @@ FREE = limits.WORKER_CALLS_FREE
 class Rig:
     """A fleet of three workers, whose probes run when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: MemoryControlStore | None = None) -> None:
         """List the workers."""
         self.clock = ManualClock()
-        self.store = MemoryControlStore()
+        self.store = store or MemoryControlStore()
         for number in range(3):
             self.store.put_worker(a_worker(f"worker-{number}"))
         self.workers = MemoryWorkers(self.clock)
@@ -233,6 +234,53 @@ def test_a_client_that_goes_takes_no_worker_out(rig: Rig) -> None:
     asked = rig.first()
     rig.call(asked, GivenUpError(), takes_s=limits.REQUEST_SECONDS)
     assert rig.ranked()[0] == asked.worker_id
+
+
+# -- the view of the registry ----------------------------------------------------------------------
+
+
+def test_nobody_is_there_is_said_by_no_old_view(rig: Rig) -> None:
+    """Requests are refused for a while after the first worker has come into service."""
+    for number in range(3):
+        rig.store.remove_worker(f"worker-{number}")
+    assert rig.ranked() == []
+    rig.store.put_worker(a_worker("worker-7"))
+    rig.clock.advance(0.001)
+    assert rig.ranked() == ["worker-7"]
+
+
+@pytest.mark.parametrize("were_there", [True, False], ids=["leases ended", "nobody was there"])
+def test_who_knows_of_nobody_waits_for_the_request_that_looks(*, were_there: bool) -> None:
+    """Of the requests that come at once after a quiet hour one is served, the others refused."""
+    looking, go_on = threading.Event(), threading.Event()
+
+    class SlowStore(MemoryControlStore):
+        """Reads the registry as a disk does that takes its time."""
+
+        def workers(self) -> list[WorkerRecord]:
+            looking.set()
+            assert go_on.wait(PATIENCE_S)
+            return super().workers()
+
+    rig = Rig(SlowStore())
+    ends_ms = rig.clock.wall_ms() + (10 if were_there else -10)
+    for number in range(3):
+        rig.store.put_worker(a_worker(f"worker-{number}", lease_until_ms=ends_ms))
+    go_on.set()
+    assert len(rig.ranked()) == (3 if were_there else 0)
+    looking.clear()
+    go_on.clear()
+    rig.clock.advance(limits.REGISTRY_REFRESH_SECONDS)
+    for number in range(3):
+        rig.store.put_worker(a_worker(f"worker-{number}"))
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(rig.ranked)
+        assert looking.wait(PATIENCE_S)
+        other = pool.submit(rig.ranked)
+        with pytest.raises(TimeoutError):
+            other.result(0.1)
+        go_on.set()
+        assert len(one.result(PATIENCE_S)) == len(other.result(PATIENCE_S)) == 3
 
 
 # -- load ------------------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ BODY_SECONDS: Final = 10.0
 READ_ATTEMPT_SECONDS: Final = 2.0
 WRITE_ATTEMPT_SECONDS: Final = 6.0
 REGISTRY_REFRESH_SECONDS: Final = 0.25
+REGISTRY_WAIT_SECONDS: Final = 2.0
 KEYRING_FOLLOWED_EVERY_SECONDS: Final = 0.25
 KEY_PROVIDER_CHECK_SECONDS: Final = 30.0
 START_RETRIED_SECONDS: Final = 5.0
@@ -289,6 +290,7 @@ _require(
     < WORKER_OUT_OF_THE_WAY_SECONDS,
     "a worker that is silent would be in the way for too long",
 )
+_require(2 * REGISTRY_WAIT_SECONDS < REQUEST_SECONDS, "a look at the registry would take it all")
 _require(
     REGISTRY_REFRESH_SECONDS < DRAIN_ANNOUNCED_SECONDS,
     "a worker would refuse calls before anybody knows that it is leaving",
