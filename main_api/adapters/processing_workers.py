@@ -1,7 +1,7 @@
 """Calls to Processing Workers over gRPC and mutual TLS, one channel per worker."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -43,6 +43,7 @@ _OPERATIONS: Final = {
     WriteKind.JSON_PATCH: pb.OPERATION_JSON_PATCH,
     WriteKind.STORE_TRANSFORMED: pb.OPERATION_STORE_TRANSFORMED,
 }
+Connect = Callable[[Held, str, str], grpc.Channel]
 T = TypeVar("T")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
@@ -51,9 +52,15 @@ Answer = TypeVar("Answer")
 class GrpcWorkers:
     """The `WorkerClient` and `Rewrapping` of a Main Worker. Safe under threads."""
 
-    def __init__(self, identity: LiveIdentity) -> None:
-        """Take the Main Worker's certificate, which may change; connect at the first call."""
+    def __init__(self, identity: LiveIdentity, connect: Connect = tls.channel) -> None:
+        """Take the Main Worker's certificate, which may change; connect at the first call.
+
+        Args:
+            identity: What every channel presents.
+            connect: Makes a channel of it, an address, and the name that the worker has to prove.
+        """
         self._identity = identity
+        self._channel = connect
         self._lock = threading.Lock()
         self._connections: dict[str, _Connection] = {}
 
@@ -227,7 +234,7 @@ class GrpcWorkers:
             if known is not None:
                 _close_later(known.channel)
             name = tls.worker_name(worker.worker_id)
-            channel = tls.channel(held, worker.address, name)
+            channel = self._channel(held, worker.address, name)
             stub = processing_pb2_grpc.ProcessingServiceStub(channel)
             self._connections[worker.worker_id] = _Connection(worker.address, held, channel, stub)
             return self._connections[worker.worker_id]

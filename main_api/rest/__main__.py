@@ -1,6 +1,7 @@
 """`python -m main_api.rest`: the REST face behind granian, configured by its environment."""
 
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -27,6 +28,8 @@ _HEADERS_BYTES_MAX = 64 * 1024
 
 def application() -> AsgiAdapter:
     """Build the application in granian's worker process; called by granian."""
+    # A fork of granian has its handler of SIGTERM, which would only tell the copy of it in here.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     process.die_with_parent()
     process.keep_memory_private()
     configure_logs()

@@ -177,6 +177,7 @@ def test_what_was_acknowledged_is_on_record_after_kills(own: Deployment) -> None
     refused = 0
 
     def put(number: int) -> bool:
+        wait_until(lambda: _answers(own), 30)
         try:
             with own.http() as http:
                 answer = http.put(f"/backups/kill-{number}")
@@ -188,7 +189,8 @@ def test_what_was_acknowledged_is_on_record_after_kills(own: Deployment) -> None
 
     with ThreadPoolExecutor(4) as pool:
         putting = [pool.submit(put, number) for number in range(PUTS)]
-        for _ in range(3):
+        for kills in range(2):
+            assert wait_until(lambda more=kills: len(named) > more, 30)  # type: ignore[misc]
             pid = own.reload()["pids"]["rest"]
             for child in _children(pid):
                 kill(child)
@@ -196,7 +198,6 @@ def test_what_was_acknowledged_is_on_record_after_kills(own: Deployment) -> None
         refused = sum(not one.result(60) for one in putting)
     assert wait_until(lambda: _answers(own), 30)
     assert len(named) + refused == PUTS
-    assert named
     done = {one["target"]["backup_id"] for one in records(own) if one["act"] == "create_backup"}  # type: ignore[index]
     assert set(named) <= done
     ended = ran(environment(own), "audit", "verify", str(own.shared_dir))

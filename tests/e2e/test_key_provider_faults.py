@@ -98,6 +98,18 @@ def test_a_start_outlasts_a_short_throttling(deployment: FaultyDeployment) -> No
         assert start.ended()[0] == 0
 
 
+@pytest.mark.parametrize("face", ["rest", "grpc"])
+def test_a_start_that_waits_for_kms_is_ended_by_sigterm(
+    deployment: FaultyDeployment, face: str
+) -> None:
+    """A Main Worker that was told to stop while it started serves on, and is waited for."""
+    start = Starting(deployment, face, FAULTS["slow"])
+    assert wait_until(lambda: bool(start.kms.operations), SECONDS)
+    start.process.terminate()
+    start.ended()
+    assert start.kms.operations == ["Decrypt"]
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_who_runs_goes_on_and_says_so(deployment: FaultyDeployment, name: str) -> None:
     """An outage of KMS becomes one of the database, or nobody learns of it before a start fails."""

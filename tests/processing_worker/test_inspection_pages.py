@@ -274,7 +274,9 @@ def test_a_database_made_anew_within_a_look_is_no_damage(worker: Worker) -> None
 
     looking = rig.worker("looking", filesystem=ObservedFilesystem(before))
     report = looking.engine.inspector.inspect(BEFORE_THE_LAST_SHARD, repair=True)
-    assert (report.findings, report.examined) == ((), 1)
+    assert report.findings == ()
+    # By chance one of the entities of before lies in that shard too.
+    assert report.examined >= 1
 
 
 def test_an_entity_that_goes_meanwhile_is_no_damage(worker: Worker) -> None:

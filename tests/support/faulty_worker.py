@@ -34,7 +34,7 @@ from strongroom.process import PARENT_VARIABLE
 from strongroom.rpc import tls
 from tests.support.deployment import READY_S, Deployment, wait_until
 from tests.support.filesystems import ObservedFilesystem
-from tests.support.held_identities import live
+from tests.support.held_identities import live, patient_channel
 
 _PLAN = "STRONGROOM_TEST_PLAN"
 _REPOSITORY = Path(__file__).parents[2]
@@ -128,7 +128,8 @@ class FaultyWorker:
         authority = CertificateAuthority(self._pki, SystemClock())
         self._identity = authority.issue(worker_id, [tls.worker_name(worker_id)])
         self._as_main = GrpcWorkers(
-            live(Identity(self._identity.ca_file, self._pki / "main.pem", self._pki / "main.key"))
+            live(Identity(self._identity.ca_file, self._pki / "main.pem", self._pki / "main.key")),
+            patient_channel,
         )
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -211,7 +212,7 @@ class FaultyWorker:
         return placement.rank(records, "chatdb", key)[0].worker_id == self.worker_id
 
     def put(self, key: str, document: bytes, timeout_s: float) -> Written:
-        """Put an entity through this very worker, as the Main Worker would."""
+        """Put an entity through this very worker, as a Main Worker would that has patience."""
         address = json.loads(self._ready_file.read_text())["address"]
         item = WriteItem(WriteKind.PUT, key, document, request_id=f"/{key}/{len(document)}")
         record = _record(self.worker_id, address)
