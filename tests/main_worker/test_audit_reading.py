@@ -272,12 +272,13 @@ def test_nothing_of_today_is_removed(rig: Rig) -> None:
     assert len(list(read(rig.log, rig.main.keys))) == 2
 
 
-def test_what_is_damaged_is_not_removed(rig: Rig) -> None:
+@pytest.mark.parametrize("keeps", [0, 1], ids=["all of it", "what follows its blocks"])
+def test_what_is_damaged_is_not_removed(rig: Rig, keeps: int) -> None:
     """Whoever has damaged a file has it removed, and nobody asks any more."""
     journal = rig.journal()
     rig.write(journal, 2)
     (name,) = rig.log.files
-    rig.log.files[name] = b"x" * 500
+    rig.log.files[name] = rig.log.files[name] * keeps + b"x" * 500
     rig.main.clock.advance(3 * DAY_S)
     other = rig.journal()
     rig.write(other, 1)
