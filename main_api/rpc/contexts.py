@@ -47,7 +47,7 @@ class ThreadContext:
         """Take it; from the event loop."""
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self.ended_with: grpc.StatusCode | None = None
+        self.before_abort: Callable[[grpc.StatusCode], None] = lambda _: None
         self.waiting = Patience(context.time_remaining())
 
     def __getattr__(self, name: str) -> object:
@@ -56,7 +56,7 @@ class ThreadContext:
 
     def abort(self, code: grpc.StatusCode, details: str) -> NoReturn:
         """End the call; what this raises has to reach grpcio."""
-        self.ended_with = code
+        self.before_abort(code)
         ending = end(self._context, code, details)
         asyncio.run_coroutine_threadsafe(ending, self._loop).result()
         raise AssertionError("abort returned")

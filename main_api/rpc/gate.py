@@ -277,11 +277,14 @@ class _Call:
             attempt = throttle.attempt(metadata.origin(context), claimed)
         except StrongroomError as error:
             status.abort(_aborting(context), error)
-        try:
-            return self._answer(request, context)
-        finally:
-            if self.context.ended_with is grpc.StatusCode.UNAUTHENTICATED:
+
+        def count(code: grpc.StatusCode) -> None:
+            if code is grpc.StatusCode.UNAUTHENTICATED:
                 throttle.failed(attempt)
+
+        # Whoever has been refused must not be able to try again before that counts.
+        self.context.before_abort = count
+        return self._answer(request, context)
 
 
 def _aborting(context: Context) -> grpc.ServicerContext:
