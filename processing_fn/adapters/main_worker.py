@@ -1,4 +1,9 @@
-"""The subscription API of the Main Worker over gRPC and mutual TLS."""
+"""The subscription API of the Main Worker over gRPC and mutual TLS.
+
+One Main Worker is talked to at a time, at first the one that the worker was told of. When it does
+not answer, the next call goes to another one: each renewal tells where there are some. All of them
+have the same registry and the same keys.
+"""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -14,8 +19,9 @@ from processing_fn.service.ports import (
     Vended,
     WorkerReport,
 )
+from strongroom import logs
 from strongroom.crypto import seal
-from strongroom.errors import IntegrityError, UnauthenticatedError
+from strongroom.errors import IntegrityError, StrongroomError, UnauthenticatedError
 from strongroom.identity import Held, LiveIdentity
 from strongroom.keyring import Key, Purpose, State
 from strongroom.rpc import status, tls
@@ -26,10 +32,12 @@ _CALL_S = 2.0
 # As many keys as there may be are sealed and opened one by one: half a second on an idle machine.
 _VENDING_S = 4.0
 T = TypeVar("T")
+Stub = subscription_pb2_grpc.SubscriptionServiceStub
+_log = logs.logger()
 
 
 class GrpcMainWorker:
-    """The `MainWorker` at one address."""
+    """The `MainWorker`. Safe under threads."""
 
     def __init__(
         self,
@@ -38,11 +46,12 @@ class GrpcMainWorker:
         identity: LiveIdentity,
         suite: seal.Suite = seal.Suite.X25519,
     ) -> None:
-        """Connect lazily, as gRPC does; keys are to be sealed with `suite`."""
+        """Connect at the first call, to `address`; keys are to be sealed with `suite`."""
         self._worker_id = worker_id
         self._suite = suite
         self._deployment = ""
-        self._address = address
+        self._first_address = self._address = address
+        self._told: tuple[str, ...] = ()
         self._identity = identity
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
@@ -53,7 +62,7 @@ class GrpcMainWorker:
         request = pb.SubscribeRequest(
             worker_id=self._worker_id, pubkey=seal.public_bytes(private_key), suite=self._suite
         )
-        answer = _call(lambda: self._stub.Subscribe(request, timeout=_VENDING_S))
+        answer = self._called(lambda stub: stub.Subscribe(request, timeout=_VENDING_S))
         self._deployment = answer.deployment
         keys = self._opened(private_key, answer.keys)
         return Subscription(
@@ -65,8 +74,10 @@ class GrpcMainWorker:
         request = pb.RegisterRequest(
             worker_id=self._worker_id, address=address, report=_report(report)
         )
-        return _renewal(
-            _call(lambda: self._stub.Register(request, timeout=_CALL_S, metadata=_bearer(token)))
+        return self._renewal(
+            self._called(
+                lambda stub: stub.Register(request, timeout=_CALL_S, metadata=_bearer(token))
+            )
         )
 
     def renew(
@@ -85,19 +96,21 @@ class GrpcMainWorker:
             written_bytes=written_bytes,
             report=_report(report),
         )
-        return _renewal(
-            _call(lambda: self._stub.Renew(request, timeout=_CALL_S, metadata=_bearer(token)))
+        return self._renewal(
+            self._called(lambda stub: stub.Renew(request, timeout=_CALL_S, metadata=_bearer(token)))
         )
 
     def leave(self, token: str) -> None:
         """Be listed no longer."""
         request = pb.LeaveRequest(worker_id=self._worker_id)
-        _call(lambda: self._stub.Leave(request, timeout=_CALL_S, metadata=_bearer(token)))
+        self._called(lambda stub: stub.Leave(request, timeout=_CALL_S, metadata=_bearer(token)))
 
     def watch(self, token: str) -> "GrpcKeyringWatch":
         """Open the event stream."""
         request = pb.WatchRequest(worker_id=self._worker_id)
-        return GrpcKeyringWatch(self._stub.Watch(request, metadata=_bearer(token)))
+        connection = self._connected()
+        call = connection.stub.Watch(request, metadata=_bearer(token))
+        return GrpcKeyringWatch(call, lambda error: self._failed(connection, error))
 
     def fetch_keys(self, token: str) -> Vended:
         """Get the keys, sealed to a key pair that lives as long as this call."""
@@ -105,16 +118,16 @@ class GrpcMainWorker:
         request = pb.FetchKeysRequest(
             worker_id=self._worker_id, pubkey=seal.public_bytes(private_key), suite=self._suite
         )
-        answer = _call(
-            lambda: self._stub.FetchKeys(request, timeout=_VENDING_S, metadata=_bearer(token))
+        answer = self._called(
+            lambda stub: stub.FetchKeys(request, timeout=_VENDING_S, metadata=_bearer(token))
         )
         return Vended(self._opened(private_key, answer.keys), answer.generation)
 
     def renew_certificate(self, token: str, request: bytes) -> bytes:
         """Get the next certificate."""
         message = pb.RenewCertificateRequest(worker_id=self._worker_id, request=request)
-        answer = _call(
-            lambda: self._stub.RenewCertificate(message, timeout=_CALL_S, metadata=_bearer(token))
+        answer = self._called(
+            lambda stub: stub.RenewCertificate(message, timeout=_CALL_S, metadata=_bearer(token))
         )
         return answer.certificate
 
@@ -147,27 +160,57 @@ class GrpcMainWorker:
         if connection is not None:
             connection.channel.close()
 
-    @property
-    def _stub(self) -> subscription_pb2_grpc.SubscriptionServiceStub:
-        """Return a stub that presents the certificate which is in force."""
+    def _called(self, call: Callable[[Stub], T]) -> T:
+        connection = self._connected()
+        try:
+            return call(connection.stub)
+        except grpc.RpcError as error:
+            raise self._failed(connection, error) from error
+
+    def _failed(self, connection: "_Connection", error: grpc.RpcError) -> StrongroomError:
+        """Return what a call has failed with; turn from a Main Worker that has not answered."""
+        is_own_end = isinstance(error, grpc.Call) and error.code() is grpc.StatusCode.CANCELLED
+        if not (is_own_end or status.is_answer(error)):
+            self._turn_from(connection)
+        return status.from_rpc_error(error)
+
+    def _turn_from(self, connection: "_Connection") -> None:
+        with self._lock:
+            known = list(dict.fromkeys([self._first_address, *self._told]))
+            if self._connection is not connection or known == [self._address]:
+                return
+            at = known.index(self._address) if self._address in known else -1
+            self._address = known[(at + 1) % len(known)]
+            self._connection = None
+        _close_later(connection.channel)
+        _log.warning("main-worker-left", address=connection.address, turned_to=self._address)
+
+    def _renewal(self, lease: pb.Lease) -> Renewal:
+        addresses = tuple(lease.main_addresses)
+        self._told = addresses or self._told
+        return Renewal(lease.token, lease.lease_seconds, lease.wall_ms, addresses)
+
+    def _connected(self) -> "_Connection":
+        """Return a connection that presents the certificate which is in force."""
         held = self._identity.current()
         with self._lock:
             known = self._connection
             if known is None or known.held is not held:
                 channel = tls.channel(held, self._address, tls.MAIN_NAME)
-                stub = subscription_pb2_grpc.SubscriptionServiceStub(channel)
+                stub = Stub(channel)
                 if known is not None:
                     # The event stream on it begins anew.
                     _close_later(known.channel)
-                known = self._connection = _Connection(held, channel, stub)
-            return known.stub
+                known = self._connection = _Connection(self._address, held, channel, stub)
+            return known
 
 
 @dataclass(frozen=True, slots=True)
 class _Connection:
+    address: str
     held: Held
     channel: grpc.Channel
-    stub: subscription_pb2_grpc.SubscriptionServiceStub
+    stub: Stub
 
 
 def _close_later(channel: grpc.Channel) -> None:
@@ -180,9 +223,14 @@ def _close_later(channel: grpc.Channel) -> None:
 class GrpcKeyringWatch:
     """The `KeyringWatch` of one call."""
 
-    def __init__(self, call: Any) -> None:  # noqa: ANN401 - grpcio's stream call has no type
-        """Take the call under way."""
+    def __init__(
+        self,
+        call: Any,  # noqa: ANN401 - grpcio's stream call has no type
+        failure: Callable[[grpc.RpcError], StrongroomError],
+    ) -> None:
+        """Take the call under way, and what says what it has failed with."""
         self._call = call
+        self._failure = failure
 
     def __iter__(self) -> Iterator[int]:
         """Yield the generations."""
@@ -190,7 +238,7 @@ class GrpcKeyringWatch:
             for event in self._call:
                 yield event.generation
         except grpc.RpcError as error:
-            raise status.from_rpc_error(error) from error
+            raise self._failure(error) from error
 
     def cancel(self) -> None:
         """End it."""
@@ -207,13 +255,6 @@ def _report(report: WorkerReport) -> pb.WorkerReport:
     )
 
 
-def _call(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except grpc.RpcError as error:
-        raise status.from_rpc_error(error) from error
-
-
 def _state(sealed: pb.SealedKey) -> State:
     if sealed.destroyed:
         return State.DESTROYED
@@ -222,7 +263,3 @@ def _state(sealed: pb.SealedKey) -> State:
 
 def _bearer(token: str) -> tuple[tuple[str, str]]:
     return (("authorization", f"Bearer {token}"),)
-
-
-def _renewal(lease: pb.Lease) -> Renewal:
-    return Renewal(lease.token, lease.lease_seconds, lease.wall_ms, tuple(lease.main_addresses))

@@ -1,14 +1,17 @@
-"""Two Main Workers over one directory, both rotating: every key stays, one of them is in use."""
+"""Several Main Workers over one directory: they agree, and none is needed for another to serve."""
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from strongroom import limits
+from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import CHAT, wait_until
 from tests.support.faulty_kms import FaultyDeployment
 
@@ -85,3 +88,76 @@ def _written_under(deployment: FaultyDeployment, http: httpx.Client) -> set[str]
         assert http.put("/entity/probes", json={f"{number}": CHAT}).status_code in {200, 201}
     sidecars = (deployment.shared_dir / "files" / "probes").glob("*/*.meta.json")
     return {json.loads(sidecar.read_text())["key_id"] for sidecar in sidecars}
+
+
+# -- none is needed for another to serve -----------------------------------------------------------
+
+Ask = Callable[[str], None]
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Iterator[FaultyDeployment]:
+    """Return a deployment with a second gRPC process, and nobody who restarts what was killed."""
+    made = FaultyDeployment(tmp_path / "root", workers=2)
+    made.start()
+    made.start_one_more("grpc", "grpc-2")
+    yield made
+    made.stop()
+
+
+def _by_rest(http: httpx.Client) -> Ask:
+    def ask(key: str) -> None:
+        assert http.put("/entity/chatdb", json={key: CHAT}).is_success
+        assert _entity(http, key) == {key: CHAT}
+
+    return ask
+
+
+def _by_grpc(deployment: FaultyDeployment, name: str) -> Ask:
+    stub, metadata = deployment.entities(name)
+    document = json.dumps(CHAT).encode()
+
+    def ask(key: str) -> None:
+        put = entity_pb2.PutEntityRequest(database="chatdb", key=key, document=document)
+        stub.PutEntity(put, metadata=metadata, timeout=SECONDS)
+        get = entity_pb2.GetEntityRequest(database="chatdb", key=key)
+        assert stub.GetEntity(get, metadata=metadata, timeout=SECONDS).document == document
+
+    return ask
+
+
+def _go_on(faces: dict[str, Ask], seconds: float) -> int:
+    """Ask each face all the time; whatever one refuses ends the test. Return how often."""
+    asked, ends_at = 0, time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        for name, ask in faces.items():
+            ask(f"{name}-{asked % 20}")
+        asked += 1
+    return asked
+
+
+def test_none_of_several_main_workers_is_needed_for_another_to_serve(
+    alone: FaultyDeployment,
+) -> None:
+    """With one Main Worker goes the service of the others, at once or when the leases end."""
+    with alone.http() as http:
+        faces = {
+            "rest": _by_rest(http),
+            "grpc": _by_grpc(alone, "grpc"),
+            "grpc-2": _by_grpc(alone, "grpc-2"),
+        }
+        told_s = limits.LEASE_SECONDS / limits.LEASE_RENEWALS_PER_LEASE
+        assert _go_on(faces, told_s + 1) > 0
+        before = http.get("/workers").json()["workers"]
+        alone.kill("grpc")
+        del faces["grpc"]
+        assert _go_on(faces, limits.LEASE_SECONDS + 2) > 0
+        after = http.get("/workers").json()["workers"]
+    # It were no proof if they had lost their leases, and come back.
+    assert [one["registered_at"] for one in after] == [one["registered_at"] for one in before]
+    alone.kill("rest")
+    del faces["rest"]
+    assert _go_on(faces, 1) > 0
+    for name in alone.worker_names:
+        assert "main-worker-left" in alone.log(name)
+    assert "worker-lost" not in alone.log("grpc-2")

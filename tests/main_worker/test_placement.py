@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from main_api.domain import placement
@@ -90,6 +90,21 @@ def test_whoever_joins_or_leaves_moves_no_key_between_others(
         ranked = placement.rank(with_it, "chatdb", key)
         left = [worker for worker in ranked if worker.worker_id != one]
         assert placement.rank(without_it, "chatdb", key) == left
+
+
+@given(worker_ids.filter(lambda ids: len(ids) <= 12), st.text("abc-", min_size=1, max_size=9))
+@settings(max_examples=30)
+def test_whoever_joins_or_leaves_moves_about_its_share_of_the_keys(ids: set[str], one: str) -> None:
+    """With some names of workers one has most of the work, or a join makes most caches cold."""
+    others = [a_worker(each) for each in ids - {one}] or [a_worker("another")]
+    with_it = [*others, a_worker(one)]
+    its_keys = sum(
+        placement.rank(with_it, "chatdb", key)[0] != placement.rank(others, "chatdb", key)[0]
+        for key in KEYS[:600]
+    )
+    share = 600 / len(with_it)
+    # Six standard deviations of what chance would give it.
+    assert abs(its_keys - share) < 6 * share**0.5
 
 
 # -- bounded load ----------------------------------------------------------------------------------

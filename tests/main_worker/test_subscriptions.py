@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from main_api.domain.registry import Report
 from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.presence import Presence
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.service.ports import Subscription, WorkerReport
 from strongroom import keyring, limits, tokens
@@ -26,6 +28,7 @@ from strongroom.errors import (
 from strongroom.keyring import WORKER_PURPOSES, Key, Purpose
 from strongroom.layout import Layout
 from strongroom_pb.v1 import subscription_pb2 as pb
+from tests.support.deployment import wait_until
 from tests.support.held_identities import live
 from tests.support.mains import AT
 from tests.support.rpc_mains import SECONDS, ServedMain
@@ -54,6 +57,52 @@ def test_a_worker_comes_into_service_stays_and_leaves(served: Served) -> None:
     assert record.address == "127.0.0.1:1234"
     worker.leave(renewal.token)
     assert served.live() == []
+    worker.close()
+
+
+def test_a_worker_turns_to_another_main_worker_when_its_own_is_gone(served: Served) -> None:
+    """The death of one Main Worker ends every worker's lease, though another one is there."""
+    first, other = served.face, ServedMain(served.rig.main(), served.pki)
+    for face in (first, other):
+        Presence(served.rig.store, served.rig.clock, face.subscriptions).renew()
+    worker = served.worker("worker-1")
+    renewal = worker.register(worker.subscribe().token, "127.0.0.1:1234")
+    watch = worker.watch(renewal.token)
+    assert set(renewal.main_addresses) == {first.subscriptions, other.subscriptions}
+    served.face = other
+    first.stop()
+    with pytest.raises(UnavailableError):
+        worker.renew(renewal.token, "", 0)
+    served.rig.clock.advance(limits.LEASE_SECONDS - 0.001)
+    renewal = worker.renew(renewal.token, "", 0)
+    assert served.live() == ["worker-1"]
+    # What ends now was the other one's; nobody is turned from for it.
+    with suppress(StrongroomError):
+        list(watch)
+    worker.leave(renewal.token)
+    assert served.live() == []
+    worker.close()
+
+
+def test_a_worker_that_knows_of_one_main_worker_waits_for_it(served: Served) -> None:
+    """After the only Main Worker was restarted no worker comes back to it."""
+    worker = served.worker("worker-1")
+    Presence(served.rig.store, served.rig.clock, served.face.subscriptions).renew()
+    renewal = worker.register(worker.subscribe().token, "127.0.0.1:1234")
+    assert renewal.main_addresses == (served.face.subscriptions,)
+    port = int(served.face.subscriptions.rpartition(":")[2])
+    served.face.stop()
+    with pytest.raises(UnavailableError):
+        worker.renew(renewal.token, "", 0)
+    served.face = ServedMain(served.rig.main(), served.pki, subscription_port=port)
+
+    def renewed() -> bool:
+        with suppress(UnavailableError):
+            worker.renew(renewal.token, "", 0)
+            return True
+        return False
+
+    assert wait_until(renewed, SECONDS)
     worker.close()
 
 

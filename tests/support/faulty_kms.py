@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import ProxyHandler, Request, build_opener
 
+import grpc
 import httpx
 
 from cli.emulation.deployment import LocalDeployment, Options
 from strongroom.identity import Identity
+from strongroom_pb.v1 import auth_pb2, auth_pb2_grpc, entity_pb2_grpc
+from tests.support.deployment import Metadata
 
 SECONDS = 30.0
 _DIRECTLY = build_opener(ProxyHandler({}))
@@ -176,7 +180,8 @@ class FaultyDeployment(LocalDeployment):
         listen = {f"STRONGROOM_{port}": "127.0.0.1:0" for port in ports}
         child = self._add(name, modules[face], self.child_environment(face) | listen)
         self._ports[name] = child.wait_until_ready(SECONDS)
-        child.wait_until_connectable("127.0.0.1", self._ports[name]["port"], SECONDS)
+        if face == "rest":
+            child.wait_until_connectable("127.0.0.1", self._ports[name]["port"], SECONDS)
 
     def http(self, name: str = "rest") -> httpx.Client:
         """Return an administrator's client of a REST process."""
@@ -189,6 +194,24 @@ class FaultyDeployment(LocalDeployment):
         )
         bearer = {"Authorization": f"Bearer {issued.json()['access_token']}"}
         return httpx.Client(base_url=url, headers=bearer, timeout=SECONDS)
+
+    def entities(self, name: str = "grpc") -> tuple[entity_pb2_grpc.EntityServiceStub, Metadata]:
+        """Return a stub of a gRPC process, and the metadata that authorize an administrator."""
+        port = self._ports.get(name, {}).get("client_port")
+        address = self.grpc_address if port is None else f"127.0.0.1:{port}"
+        roots = grpc.ssl_channel_credentials(root_certificates=self.ca_file.read_bytes())
+        channel = grpc.secure_channel(address, roots)
+        request = auth_pb2.IssueTokenRequest(
+            client_id=self.credentials.client_id, client_secret=self.credentials.client_secret
+        )
+        issued = auth_pb2_grpc.AuthServiceStub(channel).IssueToken(request)
+        stub = entity_pb2_grpc.EntityServiceStub(channel)
+        return stub, (("authorization", f"Bearer {issued.access_token}"),)
+
+    def kill(self, name: str) -> None:
+        """Kill a process, for good."""
+        os.kill(self._children[name].pid, signal.SIGKILL)
+        self._children[name].wait()
 
     def restart(self, name: str) -> None:
         """Kill a process and wait until it serves again."""

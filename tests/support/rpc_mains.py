@@ -50,14 +50,14 @@ class Pki:
 class ServedMain:
     """A Main whose gRPC face is served until `stop`."""
 
-    def __init__(self, main: Main, pki: Pki) -> None:
-        """Serve on free ports of the loopback."""
+    def __init__(self, main: Main, pki: Pki, subscription_port: int = 0) -> None:
+        """Serve on ports of the loopback, free ones where none is named."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="grpc-face")
         self._thread.start()
         configured = RpcSettings(
             client_listen="127.0.0.1:0",
-            subscription_listen="127.0.0.1:0",
+            subscription_listen=f"127.0.0.1:{subscription_port}",
             advertise_host="127.0.0.1",
             server_identity=pki.server,
             ready_file="",
