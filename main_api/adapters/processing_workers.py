@@ -35,7 +35,6 @@ from strongroom.rpc import messages, status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc
 
-_CONNECTIONS_MAX: Final = 1_000
 _OPERATIONS: Final = {
     WriteKind.PUT: pb.OPERATION_PUT,
     WriteKind.DELETE: pb.OPERATION_DELETE,
@@ -229,7 +228,7 @@ class GrpcWorkers:
             known = self._connections.get(worker.worker_id)
             if known is not None and known.is_of(worker, held):
                 return known
-            if known is None and len(self._connections) >= _CONNECTIONS_MAX:
+            if known is None and len(self._connections) >= limits.WORKER_CONNECTIONS_MAX:
                 known = self._connections.pop(next(iter(self._connections)))
             if known is not None:
                 _close_later(known.channel)

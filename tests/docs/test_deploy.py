@@ -7,6 +7,10 @@ from pathlib import Path
 import botocore.session
 import pytest
 
+from benchmarks.scale import costs, ends
+from benchmarks.scale.costs import Size
+from benchmarks.scale.operations import Operations, observed
+from benchmarks.scale.published import FileSystem, Prices
 from infra import stage
 from main_api.rest import routes
 from strongroom import limits
@@ -25,6 +29,12 @@ COMMANDS = [
 # Of its own command line (https://docs.aws.amazon.com/cdk/v2/guide/ref-cli-cmd.html).
 CDK = {"bootstrap", "deploy", "diff", "destroy"}
 ROUTES = routes.build(Unbuildable(UnavailableError("not built"))).routes
+
+
+@pytest.fixture(scope="module")
+def operations() -> Operations:
+    """What the project's own code asks of a file system."""
+    return observed()
 
 
 def _aws() -> list[list[str]]:
@@ -99,10 +109,6 @@ def test_the_paths_that_it_asks_for_are_served() -> None:
 def test_what_it_says_of_limits_is_so() -> None:
     """Somebody plans by a limit that is another one by now."""
     assert f"4 MiB + 64 KiB is {limits.MESSAGE_BYTES_MAX * 4 / 3 / 1e6:.1f} MB in base64" in PAGE
-    assert (
-        f"{limits.WORKER_CONCURRENT_REQUESTS_MAX} at most (`WORKER_CONCURRENT_REQUESTS_MAX`)"
-        in PAGE
-    )
     assert f"ends after {limits.REQUEST_SECONDS:.0f} s" in PAGE
     assert f"wait up to {limits.LOCK_WAIT_SECONDS:.0f} s" in PAGE
     assert (
@@ -111,26 +117,92 @@ def test_what_it_says_of_limits_is_so() -> None:
     )
 
 
-def test_its_sums_are_right() -> None:
+def test_its_sums_are_right(operations: Operations) -> None:
     """A month costs more than the page says."""
-    hours, zones, endpoint = 730, {"dev": 2, "prod": 3}, 0.012
-    worker = {"dev": 0.04656 + 2 * 0.00511, "prod": 2 * 0.04656 + 4 * 0.00511}
-    main = hours * worker["dev"]
-    for name, workers, gb, mains in (("dev", 2, 10, 1), ("prod", 3, 200, 3), ("prod", 24, 2000, 3)):
+    sizes = {
+        "dev": (Size(workers=2, mains=1, zones=2, gigabytes=10, worker_vcpu=1, changed=1.2),),
+        "prod": (Size(3, 3, 3, 200), Size(24, 3, 3, 2_000)),
+    }
+    for name, each in sizes.items():
         settings = stage.load(name)
-        assert settings.zones == zones[name]
-        assert settings.main_tasks == mains
-        total = (
-            workers * hours * worker[name]
-            + mains * main
-            + 5 * zones[name] * hours * endpoint
-            + hours * 0.033
-            + gb * 0.36
-            + gb * (1.2 if name == "dev" else 2.0) * 0.06
-            + 9
-        )
-        stated = [int(n.replace(",", "")) for n in re.findall(r"\*\*about ([0-9,]+)\*\*", PAGE)]
-        assert min(abs(total - one) / total for one in stated) < 0.03, total
+        assert {size.zones for size in each} == {settings.zones}
+        assert {size.mains for size in each} == {settings.main_tasks}
+        assert {size.worker_vcpu for size in each} == {settings.worker_cpu / 1024}
+    months = [
+        costs.at_rest(size, operations, FileSystem(), Prices())
+        for size in (*sizes["dev"], *sizes["prod"])
+    ]
+    watching = (f"{m.watching_cached:.0f} to {m.watching:,.0f}" for m in months)
+    together = (f"**{m.least:,.0f} to {m.most:,.0f}**" for m in months)
+    assert f"| EFS, read and written to watch each other | {' | '.join(watching)} |" in PAGE
+    assert f"| **together** | {' | '.join(together)} |" in PAGE
+    for row, values in (
+        ("Processing Workers", [m.workers for m in months]),
+        ("gRPC Main Workers", [m.mains for m in months]),
+        ("interface endpoints", [m.endpoints for m in months]),
+        ("EFS, stored", [m.stored for m in months]),
+        ("backups (one full, 3 % changed a day)", [m.backups for m in months]),
+    ):
+        (cells,) = re.findall(rf"^\| {re.escape(row)} \|(.*)\|$", PAGE, re.MULTILINE)
+        told = [cell.split("=")[-1].strip().replace(",", "") for cell in cells.split("|")]
+        assert told == [f"{value:.0f}" for value in values], row
+
+
+def test_its_sums_of_a_million_are_right(operations: Operations) -> None:
+    """A request costs more than the page says."""
+    both = (
+        costs.million_reads(operations, Prices()),
+        costs.million_writes(operations, Prices()),
+    )
+    together = (f"**{one.least:.2f} to {one.most:.2f}**" for one in both)
+    assert f"| **together** | {' | '.join(together)} |" in PAGE
+    (cells,) = re.findall(r"^\| EFS \|(.*)\|$", PAGE, re.MULTILINE)
+    for cell, one in zip(cells.split("|"), both, strict=True):
+        assert cell.strip().endswith(f": {one.disk_cached:.2f} to {one.disk:.2f}")
+    (cells,) = re.findall(r"^\| Lambda \|(.*)\|$", PAGE, re.MULTILINE)
+    for cell, one in zip(cells.split("|"), both, strict=True):
+        assert cell.strip().endswith(f" = {one.function:.2f}")
+    warm, cold, write = operations.warm_read, operations.cold_read, operations.write
+    assert f"{warm.read_bytes // 1024} KiB, one time in ten {cold.read_bytes // 1024} KiB" in PAGE
+    assert f"{write.read_bytes // 1024} KiB read, {write.written_bytes // 1024} KiB" in PAGE
+
+
+def test_its_prices_are_those_that_it_reckons_with() -> None:
+    """A price is corrected on the page, and every sum goes on with the old one."""
+    table = PAGE.split("| what | price |")[1].split("**At rest**")[0]
+    prices = Prices()
+    for price in (
+        prices.vcpu_hour,
+        prices.gigabyte_hour,
+        prices.stored_gigabyte,
+        prices.read_gigabyte,
+        prices.written_gigabyte,
+        prices.backup_gigabyte,
+        prices.endpoint_hour,
+        prices.request_million,
+        prices.lambda_million,
+        prices.log_gigabyte,
+    ):
+        assert re.search(rf"\b{re.escape(str(price))}0?\b", table), price
+    assert f"{prices.lambda_gigabyte_second:.10f} per GB-second" in table
+
+
+def test_what_it_says_of_efs_is_so(operations: Operations) -> None:
+    """Somebody plans by a limit that is another one by now."""
+    disk = FileSystem()
+    assert f"{disk.reads_per_second:,} a second that read" in PAGE
+    assert f"{disk.writes_per_second:,} that write" in PAGE
+    reads = ends.per_second(operations.warm_read, disk)
+    writes = ends.per_second(operations.write, disk)
+    assert f"{reads:,.0f} reads of cached entities or {writes:,.0f} writes" in PAGE
+    assert f"{disk.locks_per_file} on one file, all clients together" in PAGE
+    assert f"{disk.locks_per_client:,} of one client" in PAGE
+    assert f"{ends.LOCKS_PER_WORKER} at most (a thread each)" in PAGE
+    write = operations.write
+    assert f"{1 / write.seconds(disk):.0f} writes per second at the best" in PAGE
+    assert f"{len(write.calls) - len(write.beside)} calls of 1 to 3 ms" in PAGE
+    assert f"some {ends.entities_paged() / 1e6:.0f} million entities for pages" in PAGE
+    assert f"some {ends.entities_rewrapped() / 1e6:.0f} million for a rewrap" in PAGE
 
 
 def _camel(words: str) -> str:

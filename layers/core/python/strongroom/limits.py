@@ -100,6 +100,7 @@ STREAMS_PER_CLIENT_MAX: Final = 8
 STREAM_PAUSE_SECONDS_MAX: Final = 60
 SUBSCRIPTION_THREADS: Final = 4
 # Which worker is asked, and what if it fails (main_api/service/fleet.py and dispatch.py).
+WORKER_CONNECTIONS_MAX: Final = 1_000
 WORKER_CALLS_FREE: Final = WORKER_THREADS
 LOAD_FACTOR_MAX: Final = 1.25
 WORKER_LOAD_TOLD_MAX: Final = 10.0 * WORKER_CONCURRENT_REQUESTS_MAX
