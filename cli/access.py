@@ -72,6 +72,10 @@ class Deployment:
         """
         return self._ask(lambda: self._rest.post(path, body), kind)
 
+    def put(self, path: str, body: bytes, kind: type[T]) -> T:
+        """Put JSON there; raises as `post`."""
+        return self._ask(lambda: self._rest.put_at(path, body), kind)
+
     def delete(self, path: str) -> None:
         """Have something removed; raises as `post`."""
         self._ask(lambda: self._rest.delete(path), type(None))

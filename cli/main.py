@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.audit import commands as audit_commands
+from cli.backup import commands as backup_commands
 from cli.ca import commands as ca_commands
 from cli.emulation.master_key import LocalProvider
 from cli.jobs import commands as jobs
@@ -30,6 +31,8 @@ app.add_typer(jobs.app, name="job")
 app.add_typer(workers_commands.app, name="workers")
 app.add_typer(audit_commands.app, name="audit")
 app.add_typer(ca_commands.app, name="ca")
+app.command()(backup_commands.backup)
+app.command()(backup_commands.restore)
 
 
 @app.callback()

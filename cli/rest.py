@@ -74,8 +74,12 @@ class RestClient:
 
     def put(self, database: str, entities: bytes) -> Answer:
         """Create or replace entities; `entities` is a JSON object of them."""
-        headers = {"Content-Type": "application/json"}
-        return self._request("PUT", f"/entity/{database}", entities, headers)
+        return self.put_at(f"/entity/{database}", entities)
+
+    def put_at(self, path: str, body: bytes, **headers: str) -> Answer:
+        """Put JSON at a path."""
+        named = {"Content-Type": "application/json", **headers}
+        return self._request("PUT", path, body, named)
 
     def entity(self, database: str, key: str) -> Answer:
         """Read an entity."""

@@ -147,6 +147,19 @@ ENTITIES_LOST_MAX: Final = 2**53
 BACKUPS_MAX: Final = 10_000
 EXPORTS_MAX: Final = 10_000
 
+# Copies of a deployment (cli/backup).
+BACKUP_CHUNK_ENTRIES: Final = 4_096
+BACKUP_CHUNK_BYTES_MAX: Final = 4 * 1024 * 1024
+BACKUP_MANIFEST_BYTES_MAX: Final = 16 * 1024 * 1024
+BACKUP_THREADS: Final = 8
+BACKUP_FILE_IDS_LISTED_MAX: Final = 50_000
+BACKUP_TOLD_MAX: Final = 20
+RESTORED_VERSIONS_LEFT: Final = 2**32
+RESTORED_BATCH_ENTITIES: Final = 50
+RESTORED_BATCH_BYTES: Final = 1024 * 1024
+RESTORED_BATCH_KEY_CHARS: Final = 4_096
+KEY_PATTERNS_MAX: Final = 100
+
 # What a process holds in memory. Messages up to the small size are bounded by their number.
 SMALL_BYTES_MAX: Final = 64 * 1024
 LARGE_BYTES_IN_FLIGHT_MAX: Final = 32 * MESSAGE_BYTES_MAX
@@ -282,6 +295,10 @@ _require(
     DATA_KEYS_MAX * SEALED_KEY_BYTES_MAX + DATA_KEYS_EVER_MAX * DESTROYED_KEY_BYTES_MAX
     < MESSAGE_BYTES_MAX,
     "a full keyring has to fit into a message",
+)
+_require(BACKUP_CHUNK_ENTRIES * 512 <= BACKUP_CHUNK_BYTES_MAX, "a chunk has to hold its entries")
+_require(
+    RESTORED_VERSIONS_LEFT * 1_000 < VERSION_MAX, "a deployment could be restored a few times only"
 )
 _require(READ_ATTEMPT_SECONDS < REQUEST_SECONDS, "a read needs time for a second worker")
 _require(LOCK_WAIT_SECONDS < WRITE_ATTEMPT_SECONDS, "an attempt has to outlast a lock's wait")

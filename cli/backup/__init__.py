@@ -1,0 +1,1 @@
+"""`strongroom backup` and `strongroom restore`: copies of a deployment, still encrypted."""

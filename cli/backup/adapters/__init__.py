@@ -1,0 +1,1 @@
+"""Where backups lie, where they are taken from, and what opens them."""

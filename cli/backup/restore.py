@@ -1,0 +1,84 @@
+"""`strongroom restore`: a backup is proven, and brought back."""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import msgspec
+
+from cli.backup import places
+from cli.backup.adapters.empty_directory import EmptySharedDirectory
+from cli.backup.domain.selection import Selection
+from cli.backup.places import KeySource
+from cli.backup.service import proving, reading, restoring
+from cli.backup.service.ports import Progress
+from cli.backup.service.proving import Proof
+from cli.backup.service.reading import Backup
+from cli.emulation.claim import claim
+from cli.output import as_json, line
+from cli.progress import Bar
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    where: str
+    backup_id: str | None
+    keys: KeySource
+    selection: Selection
+
+
+def verify(options: Options, *, json: bool) -> None:
+    """Prove a backup, and bring nothing back.
+
+    Raises:
+        StrongroomError: As `proving.prove`, `reading.find` and `KeySource.keys`.
+    """
+    keys = options.keys.keys() if options.keys.is_named else None
+    backup = reading.find(places.store(options.where), options.backup_id)
+    with Bar("verifying") as bar:
+        proof = proving.prove(backup, keys, _shown(bar), options.selection)
+    _tell(backup, proof, "verified", with_keys=keys is not None, json=json)
+
+
+def into_empty(options: Options, *, json: bool) -> None:
+    """Put a whole deployment back.
+
+    Raises:
+        StrongroomError: As `restoring.restore`, `reading.find` and `KeySource.keys`.
+    """
+    place = options.keys.place
+    with ExitStack() as stack:
+        shared = place.shared()
+        if place.root is not None:
+            stack.enter_context(claim(place.root))
+        keys = options.keys.keys()
+        backup = reading.find(places.store(options.where), options.backup_id)
+        with Bar("restoring") as bar:
+            proof = restoring.restore(backup, keys, EmptySharedDirectory(shared), _shown(bar))
+    _tell(backup, proof, f"restored into {shared}", with_keys=True, json=json)
+
+
+def _shown(bar: Bar) -> Progress:
+    def tell(done: int, total: int | None) -> None:
+        bar.count(done, total)
+        bar.tell(f"{done:,} entities, {done / bar.elapsed_s:,.0f}/s")
+
+    return tell
+
+
+def _tell(backup: Backup, proof: Proof, what: str, *, with_keys: bool, json: bool) -> None:
+    counts = backup.manifest.counts
+    if json:
+        facts = {"backup_id": backup.backup_id, "decrypted": proof.opened, "read": proof.read}
+        as_json(msgspec.structs.asdict(counts) | facts | {"destroyed": proof.destroyed})
+        return
+    if proof.destroyed:
+        line(f"{proof.destroyed} entities lie under keys that were destroyed: nobody can read them")
+    if backup.manifest.left_out:
+        line(f"{backup.manifest.left_out} damaged entities were left out when it was taken")
+    opened = f"{proof.opened} decrypted" if with_keys else "none decrypted: no keys are at hand"
+    line(
+        f"backup {backup.backup_id}, begun {backup.manifest.begun_at}: {what};"
+        f" {counts.entities} entities ({opened}), {counts.files} files"
+    )

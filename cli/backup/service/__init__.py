@@ -1,0 +1,1 @@
+"""Taking a backup, proving one, and bringing it back; and the ports that this needs."""
