@@ -7,6 +7,9 @@ BIN := .venv/bin
 LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
         --generate-hashes --no-config --custom-compile-command "make lock" $(ARGS)
 
+# Where this is set, each of the hundreds of processes that the tests start compiles all anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test torture check proto package synth lock clean
 
