@@ -65,7 +65,9 @@ def test_zipf_calls_end_and_begin() -> None:
     assert 0.05 < found.passed_over < 0.3
 
 
-@pytest.mark.parametrize("draw", [lambda d: d.keys(5), lambda d: d.choices([1, 2], 20)], ids=str)
+@pytest.mark.parametrize(
+    "draw", [lambda d: d.keys(5), lambda d: d.choices([1, 2], 20)], ids=["keys", "choices"]
+)
 def test_a_seed_repeats(draw: object) -> None:
     """Nobody can tell a change of the code from chance."""
     assert callable(draw)
