@@ -35,11 +35,25 @@ def backup(
         raise typer.Exit(1)
 
 
-def restore(
+def restore(  # noqa: PLR0913 - a command has as many options as it has
     where: Annotated[str, typer.Argument(metavar="BACKUP", help="Or s3://BUCKET/PREFIX.")],
     root: _Root = None,
     shared_dir: _SharedDir = None,
     *,
+    in_place: Annotated[
+        bool,
+        typer.Option("--in-place", help="Into the deployment that serves, over what is there."),
+    ] = False,
+    side: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="Into a new database of this name.")
+    ] = None,
+    database: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be given several times.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Only entities with this key; * ? [ab] as in a shell. Several times."),
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Prove the backup, and bring nothing back.")
     ] = False,
@@ -52,19 +66,33 @@ def restore(
     export: Annotated[Path | None, typer.Option(help="The key backup that it opens.")] = None,
     json: _Json = False,
 ) -> None:
-    """Bring a backup back into an empty directory, or prove it.
+    """Bring a backup back: into an empty directory, or into a deployment that serves; or prove it.
 
     Keys are those of the keyring in --root or --shared-dir, which its key provider opens; or of
-    --export, which --recovery-key opens. `strongroom keys recover` puts a keyring into an empty
-    directory. With --verify and no keys, nothing is decrypted. Exit code 1: nothing was done.
+    --export, which --recovery-key opens. Without --in-place or --as all of it is put into that
+    directory, which has a keyring (`strongroom keys recover`) and nothing else. With one of them
+    entities are put into the deployment that STRONGROOM_URL, STRONGROOM_CLIENT_ID and
+    STRONGROOM_CLIENT_SECRET name, as new versions; nothing there is removed. With --verify and no
+    keys, nothing is decrypted. Exit code 1: nothing was done, or an entity was refused.
     """
     from cli.backup import restore as command  # noqa: PLC0415
     from cli.backup.domain.selection import Selection  # noqa: PLC0415
     from cli.backup.places import KeySource, Place  # noqa: PLC0415
 
     keys = KeySource(Place(root, shared_dir), recovery_key, export)
-    options = command.Options(where, backup_id, keys, Selection())
+    selection = Selection(tuple(database or ()), tuple(key or ()))
+    options = command.Options(where, backup_id, keys, selection)
+    is_running = in_place or side is not None
+    if verify and is_running:
+        raise typer.BadParameter("nothing is brought back with it", param_hint="--verify")
+    if not verify and not is_running and not selection.is_all:
+        raise typer.BadParameter(
+            "they go with --in-place, --as or --verify", param_hint="--database and --key"
+        )
     if verify:
         command.verify(options, json=json)
+    elif is_running:
+        if not command.into_running(options, side, in_place=in_place, json=json):
+            raise typer.Exit(1)
     else:
         command.into_empty(options, json=json)

@@ -1,21 +1,29 @@
 """`strongroom restore`: a backup is proven, and brought back."""
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
+from cli.access import Deployment
 from cli.backup import places
 from cli.backup.adapters.empty_directory import EmptySharedDirectory
+from cli.backup.adapters.running import RunningDeployment
 from cli.backup.domain.selection import Selection
 from cli.backup.places import KeySource
-from cli.backup.service import proving, reading, restoring
+from cli.backup.service import proving, putting_back, reading, restoring
 from cli.backup.service.ports import Progress
 from cli.backup.service.proving import Proof
+from cli.backup.service.putting_back import PutBack, Wish
 from cli.backup.service.reading import Backup
 from cli.emulation.claim import claim
 from cli.output import as_json, line
 from cli.progress import Bar
+from strongroom.clock import SystemClock
+
+_PUT_BACK: Final = ("written", "same", "gone", "destroyed", "refusals", "databases")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,41 @@ def into_empty(options: Options, *, json: bool) -> None:
         with Bar("restoring") as bar:
             proof = restoring.restore(backup, keys, EmptySharedDirectory(shared), _shown(bar))
     _tell(backup, proof, f"restored into {shared}", with_keys=True, json=json)
+
+
+def into_running(options: Options, into: str | None, *, in_place: bool, json: bool) -> bool:
+    """Put entities into a deployment that serves; tell whether it has taken all of them.
+
+    Raises:
+        StrongroomError: As `putting_back.put_back`, `reading.find` and `KeySource.keys`.
+    """
+    keys = options.keys.keys()
+    backup = reading.find(places.store(options.where), options.backup_id)
+    wish = Wish(options.selection, into, may_be_there=in_place)
+    with RunningDeployment(Deployment(time.sleep)) as target, Bar("restoring") as bar:
+        done = putting_back.put_back(
+            backup, keys, target, wish, clock=SystemClock(), progress=_shown(bar)
+        )
+    if json:
+        facts = {name: getattr(done, name) for name in _PUT_BACK}
+        refused = [{"key": key, "reason": reason} for key, reason in done.refused]
+        as_json({"backup_id": backup.backup_id, **facts, "first_refused": refused})
+    else:
+        _print(backup, done)
+    return not done.refusals
+
+
+def _print(backup: Backup, done: PutBack) -> None:
+    for key, reason in done.refused:
+        line(f"refused  {key}: {reason}")
+    if done.destroyed:
+        line(f"{done.destroyed} entities lie under keys that were destroyed: nobody can read them")
+    made = f"; made {', '.join(done.databases)}" if done.databases else ""
+    line(
+        f"backup {backup.backup_id}, begun {backup.manifest.begun_at}: {done.written} entities"
+        f" written, {done.same} were so already, {done.gone} had been deleted or have ended,"
+        f" {done.refusals} refused{made}"
+    )
 
 
 def _shown(bar: Bar) -> Progress:

@@ -343,16 +343,21 @@ def test_every_entity_is_one_acknowledged_version(backups: BackupRig) -> None:
     assert len(seen) > 2 * len(keys)
 
 
-def test_memory_does_not_grow_with_the_entities(
+def test_a_directory_is_listed_in_parts(
     backups: BackupRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A deployment with many entities cannot be backed up on the machine that serves it."""
-    monkeypatch.setattr(limits, "BACKUP_FILE_IDS_LISTED_MAX", 2)
-    backups.put(600)
-    source = SharedDirectory(backups.root)
-    listed = [one for n in range(256) for one in source.file_ids("people", n)]
-    names = {p.name.split(".")[0] for p in backups.root.rglob("*.json.enc")}
-    assert listed == sorted(names)
+    """A database with many entities fills the memory of the machine that it is backed up on."""
+    monkeypatch.setattr(limits, "BACKUP_FILE_IDS_LISTED_MAX", 3)
+    shard = Path(backups.rig.layout.shard("people", b"\xab"))
+    shard.mkdir(parents=True)
+    names = [f"ab{n * 7_919 % 1_000:062x}" for n in range(100)]
+    for number, name in enumerate(names):
+        (shard / f"{name}.json.enc").touch()
+        if number % 3:
+            (shard / f"{name}.meta.json").touch()
+    for stranger in ("cd" * 32 + ".json.enc", ".tmp-0011", "x"):
+        (shard / stranger).touch()
+    assert list(SharedDirectory(backups.root).file_ids("people", 0xAB)) == sorted(names)
 
 
 def test_a_directory_without_a_keyring_is_no_deployment(tmp_path: Path, backups: BackupRig) -> None:

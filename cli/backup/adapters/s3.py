@@ -19,13 +19,14 @@ _ABSENT: Final = frozenset({"404", "NoSuchKey", "NotFound"})
 class S3Store:
     """The `Store` of a bucket. An object is whole once S3 has answered: nothing has to settle."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, names_per_page: int = 1_000) -> None:
         """Take `s3://bucket/prefix`; credentials and region are boto3's to find.
 
         Raises:
             InvalidArgumentError: It is not such an address, or there is no region.
         """
         self._bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
+        self._names_per_page = names_per_page
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         if not url.startswith(SCHEME) or not self._bucket:
             raise InvalidArgumentError(f"{url} is not an address like s3://bucket/prefix")
@@ -79,7 +80,11 @@ class S3Store:
         prefix = f"{self._prefix}{folder}/"
         pages = self._s3.get_paginator("list_objects_v2")
         with self._refusals():
-            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+            for page in pages.paginate(
+                Bucket=self._bucket,
+                Prefix=prefix,
+                PaginationConfig={"PageSize": self._names_per_page},
+            ):
                 for found in page.get("Contents", ()):
                     yield str(found["Key"]).removeprefix(prefix)
 
