@@ -1,6 +1,7 @@
 """The `strongroom` command: its subcommands and exit codes.
 
-Exit codes: 0 done, 1 not done (one line on standard error says why), 2 wrong usage.
+Exit codes: 0 done, 1 not done (one line on standard error says why), 2 wrong usage. The commands of
+entities have more of them (docs/cli.md).
 """
 
 import sys
@@ -12,6 +13,7 @@ import typer
 from cli.audit import commands as audit_commands
 from cli.backup import commands as backup_commands
 from cli.ca import commands as ca_commands
+from cli.data import commands as data_commands
 from cli.emulation.master_key import LocalProvider
 from cli.jobs import commands as jobs
 from cli.keys import commands as keys
@@ -26,6 +28,7 @@ app = typer.Typer(
 )
 
 
+data_commands.add(app)
 app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="job")
 app.add_typer(workers_commands.app, name="workers")

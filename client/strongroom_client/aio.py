@@ -18,7 +18,7 @@ from strongroom_client.core import batches
 from strongroom_client.core.paging import following
 from strongroom_client.credentials import AsyncTokenSource, ClientCredentials, StaticToken
 from strongroom_client.errors import ConfigurationError
-from strongroom_client.values import Entity, JsonValue, Page, Refusals
+from strongroom_client.values import Entity, JsonText, JsonValue, Page, Refusals
 from strongroom_client.writes import Conditional, Repeatable
 from strongroom_client.written import Written
 
@@ -182,7 +182,7 @@ class AsyncClient:
         self,
         database: str,
         key: str,
-        operations: Sequence[Mapping[str, JsonValue]],
+        operations: Sequence[Mapping[str, JsonValue]] | JsonText,
         **how: Unpack[Conditional],
     ) -> Written:
         """Change a part of an entity by a JSON patch (RFC 6902); arguments and errors as in `put`.

@@ -17,7 +17,7 @@ from strongroom_client.core.paging import following
 from strongroom_client.credentials import ClientCredentials, StaticToken, TokenSource
 from strongroom_client.driver import Driver
 from strongroom_client.errors import ConfigurationError
-from strongroom_client.values import Entity, JsonValue, Page, Refusals
+from strongroom_client.values import Entity, JsonText, JsonValue, Page, Refusals
 from strongroom_client.writes import Conditional, Repeatable
 from strongroom_client.written import Written
 
@@ -181,7 +181,7 @@ class Client:
         self,
         database: str,
         key: str,
-        operations: Sequence[Mapping[str, JsonValue]],
+        operations: Sequence[Mapping[str, JsonValue]] | JsonText,
         **how: Unpack[Conditional],
     ) -> Written:
         """Change a part of an entity by a JSON patch (RFC 6902); arguments and errors as in `put`.

@@ -24,12 +24,20 @@ def test_portions_are_the_keys(keys: list[str]) -> None:
         assert len(portion) == 1 or escaped < 3 * 6_000
 
 
+def test_long_keys_make_short_portions() -> None:
+    """Keys that are long once they are escaped make a URL that no gateway takes."""
+    portions = list(batches.portions(f"{number}{'ü' * 150}" for number in range(20)))
+    assert [len(portion) for portion in portions] == [6, 6, 6, 2]
+
+
 def test_what_is_too_large_together_is_read_apart() -> None:
     """A read of many fails by how large they happen to be."""
     large = errors.TooLargeError("together")
-    half = [Entity(key, 1, b"1") for key in KEYS[:50]]
-    other = [Entity(key, 1, b"1") for key in KEYS[50:100]]
-    world = World([large, half, other])
+    first, second, rest = (
+        [Entity(key, 1, b"1") for key in KEYS[start:end]]
+        for start, end in ((0, 25), (25, 50), (50, 100))
+    )
+    world = World([large, large, first, second, rest])
     found = world.run(batches.get_many(world.conversation(), "d", KEYS[:100], 60))
     assert list(found) == KEYS[:100]
     world = World([large])

@@ -125,9 +125,13 @@ def test_an_answer_of_a_stranger(body: bytes, kind: str, status_code: int) -> No
 
 @pytest.mark.parametrize("advice", [("5", 5.0), ("", None), ("Fri, 31 Dec 1999", None)])
 @pytest.mark.parametrize("status_code", [502, 503, 504])
-def test_a_gateway_without_a_server(status_code: int, advice: tuple[str, float | None]) -> None:
+@pytest.mark.parametrize("body", [b"<html>", b'{"type":"about:blank","detail":"d"}'])
+def test_a_gateway_without_a_server(
+    status_code: int, advice: tuple[str, float | None], body: bytes
+) -> None:
     """A write that a gateway lost sight of is said not to have taken place."""
-    broken = problems.refusal(HttpResponse(status_code, {"retry-after": advice[0]}, b"<html>"))
+    headers = {"content-type": "application/problem+json", "retry-after": advice[0]}
+    broken = problems.refusal(HttpResponse(status_code, headers, body))
     assert isinstance(broken, Broken)
     assert broken.may_have_acted
     assert broken.retry_after_s == advice[1]

@@ -35,7 +35,7 @@ def test_the_programs_say_what_the_page_says(deployment: Deployment) -> None:
     )
     with deployment.http() as http:
         left = http.get("/entity/chatdb", params={"limit": 1000}).raise_for_status().json()
-        for key in left:
+        for key in (key for key in left if key.startswith(("Chat_id", "async/", "many/"))):
             http.delete("/entity/chatdb", params={"key": key}).raise_for_status()
     assert done.returncode == 0, done.stderr
     assert done.stdout == "".join(SAID)

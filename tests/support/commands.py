@@ -1,5 +1,6 @@
 """`strongroom` as it is run from a shell, in this process or in one of its own."""
 
+import io
 import os
 import pty
 import re
@@ -46,8 +47,9 @@ class Command:
     monkeypatch: pytest.MonkeyPatch
     capsys: pytest.CaptureFixture[str]
 
-    def __call__(self, named: dict[str, str], *arguments: str) -> Ended:
-        """Run it in an environment that names a deployment."""
+    def __call__(self, named: dict[str, str], *arguments: str, typed: str = "") -> Ended:
+        """Run it in an environment that names a deployment, with something on standard input."""
+        self.monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
         for name in [one for one in os.environ if one.startswith("STRONGROOM_")]:
             self.monkeypatch.delenv(name)
         for name, value in named.items():
@@ -63,9 +65,9 @@ class Command:
 class Verify(Command):
     """`strongroom verify`, within this process."""
 
-    def __call__(self, named: dict[str, str], *arguments: str) -> Ended:
+    def __call__(self, named: dict[str, str], *arguments: str, typed: str = "") -> Ended:
         """Run it in an environment that names a deployment."""
-        return super().__call__(named, "verify", *arguments)
+        return super().__call__(named, "verify", *arguments, typed=typed)
 
 
 def spawned(named: dict[str, str], *options: str) -> Ended:
