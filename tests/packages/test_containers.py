@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import grpc
@@ -51,7 +50,31 @@ class Containers:
 
     def is_healthy(self, image: Image, settings: dict[str, str]) -> bool:
         """Tell whether an image's health check is content."""
-        return self.health(image, settings) == 0
+        # A check is a process: it is not started as long as nobody listens.
+        return _is_listening(settings) and self.health(image, settings) == 0
+
+    def start(self, name: str) -> None:
+        """Start a container; it need not be healthy yet."""
+        image, settings = self.kinds[name]
+        self.running[name] = image.start(settings)
+
+    def become_healthy(self, name: str) -> None:
+        """Wait until a container's health check is content."""
+        ends_s = time.monotonic() + HEALTHY_S
+        while not self.is_healthy(*self.kinds[name]):
+            process = self.running[name]
+            if process.poll() is not None:
+                pytest.fail(f"{name} ended with {process.returncode}: {process.communicate()[1]!r}")
+            assert time.monotonic() < ends_s, f"{name} is not healthy"
+            time.sleep(0.1)
+
+    @property
+    def kinds(self) -> dict[str, tuple[Image, dict[str, str]]]:
+        """The image and the settings of each container."""
+        return {
+            "main": (self.main, self.main_settings),
+            "worker": (self.worker, self.worker_settings),
+        }
 
     def client(self) -> tuple[entity_pb2_grpc.EntityServiceStub, Metadata]:
         """Return a stub for the administrator."""
@@ -65,6 +88,13 @@ class Containers:
             entity_pb2_grpc.EntityServiceStub(channel),
             (("authorization", f"Bearer {issued.access_token}"),),
         )
+
+
+def _is_listening(settings: dict[str, str]) -> bool:
+    port = settings.get("STRONGROOM_LISTEN_PORT")
+    address = f"127.0.0.1:{port}" if port else settings["STRONGROOM_SUBSCRIPTION_LISTEN"]
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", int(address.rpartition(":")[2]))) == 0
 
 
 def _free_port() -> int:
@@ -84,7 +114,7 @@ def directory() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def containers(directory: Path) -> Iterator[Containers]:
-    """Both, healthy."""
+    """Both images, and settings by which they find each other; nothing runs yet."""
     images = [
         Image(Dockerfile.read(path), directory / path.parent.name).build() for path in DOCKERFILES
     ]
@@ -132,15 +162,22 @@ def containers(directory: Path) -> Iterator[Containers]:
         ca=authority.certificate_file.read_bytes(),
         secret=secret,
     )
-    found.running["main"] = found.main.start(found.main_settings)
-    found.running["worker"] = found.worker.start(found.worker_settings)
-    wait_until(partial(found.is_healthy, found.worker, found.worker_settings), HEALTHY_S)
-    wait_until(partial(found.is_healthy, found.main, found.main_settings), HEALTHY_S)
     yield found
     for process in found.running.values():
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def serving(containers: Containers) -> Containers:
+    """Both, healthy, whatever a test before has ended."""
+    for name in containers.kinds:
+        if name not in containers.running or containers.running[name].poll() is not None:
+            containers.start(name)
+    for name in containers.kinds:
+        containers.become_healthy(name)
+    return containers
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
@@ -166,16 +203,9 @@ def test_a_linter_finds_nothing(path: Path) -> None:
     assert done.returncode == 0
 
 
-def test_both_become_healthy_and_serve(containers: Containers) -> None:
+def test_both_become_healthy_and_serve(serving: Containers) -> None:
     """An image lacks a module, wants to write where it may not, or is never found healthy."""
-    for image, settings, name in (
-        (containers.main, containers.main_settings, "main"),
-        (containers.worker, containers.worker_settings, "worker"),
-    ):
-        process = containers.running[name]
-        healthy = wait_until(partial(containers.is_healthy, image, settings), HEALTHY_S)
-        assert healthy, process.communicate(timeout=5) if process.poll() is not None else name
-    stub, metadata = containers.client()
+    stub, metadata = serving.client()
     request = entity_pb2.PutEntityRequest(database="chatdb", key="k", document=b'{"chat": []}')
     stub.PutEntity(request, metadata=metadata, timeout=10, wait_for_ready=True)
     got = stub.GetEntity(
@@ -184,27 +214,27 @@ def test_both_become_healthy_and_serve(containers: Containers) -> None:
     assert got.document == b'{"chat": []}'
 
 
-def test_the_health_check_tells_what_is_wrong(containers: Containers) -> None:
+def test_the_health_check_tells_what_is_wrong(serving: Containers) -> None:
     """An orchestrator keeps a container that serves nobody, or ends one that is well."""
-    nobody = {**containers.worker_settings, "STRONGROOM_LISTEN_PORT": str(_free_port())}
-    assert containers.health(containers.worker, nobody) == 2
-    unset = {k: v for k, v in containers.worker_settings.items() if "CERTIFICATE" not in k}
-    assert containers.health(containers.worker, unset) == 1
-    other = {**containers.worker_settings, "STRONGROOM_WORKER_ID": "worker-2"}
-    assert containers.health(containers.worker, other) == 2
+    nobody = {**serving.worker_settings, "STRONGROOM_LISTEN_PORT": str(_free_port())}
+    assert serving.health(serving.worker, nobody) == 2
+    unset = {k: v for k, v in serving.worker_settings.items() if "CERTIFICATE" not in k}
+    assert serving.health(serving.worker, unset) == 1
+    other = {**serving.worker_settings, "STRONGROOM_WORKER_ID": "worker-2"}
+    assert serving.health(serving.worker, other) == 2
 
 
-def test_they_run_without_root(containers: Containers) -> None:
+def test_they_run_without_root(serving: Containers) -> None:
     """Whoever breaks out of a process is root on the host."""
-    for process in containers.running.values():
+    for process in serving.running.values():
         status = Path(f"/proc/{process.pid}/status").read_text()
         (uids,) = (line.split()[1:] for line in status.splitlines() if line.startswith("Uid:"))
         assert uids == [str(10001 if os.getuid() == 0 else os.getuid())] * 4
 
 
-def test_sigterm_drains(containers: Containers) -> None:
+def test_sigterm_drains(serving: Containers) -> None:
     """A deployment of a new version loses writes that were under way, or ends with an error."""
-    stub, metadata = containers.client()
+    stub, metadata = serving.client()
     failed: list[grpc.StatusCode] = []
     done: list[str] = []
     ended = threading.Event()
@@ -224,7 +254,7 @@ def test_sigterm_drains(containers: Containers) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     assert wait_until(lambda: len(done) >= 20, 20)
-    worker = containers.running["worker"]
+    worker = serving.running["worker"]
     worker.send_signal(signal.SIGTERM)
     began_s = time.monotonic()
     worker.communicate(timeout=15)
@@ -234,9 +264,8 @@ def test_sigterm_drains(containers: Containers) -> None:
     writer.join()
     # The only worker is gone: later requests find none, and say so.
     assert set(failed) <= {grpc.StatusCode.UNAVAILABLE}
-    containers.running["worker"] = containers.worker.start(containers.worker_settings)
-    healthy = partial(containers.is_healthy, containers.worker, containers.worker_settings)
-    assert wait_until(healthy, HEALTHY_S)
+    serving.start("worker")
+    serving.become_healthy("worker")
     keys = done[-100:]
     got = stub.BatchGetEntities(
         entity_pb2.BatchGetEntitiesRequest(database="chatdb", keys=keys),
@@ -244,7 +273,7 @@ def test_sigterm_drains(containers: Containers) -> None:
         timeout=20,
     )
     assert {entity.key for entity in got.entities} == set(keys)
-    main = containers.running["main"]
+    main = serving.running["main"]
     main.send_signal(signal.SIGTERM)
     main.communicate(timeout=15)
     assert main.returncode == 0

@@ -182,6 +182,20 @@ def test_the_same_sources_give_the_same_bytes(built: Path, tmp_path: Path) -> No
         assert (again / name).read_bytes() == (built / name).read_bytes(), name
 
 
+def test_the_collector_works_once_everything_is_imported(sandbox: Sandbox) -> None:
+    """A function that lives for hours fills its memory with cycles, or starts a tenth slower."""
+    code = "import app, gc; print(gc.isenabled(), gc.get_freeze_count() > 10_000)"
+    done = subprocess.run(  # noqa: S603 - the function's own import
+        [sys.executable, "-S", "-s", "-c", code],
+        check=True,
+        cwd=sandbox.task,
+        env={"PYTHONPATH": f"{sandbox.task}:{sandbox.layer / 'python'}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == ["True", "True"]
+
+
 def test_together_they_are_small(sandbox: Sandbox) -> None:
     """A dependency that nobody noticed makes every cold start slower."""
     files = [p for folder in (sandbox.task, sandbox.layer) for p in folder.rglob("*")]

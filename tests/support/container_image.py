@@ -6,6 +6,7 @@ written, and its exact commands run as a user who owns nothing, with the environ
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -37,6 +38,7 @@ class Dockerfile:
     stop_signal: str = ""
     lock: str = ""
     copied: dict[str, str] = field(default_factory=dict)
+    compiling: list[str] = field(default_factory=list)
 
     @classmethod
     def read(cls, path: Path) -> "Dockerfile":
@@ -61,6 +63,8 @@ class Dockerfile:
                 self.user = text
             case "STOPSIGNAL":
                 self.stop_signal = text
+            case "RUN" if " -m compileall " in text:
+                self.compiling = shlex.split(text)
             case "COPY" if "requirements/" in text:
                 self.lock = text.split(maxsplit=1)[0]
             case "COPY" if not text.startswith("--from"):
@@ -95,8 +99,18 @@ class Image:
                 dirs_exist_ok=True,
                 ignore=shutil.ignore_patterns("__pycache__"),
             )
+        subprocess.run(  # noqa: S603 - the command of our Dockerfile
+            [self._below(word) for word in self.dockerfile.compiling],
+            check=True,
+            env={"LD_LIBRARY_PATH": self._libraries},
+        )
         self._close()
         return self
+
+    @property
+    def _libraries(self) -> str:
+        """A copied interpreter finds its own library, not the system's."""
+        return str(self.directory / "python" / "lib")
 
     def start(
         self, settings: Mapping[str, str], command: list[str] | None = None
@@ -106,8 +120,7 @@ class Image:
             name: self._below(value)
             for name, value in {**self.dockerfile.environment, **settings}.items()
         }
-        # A copied interpreter finds its own library, not the system's.
-        environment["LD_LIBRARY_PATH"] = str(self.directory / "python" / "lib")
+        environment["LD_LIBRARY_PATH"] = self._libraries
         words = command or self.dockerfile.command
         program = shutil.which(words[0], path=environment["PATH"])
         assert program is not None
@@ -127,7 +140,7 @@ class Image:
     def _below(self, value: str) -> str:
         """Return a setting with the image's paths where they are here."""
         parts = value.split(":")
-        return ":".join(f"{self.directory}{p}" if p.startswith(_OPT) else p for p in parts)
+        return ":".join(f"{self.directory}{p}" if f"{p}/".startswith(_OPT) else p for p in parts)
 
     def _close(self) -> None:
         for path in [self.directory, *self.directory.rglob("*")]:
