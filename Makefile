@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture check proto package synth lock clean
+.PHONY: help setup run test torture failover check proto package synth lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -27,6 +27,9 @@ test: setup ## run the tests (ARGS="-k lease")
 
 torture: setup ## kill and stop workers under load and judge every answer (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.torture --seconds $(SECONDS) --seed $(SEED)
+
+failover: setup ## kill, stop and cut off workers under load; print what clients notice (ARGS="--seconds 8")
+	$(BIN)/python -m tests.support.failover $(ARGS)
 
 check: setup ## format, lint, types, import contracts, stale stubs
 	$(BIN)/ruff format --check

@@ -99,19 +99,16 @@ class Dispatcher:
         )
         self._retries.earn()
         began_s = self._clock.boot_s()
+        asked: list[WorkerRecord] = []
         candidates = self._fleet.candidates(database, key)
-        for number in range(limits.ATTEMPTS_MAX):
-            if number == len(candidates) and isinstance(failure, UnavailableError):
-                # Those that are leaving may be all that was known of.
-                candidates += self._fleet.newcomers(database, key, candidates, began_s)
-            if number == len(candidates):
-                break
+        while candidates and len(asked) < limits.ATTEMPTS_MAX:
             waiting.require()
             left_s = waiting.left_s()
-            if left_s <= 0 or (number and not self._retries.spend()):
+            if left_s <= 0 or (asked and not self._retries.spend()):
                 break
+            worker = candidates[0]
             try:
-                return self._fleet.call(candidates[number], attempt, min(attempt_s, left_s))
+                return self._fleet.call(worker, attempt, min(attempt_s, left_s))
             except BusyError:
                 raise
             except StaleBindingError as error:
@@ -119,4 +116,9 @@ class Dispatcher:
                 raise UnavailableError(error.detail, retry_after_s=1) from error
             except (UnavailableError, RateLimitedError) as error:
                 failure = error
+            asked.append(worker)
+            # Others may have been found to be lost meanwhile.
+            candidates = self._fleet.others(database, key, asked)
+            if not candidates and isinstance(failure, UnavailableError):
+                candidates = self._fleet.newcomers(database, key, asked, began_s)
         raise failure

@@ -77,19 +77,19 @@ class FanOut(Generic[A]):
             UnavailableError: No worker can serve one of the keys now.
         """
         ranked = self._fleet.candidates_of(database, keys)
+        asked: dict[str, list[WorkerRecord]] = {key: [] for key in keys}
         left = list(keys)
         try:
             for attempt in range(limits.ATTEMPTS_MAX):
                 again: list[str] = []
-                for key in left:
-                    asked = ranked[key]
-                    if attempt == len(asked) and isinstance(self._failure, UnavailableError):
-                        asked += self._fleet.newcomers(database, key, asked, began_s)
                 for part in self._calls(ranked, left, attempt):
                     yield from self._taken(part, again)
                 if not again:
                     return
                 left = again
+                for key in left:
+                    asked[key].append(ranked[key][0])
+                    ranked[key] = self._others(database, key, asked[key], began_s)
             raise self._failure
         finally:
             while self._under_way:
@@ -101,7 +101,7 @@ class FanOut(Generic[A]):
         self, ranked: dict[str, list[WorkerRecord]], keys: list[str], attempt: int
     ) -> Iterator[_Part[A]]:
         """Begin the calls, a few at a time, and yield them in that order."""
-        for worker, its_keys in self._parts(ranked, keys, attempt):
+        for worker, its_keys in self._parts(ranked, keys):
             self._waiting.require()
             left_s = self._waiting.left_s()
             if left_s <= 0 or (attempt and not self._retries.spend()):
@@ -116,17 +116,25 @@ class FanOut(Generic[A]):
             yield self._under_way[0]
 
     def _parts(
-        self, ranked: dict[str, list[WorkerRecord]], keys: list[str], attempt: int
+        self, ranked: dict[str, list[WorkerRecord]], keys: list[str]
     ) -> list[tuple[WorkerRecord, list[str]]]:
-        """Return which keys are asked for where, in the attempt of this number."""
+        """Return which keys are asked for where."""
         parts: dict[str, tuple[WorkerRecord, list[str]]] = {}
         for key in keys:
-            candidates = ranked[key]
-            if attempt >= len(candidates):
+            if not ranked[key]:
                 raise self._failure
-            worker = candidates[attempt]
+            worker = ranked[key][0]
             parts.setdefault(worker.worker_id, (worker, []))[1].append(key)
         return list(parts.values())
+
+    def _others(
+        self, database: str, key: str, asked: list[WorkerRecord], began_s: float
+    ) -> list[WorkerRecord]:
+        """Return who is to be asked next for a key, in order."""
+        others = self._fleet.others(database, key, asked)
+        if not others and isinstance(self._failure, UnavailableError):
+            others = self._fleet.newcomers(database, key, asked, began_s)
+        return others
 
     def _taken(self, part: _Part[A], again: list[str]) -> Iterator[tuple[str, A | StrongroomError]]:
         """Wait for a call; yield what it answers, and note which keys are to be asked for again."""

@@ -120,23 +120,21 @@ class Fleet:
             key: placement.bounded(placement.rank(asked, database, key), self._load) for key in keys
         }
 
+    def others(self, database: str, key: str, asked: Sequence[WorkerRecord]) -> list[WorkerRecord]:
+        """Return the `candidates` but for some, as they are now that these were asked."""
+        known = {_identity(worker) for worker in asked}
+        return [one for one in self.candidates(database, key) if _identity(one) not in known]
+
     def newcomers(
         self, database: str, key: str, asked: Sequence[WorkerRecord], since_s: float
     ) -> list[WorkerRecord]:
-        """Return the `candidates` that have come since others were asked, and could not serve.
-
-        Args:
-            database: As in `candidates`.
-            key: As in `candidates`.
-            asked: The others.
-            since_s: Boot time; what was seen later is seen well enough.
+        """Return the `others`, from a look at the registry that began no sooner than `since_s`.
 
         Raises:
             UnavailableError: The disk refuses.
         """
         self._look(since_s, wait_s=limits.REGISTRY_WAIT_SECONDS)
-        known = {_identity(worker) for worker in asked}
-        return [one for one in self.candidates(database, key) if _identity(one) not in known]
+        return self.others(database, key, asked)
 
     def call(
         self, worker: WorkerRecord, attempt: Callable[[WorkerRecord, float], T], timeout_s: float

@@ -359,6 +359,24 @@ def test_who_has_come_is_asked_when_those_that_were_known_leave(rig: Rig, send: 
 
 
 @BOTH
+def test_who_was_found_to_be_lost_meanwhile_is_not_asked(rig: Rig, send: Send) -> None:
+    """Of three workers two die at once, and each request finds out about both of them anew."""
+    first, second, third = rig.ranked
+
+    def lose(_: WorkerRecord, __: float) -> str:
+        raise LOST
+
+    def attempt(worker: WorkerRecord, _: float) -> str:
+        if worker.worker_id == first:
+            with pytest.raises(WorkerLostError):
+                rig.fleet.call(rig.store.registry[second], lose, 1)
+            raise LOST
+        return worker.worker_id
+
+    assert send(rig, attempt) == third
+
+
+@BOTH
 def test_who_has_come_is_not_looked_for_while_all_are_full(rig: Rig, send: Send) -> None:
     """Under overload each request that is refused costs a look at the registry too."""
     for _ in range(50):

@@ -195,8 +195,8 @@ class FaultyDeployment(LocalDeployment):
         bearer = {"Authorization": f"Bearer {issued.json()['access_token']}"}
         return httpx.Client(base_url=url, headers=bearer, timeout=SECONDS)
 
-    def entities(self, name: str = "grpc") -> tuple[entity_pb2_grpc.EntityServiceStub, Metadata]:
-        """Return a stub of a gRPC process, and the metadata that authorize an administrator."""
+    def client_channel(self, name: str = "grpc") -> tuple[grpc.Channel, Metadata]:
+        """Return a channel to a gRPC process, and the metadata that authorize an administrator."""
         port = self._ports.get(name, {}).get("client_port")
         address = self.grpc_address if port is None else f"127.0.0.1:{port}"
         roots = grpc.ssl_channel_credentials(root_certificates=self.ca_file.read_bytes())
@@ -205,8 +205,12 @@ class FaultyDeployment(LocalDeployment):
             client_id=self.credentials.client_id, client_secret=self.credentials.client_secret
         )
         issued = auth_pb2_grpc.AuthServiceStub(channel).IssueToken(request)
-        stub = entity_pb2_grpc.EntityServiceStub(channel)
-        return stub, (("authorization", f"Bearer {issued.access_token}"),)
+        return channel, (("authorization", f"Bearer {issued.access_token}"),)
+
+    def entities(self, name: str = "grpc") -> tuple[entity_pb2_grpc.EntityServiceStub, Metadata]:
+        """Return a stub of a gRPC process, and the same metadata."""
+        channel, metadata = self.client_channel(name)
+        return entity_pb2_grpc.EntityServiceStub(channel), metadata
 
     def kill(self, name: str) -> None:
         """Kill a process, for good."""
