@@ -382,6 +382,7 @@ def _params(item: WriteItem) -> pb.Params:
         condition=messages.from_condition(item.condition),
         request_id=item.request_id,
         ttl_seconds=item.ttl_seconds or 0,
+        validate_only=item.validate_only,
     )
 
 

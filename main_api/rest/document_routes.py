@@ -7,7 +7,7 @@ from typing import Final
 from chalice.app import Response
 from msgspec import Raw
 
-from main_api.rest import conditions
+from main_api.domain import conditions
 from main_api.rest.answers import PartedResponse
 from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import JSON, Answer, Content, Operation, Right, Tag, json_content

@@ -67,12 +67,25 @@ class ReadQuery(msgspec.Struct, frozen=True, kw_only=True):
     select: Select = ""
 
 
+DryRun = Annotated[
+    Literal["true"] | msgspec.UnsetType,
+    msgspec.Meta(description="Answer as it would be answered, and write nothing."),
+]
+
+
 class DeleteQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which entities."""
 
     key: Annotated[
         list[EntityKey], msgspec.Meta(min_length=1, max_length=limits.ENTITIES_PER_REQUEST_MAX)
     ]
+    dry_run: DryRun = msgspec.UNSET
+
+
+class ChangeQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """How to change."""
+
+    dry_run: DryRun = msgspec.UNSET
 
 
 class PutQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode
 
 from chalice.app import Response
 
-from main_api.rest import conditions
+from main_api.domain import conditions
 from main_api.rest.answers import json_lines, json_list, json_object
 from main_api.rest.application import StrongroomApp
 from main_api.rest.entity_models import (

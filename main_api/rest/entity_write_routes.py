@@ -5,7 +5,8 @@ from typing import Final
 import msgspec
 from chalice.app import Request, Response
 
-from main_api.rest import conditions, problems
+from main_api.domain import conditions
+from main_api.rest import problems
 from main_api.rest.answers import json_object, json_response
 from main_api.rest.application import StrongroomApp
 from main_api.rest.entity_models import (
@@ -15,6 +16,7 @@ from main_api.rest.entity_models import (
     JSON_PATCH,
     MERGE_PATCH,
     WRITTEN,
+    ChangeQuery,
     DeletedEntity,
     DeletedMap,
     DeleteQuery,
@@ -141,18 +143,28 @@ def _add_delete(app: StrongroomApp) -> None:
         A single one that is not there is 404. Of several, that one is not there is its outcome, and
         stops no other. `If-Match` and `If-None-Match` are for a single one.
         """
-        keys = list(dict.fromkeys(app.query(DeleteQuery).key))
+        given = app.query(DeleteQuery)
+        keys, is_trial = list(dict.fromkeys(given.key)), bool(given.dry_run)
         condition, request_id = _condition(app.request), idempotency_key(app.request)
         if len(keys) == 1:
             app.main.entities.delete(
-                app.caller, database, keys[0], condition=condition, idempotency_key=request_id
+                app.caller,
+                database,
+                keys[0],
+                condition=condition,
+                idempotency_key=request_id,
+                validate_only=is_trial,
             )
             return Response("", {}, 204)
         if condition != UNCONDITIONAL:
             raise InvalidArgumentError("a condition is for a single entity")
         app.require_acceptable()
         deleted = app.main.entities.delete_many(
-            app.caller, database, keys, idempotency_key=request_id
+            app.caller,
+            database,
+            keys,
+            idempotency_key=request_id,
+            validate_only=is_trial,
         )
         return json_response(jsontext.dump({one.key: _deleted(one) for one in deleted}))
 
@@ -165,6 +177,7 @@ def _add_patch(app: StrongroomApp) -> None:
             tag=Tag.ENTITIES,
             rights=(Right.WRITE,),
             further_rights={"the body is a JSON Patch": Right.READ},
+            query=ChangeQuery,
             headers=("If-Match", "If-None-Match", "Idempotency-Key"),
             body={
                 "application/merge-patch+json": Content(MergePatches, MERGE_PATCH),
@@ -196,6 +209,7 @@ def _add_patch(app: StrongroomApp) -> None:
             patch,
             condition=_condition(request),
             idempotency_key=idempotency_key(request),
+            validate_only=bool(app.query(ChangeQuery).dry_run),
         )
         return _put_answer([written])
 
@@ -208,6 +222,7 @@ def _add_transform(app: StrongroomApp) -> None:
             tag=Tag.ENTITIES,
             rights=(Right.READ,),
             further_rights={"`store` is true": Right.WRITE},
+            query=ChangeQuery,
             headers=("If-Match", "If-None-Match", "Idempotency-Key"),
             body=json_content(TransformBody, TransformBody(key="Chat_id", expression="chat[0]")),
             answers=(
@@ -241,6 +256,7 @@ def _add_transform(app: StrongroomApp) -> None:
             body.expression,
             condition=_condition(request),
             idempotency_key=idempotency_key(request),
+            validate_only=bool(app.query(ChangeQuery).dry_run),
         )
         return _put_answer([written])
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote_plus
 import msgspec
 from chalice.app import Request
 
-from main_api.rest import conditions
+from main_api.domain import conditions
 from main_api.rest.operations import FORM, JSON, Operation
 from strongroom import ids, jsontext, limits
 from strongroom.errors import (

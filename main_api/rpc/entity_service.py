@@ -6,11 +6,13 @@ from typing import Final
 from google.rpc import status_pb2
 
 from main_api.bootstrap import Main
+from main_api.domain import conditions
 from main_api.domain.caller import Caller
 from main_api.rpc.methods import Who
 from main_api.service.batches import Deleted, PartlyWrittenError
 from main_api.service.ports import Found, WriteKind, Written
 from strongroom import limits
+from strongroom.entity import Condition
 from strongroom.errors import InvalidArgumentError, StrongroomError
 from strongroom.rpc import messages, status
 from strongroom_pb.v1 import entity_pb2 as pb
@@ -56,8 +58,9 @@ def put_entity(main: Main, caller: Caller, request: pb.PutEntityRequest) -> pb.P
         caller,
         request.database,
         {request.key: request.document},
-        condition=messages.to_condition(request.condition),
+        condition=_condition(request),
         idempotency_key=request.request_id,
+        validate_only=request.validate_only,
         ttl_seconds=request.ttl_seconds or None,
     )
     return _written(written)
@@ -76,8 +79,9 @@ def patch_entity(
         request.key,
         WriteKind.JSON_PATCH if which == "json_patch" else WriteKind.MERGE_PATCH,
         request.json_patch if which == "json_patch" else request.merge_patch,
-        condition=messages.to_condition(request.condition),
+        condition=_condition(request),
         idempotency_key=request.request_id,
+        validate_only=request.validate_only,
     )
     return _written(written)
 
@@ -98,8 +102,9 @@ def store_transformed_entity(
         request.database,
         request.key,
         request.expression,
-        condition=messages.to_condition(request.condition),
+        condition=_condition(request),
         idempotency_key=request.request_id,
+        validate_only=request.validate_only,
     )
     return _written(written)
 
@@ -125,8 +130,9 @@ def delete_entity(
         caller,
         request.database,
         request.key,
-        condition=messages.to_condition(request.condition),
+        condition=_condition(request),
         idempotency_key=request.request_id,
+        validate_only=request.validate_only,
     )
     return pb.DeleteEntityResponse()
 
@@ -143,6 +149,7 @@ def batch_put_entities(
             documents,
             idempotency_key=request.request_id,
             ttl_seconds=request.ttl_seconds or None,
+            validate_only=request.validate_only,
         )
     except PartlyWrittenError as error:
         return _partly_written(error)
@@ -157,7 +164,11 @@ def batch_delete_entities(
     outcomes: Mapping[str, Written | Deleted | StrongroomError]
     try:
         deleted = main.entities.delete_many(
-            caller, request.database, keys, idempotency_key=request.request_id
+            caller,
+            request.database,
+            keys,
+            idempotency_key=request.request_id,
+            validate_only=request.validate_only,
         )
         outcomes = {one.key: one for one in deleted}
     except PartlyWrittenError as error:
@@ -203,6 +214,20 @@ def _page(
     )
 
 
+def _condition(
+    request: pb.PutEntityRequest
+    | pb.PatchEntityRequest
+    | pb.TransformEntityRequest
+    | pb.DeleteEntityRequest,
+) -> Condition:
+    """Return what a request demands, in the one way or the other."""
+    if not request.etag:
+        return messages.to_condition(request.condition)
+    if request.HasField("condition"):
+        raise InvalidArgumentError("give an etag or a condition, not both")
+    return conditions.of_etag(request.etag)
+
+
 def _documents(entities: Collection[pb.KeyedDocument]) -> dict[str, bytes]:
     documents = {one.key: one.document for one in entities}
     if len(documents) != len(entities):
@@ -216,6 +241,7 @@ def _entity(found: Found) -> pb.Entity:
         document=found.document,
         metadata=messages.from_metadata(found.metadata),
         not_modified=found.not_modified,
+        etag=conditions.etag(found.metadata.version),
     )
 
 
@@ -224,6 +250,7 @@ def _written(written: Written) -> pb.PutEntityResponse:
         key=written.key,
         created=written.created,
         metadata=messages.from_metadata(written.metadata),
+        etag=conditions.etag(written.metadata.version),
     )
 
 

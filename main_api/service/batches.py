@@ -121,7 +121,8 @@ class Batches:
                 raise refusal
             return answers
 
-        audit.before_write()
+        if not items[0].validate_only:
+            audit.before_write()
         answers = self._dispatcher.write(database.name, items[0].key, attempt)
         return dict(zip((item.key for item in items), answers, strict=True))
 

@@ -111,6 +111,7 @@ class Entities:
         condition: Condition = UNCONDITIONAL,
         idempotency_key: str = "",
         ttl_seconds: int | None = None,
+        validate_only: bool = False,
     ) -> list[Written]:
         """Create or replace entities; all are validated before any is written.
 
@@ -121,6 +122,7 @@ class Entities:
             condition: What has to hold; for a single entity only.
             idempotency_key: The client's own; a repetition with it is applied once.
             ttl_seconds: Lifetime; None for the database's own.
+            validate_only: Whether to answer as it would be answered, and write nothing.
 
         Raises:
             InvalidArgumentError, InvalidDocumentError, SchemaViolationError,
@@ -131,7 +133,7 @@ class Entities:
         """
         keys = _unique_keys(documents)
         name = "put_entity" if len(keys) == 1 else "batch_put_entities"
-        _doing(name, Kind.WRITE, database_name, keys)
+        _writing(name, database_name, keys, validate_only=validate_only)
         if condition != UNCONDITIONAL and len(keys) > 1:
             raise InvalidArgumentError("a condition is for a single entity")
         if ttl_seconds is not None and not 1 <= ttl_seconds <= limits.TTL_SECONDS_MAX:
@@ -139,7 +141,15 @@ class Entities:
         database = self._authorized(caller, database_name, keys, Action.WRITE)
         request_id = _request_id(caller, idempotency_key)
         items = [
-            WriteItem(WriteKind.PUT, key, documents[key], "", condition, request_id, ttl_seconds)
+            WriteItem(
+                WriteKind.PUT,
+                key,
+                documents[key],
+                condition=condition,
+                request_id=request_id,
+                ttl_seconds=ttl_seconds,
+                validate_only=validate_only,
+            )
             for key in keys
         ]
         if len(items) == 1:
@@ -156,6 +166,7 @@ class Entities:
         *,
         condition: Condition = UNCONDITIONAL,
         idempotency_key: str = "",
+        validate_only: bool = False,
     ) -> Written:
         """Change a part of an entity; arguments and errors as in `put`.
 
@@ -170,8 +181,8 @@ class Entities:
         actions: tuple[Action, ...] = (Action.WRITE,)
         if kind is WriteKind.JSON_PATCH:
             actions = (Action.WRITE, Action.READ)
-        item = WriteItem(kind, key, document=patch, condition=condition)
-        _doing("patch_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
+        item = WriteItem(kind, key, patch, condition=condition, validate_only=validate_only)
+        _writing("patch_entity", database_name, [key], validate_only=validate_only)
         try:
             return self._write(caller, database_name, item, actions, idempotency_key)
         except SchemaViolationError as refusal:
@@ -203,12 +214,17 @@ class Entities:
         *,
         condition: Condition = UNCONDITIONAL,
         idempotency_key: str = "",
+        validate_only: bool = False,
     ) -> Written:
         """Replace an entity by what an expression makes of it; errors as in `put` and `get`."""
-        _doing("store_transformed_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
+        _writing("store_transformed_entity", database_name, [key], validate_only=validate_only)
         _check_expressions(expression)
         item = WriteItem(
-            WriteKind.STORE_TRANSFORMED, key, expression=expression, condition=condition
+            WriteKind.STORE_TRANSFORMED,
+            key,
+            expression=expression,
+            condition=condition,
+            validate_only=validate_only,
         )
         actions = (Action.WRITE, Action.READ)
         return self._write(caller, database_name, item, actions, idempotency_key)
@@ -221,6 +237,7 @@ class Entities:
         *,
         condition: Condition = UNCONDITIONAL,
         idempotency_key: str = "",
+        validate_only: bool = False,
     ) -> Written:
         """Delete an entity; arguments and errors as in `put`.
 
@@ -230,8 +247,8 @@ class Entities:
         Raises:
             NotFoundError: It is not there.
         """
-        _doing("delete_entity", Kind.WRITE, database_name, [ids.entity_key(key)])
-        item = WriteItem(WriteKind.DELETE, key, condition=condition)
+        _writing("delete_entity", database_name, [key], validate_only=validate_only)
+        item = WriteItem(WriteKind.DELETE, key, condition=condition, validate_only=validate_only)
         actions: tuple[Action, ...] = (Action.DELETE,)
         if condition != UNCONDITIONAL and not self._access.may(
             caller, database_name, [key], Action.WRITE
@@ -246,6 +263,7 @@ class Entities:
         keys: Sequence[str],
         *,
         idempotency_key: str = "",
+        validate_only: bool = False,
     ) -> list[Deleted]:
         """Delete several entities; one that is not there is told, and stops no other.
 
@@ -255,10 +273,13 @@ class Entities:
             PartlyWrittenError: Some may have been.
         """
         wanted = _unique_keys(keys)
-        _doing("batch_delete_entities", Kind.WRITE, database_name, wanted)
+        _writing("batch_delete_entities", database_name, wanted, validate_only=validate_only)
         database = self._authorized(caller, database_name, wanted, Action.DELETE)
         request_id = _request_id(caller, idempotency_key)
-        items = [WriteItem(WriteKind.DELETE, key, request_id=request_id) for key in wanted]
+        items = [
+            WriteItem(WriteKind.DELETE, key, request_id=request_id, validate_only=validate_only)
+            for key in wanted
+        ]
         return self._batches.delete(database, items)
 
     def validate(
@@ -295,7 +316,8 @@ class Entities:
         return self._write_one(database, numbered)
 
     def _write_one(self, database: Database, item: WriteItem) -> Written:
-        audit.before_write()
+        if not item.validate_only:
+            audit.before_write()
         return self._dispatcher.write(
             database.name,
             item.key,
@@ -320,6 +342,14 @@ class Entities:
 def _doing(name: str, kind: Kind, database_name: str, keys: Sequence[str] = ()) -> None:
     """Say it before anybody asks whether it may be done; a name of another form is refused here."""
     audit.doing(name, kind, ids.database_name(database_name), keys)
+
+
+def _writing(name: str, database_name: str, keys: Sequence[str], *, validate_only: bool) -> None:
+    """As `_doing`, of what writes, unless it is to be tried only."""
+    kind = Kind.READ if validate_only else Kind.WRITE
+    _doing(name, kind, database_name, [ids.entity_key(key) for key in keys])
+    if validate_only:
+        audit.note(validate_only=True)
 
 
 def _request_id(caller: Caller, idempotency_key: str) -> str:

@@ -309,6 +309,7 @@ class WriteItem:
         condition: What has to hold.
         request_id: Tells a repetition from a new write.
         ttl_seconds: Lifetime, for a put; None for the database's own.
+        validate_only: Whether it is answered as it would be, and nothing is written.
     """
 
     kind: WriteKind
@@ -318,6 +319,7 @@ class WriteItem:
     condition: Condition = UNCONDITIONAL
     request_id: str = ""
     ttl_seconds: int | None = None
+    validate_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)

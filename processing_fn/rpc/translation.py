@@ -37,24 +37,30 @@ def put(entity_key: str, params: processing_pb2.Params) -> Put:
         condition=messages.to_condition(params.condition),
         request_id=params.request_id,
         ttl_seconds=params.ttl_seconds or None,
+        validate_only=params.validate_only,
     )
 
 
 def delete(entity_key: str, params: processing_pb2.Params) -> Delete:
     """Return a delete."""
-    return Delete(entity_key, messages.to_condition(params.condition), params.request_id)
+    condition = messages.to_condition(params.condition)
+    return Delete(entity_key, condition, params.request_id, params.validate_only)
 
 
 def patch(entity_key: str, kind: PatchKind, params: processing_pb2.Params) -> PatchRequest:
     """Return a patch."""
     condition = messages.to_condition(params.condition)
-    return PatchRequest(entity_key, kind, params.document, condition, params.request_id)
+    return PatchRequest(
+        entity_key, kind, params.document, condition, params.request_id, params.validate_only
+    )
 
 
 def transform(entity_key: str, params: processing_pb2.Params) -> TransformRequest:
     """Return a transformation that is to be stored."""
     condition = messages.to_condition(params.condition)
-    return TransformRequest(entity_key, params.expression, condition, params.request_id)
+    return TransformRequest(
+        entity_key, params.expression, condition, params.request_id, params.validate_only
+    )
 
 
 def query(message: processing_pb2.Query) -> Query:

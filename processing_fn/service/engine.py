@@ -48,6 +48,7 @@ class Put:
     condition: Condition = UNCONDITIONAL
     request_id: str = ""
     ttl_seconds: int | None = None
+    validate_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,7 @@ class Delete:
     entity_key: str
     condition: Condition = UNCONDITIONAL
     request_id: str = ""
+    validate_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class PatchRequest:
     patch: bytes
     condition: Condition = UNCONDITIONAL
     request_id: str = ""
+    validate_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class TransformRequest:
     expression: str
     condition: Condition = UNCONDITIONAL
     request_id: str = ""
+    validate_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +259,13 @@ class Engine:
         self._session.lease.require()
         database, compiled = self._bindings.read_with_template(binding)
         demands = [
-            Demand(ids.entity_key(one.entity_key), one.condition, one.request_id, (b"delete",))
+            Demand(
+                ids.entity_key(one.entity_key),
+                one.condition,
+                one.request_id,
+                (b"delete",),
+                validate_only=one.validate_only,
+            )
             for one in deletes
         ]
         commit = self._committer.commit
@@ -399,13 +409,21 @@ class Engine:
             compiled.check(document)
             return Change(document, seen.header.expires_at)
 
-        demand = Demand(key, request.condition, request.request_id, content)
+        demand = Demand(
+            key,
+            request.condition,
+            request.request_id,
+            content,
+            validate_only=request.validate_only,
+        )
         return self._committer.commit(database, compiled, demand, rewritten)
 
 
 def _demand(put: Put) -> Demand:
     content = (b"put", put.document, str(put.ttl_seconds or 0).encode())
-    return Demand(put.entity_key, put.condition, put.request_id, content)
+    return Demand(
+        put.entity_key, put.condition, put.request_id, content, validate_only=put.validate_only
+    )
 
 
 def _gone(seen: State | None, _: int) -> Change:

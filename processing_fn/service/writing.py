@@ -32,12 +32,14 @@ class Demand:
         condition: What has to hold.
         request_id: Tells a repetition from a new write; empty for none.
         content: What tells this request from another one under the same id.
+        validate_only: Whether to answer as it would be answered, and write nothing.
     """
 
     entity_key: str
     condition: Condition
     request_id: str
     content: tuple[bytes, ...]
+    validate_only: bool = False
 
 
 class Committer:
@@ -85,7 +87,8 @@ class Committer:
             with self._session.data_keys.writing() as key_id:
                 writer = self._writer(key_id, database, database.schema_id, version, now_ms)
                 write = entity.plan(current, request, change, writer)
-                self._write(transaction, place, write)
+                if not demand.validate_only:
+                    self._write(transaction, place, write)
         return write.outcome
 
     def replayed(self, database: Database, demand: Demand) -> Outcome | None:

@@ -141,6 +141,30 @@ def test_a_condition_that_does_not_hold_says_what_is_there(client: Client) -> No
     assert client.put("k", condition=common_pb2.Condition(if_present=True)).metadata.version == 3
 
 
+def test_an_etag_goes_without_a_condition(client: Client) -> None:
+    """Of two demands in one request one is passed over, and the client takes both for held."""
+    etag = client.put("k", b"1").etag
+    assert (etag, client.get("k").etag) == ('"1"', '"1"')
+    both = entity_pb2.PutEntityRequest(
+        database="chatdb",
+        key="k",
+        document=b"2",
+        etag=etag,
+        condition=common_pb2.Condition(if_version=1),
+    )
+    error = refused(lambda: client.entities.PutEntity(both, metadata=client.metadata))
+    assert isinstance(error, InvalidArgumentError)
+    both.ClearField("condition")
+    both.validate_only = True
+    for _ in range(2):
+        assert client.entities.PutEntity(both, metadata=client.metadata).etag == '"2"'
+    assert client.get("k").document == b"1"
+    both.validate_only = False
+    client.entities.PutEntity(both, metadata=client.metadata)
+    error = refused(lambda: client.entities.PutEntity(both, metadata=client.metadata))
+    assert isinstance(error, PreconditionFailedError)
+
+
 def test_a_request_id_makes_a_repetition_safe(client: Client) -> None:
     """A client that repeats a write after a lost answer has written twice."""
     first = client.put("k", request_id="order-17")

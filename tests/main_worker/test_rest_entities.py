@@ -4,8 +4,9 @@ from urllib.parse import quote
 
 import pytest
 
+from main_api.domain import conditions
 from main_api.domain.grants import Action
-from main_api.rest import conditions, routes
+from main_api.rest import routes
 from main_api.service.ports import WorkerLostError
 from strongroom import limits
 from strongroom.entity import UNCONDITIONAL, Condition
@@ -148,6 +149,27 @@ def test_a_deletion_that_failed_midway_says_what_became_of_each(rig: Rig) -> Non
         "x": {"deleted": False},
     }
     assert answer.headers["retry-after"] == "1"
+
+
+def test_what_is_to_be_tried_only_is_not_done(rig: Rig) -> None:
+    """With `dry_run` an entity is changed or deleted, or nothing is said of what would be."""
+    rig.http("PUT", "/entity/chatdb", b'{"a": {"n": 1}, "b": 2}')
+    patch = {"Content-Type": "application/merge-patch+json"}
+    body = b'{"key": "a", "expression": "n", "store": true}'
+    for answer in (
+        rig.http("PATCH", "/entity/chatdb?dry_run=true", b'{"a": {"n": 2}}', patch),
+        rig.http("POST", "/entity/chatdb/transform?dry_run=true", body),
+    ):
+        assert (answer.status, answer.json()["a"]["version"]) == (200, 2)
+        assert answer.headers["etag"] == '"2"'
+    assert rig.http("DELETE", "/entity/chatdb?key=a&dry_run=true").status == 204
+    assert rig.http("DELETE", "/entity/chatdb?key=x&dry_run=true").status == 404
+    several = rig.http("DELETE", "/entity/chatdb?key=a&key=x&dry_run=true")
+    assert several.json() == {"a": {"deleted": True, "version": 2}, "x": {"deleted": False}}
+    known = {"If-Match": '"7"'}
+    assert rig.http("DELETE", "/entity/chatdb?key=a&dry_run=true", b"", known).status == 412
+    assert rig.http("DELETE", "/entity/chatdb?key=a&dry_run=false").status == 400
+    assert rig.http("GET", "/entity/chatdb?key=a&key=b").json() == {"a": {"n": 1}, "b": 2}
 
 
 def test_a_part_can_be_changed(rig: Rig) -> None:

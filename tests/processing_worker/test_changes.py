@@ -2,15 +2,20 @@
 
 import json
 import resource
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 
-from processing_fn.service.engine import Put, TransformRequest
+from processing_fn.domain.entity import Outcome
+from processing_fn.service.bindings import Binding
+from processing_fn.service.engine import Delete, Engine, PatchRequest, Put, TransformRequest
 from processing_fn.service.patching import Patch, PatchKind
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (
     ConflictError,
+    IdempotencyMismatchError,
     InvalidArgumentError,
     InvalidDocumentError,
     NotFoundError,
@@ -164,6 +169,66 @@ def test_transform_reads_or_stores(rig: Rig) -> None:
     with pytest.raises(InvalidArgumentError):
         worker.engine.store_transformed(rig.binding, TransformRequest("a", "abs(@)"))
     assert worker.get("a") == (2, b'{"n":1.50}')
+
+
+TRIALS: dict[str, Callable[[Engine, Binding, str, Condition, str], Outcome]] = {
+    "put": lambda engine, at, key, holds, name: engine.put(
+        at, Put(key, b'{"n": 2}', holds, name, validate_only=True)
+    ),
+    "patch": lambda engine, at, key, holds, name: engine.patch(
+        at, PatchRequest(key, MERGE, b'{"n": 2}', holds, name, validate_only=True)
+    ),
+    "transform": lambda engine, at, key, holds, name: engine.store_transformed(
+        at, TransformRequest(key, "{n: `2`}", holds, name, validate_only=True)
+    ),
+    "delete": lambda engine, at, key, holds, name: engine.delete(
+        at, Delete(key, holds, name, validate_only=True)
+    ),
+}
+
+
+@pytest.mark.parametrize("trial", TRIALS)
+def test_what_is_to_be_tried_only_is_answered_as_it_would_be_and_not_done(
+    rig: Rig, trial: str
+) -> None:
+    """A client that only asks has written; or it is told something else than who does it."""
+    worker = rig.worker()
+    worker.put("a", b'{"n": 1}')
+    files = [path.read_bytes() for path in worker.files("a")]
+    attempt = partial(TRIALS[trial], worker.engine, rig.binding)
+    for _ in range(2):
+        outcome = attempt("a", Condition(if_version=1), "r")
+        assert (outcome.metadata.version, outcome.created) == (2, False)
+    with pytest.raises(PreconditionFailedError):
+        attempt("a", Condition(if_version=7), "")
+    if trial != "put":
+        with pytest.raises(NotFoundError):
+            attempt("nothing", Condition(), "")
+    assert [path.read_bytes() for path in worker.files("a")] == files
+    assert worker.get("a") == (1, b'{"n": 1}')
+    # Under an id that was only tried another request is a new one, not a wrong repetition.
+    assert worker.put("a", b'{"n": 3}', request_id="r") == 2
+    with pytest.raises(IdempotencyMismatchError):
+        attempt("a", Condition(), "r")
+
+
+def test_what_is_to_be_tried_only_is_refused_as_it_would_be(rig: Rig) -> None:
+    """A trial says that all is well with what the template refuses."""
+    worker = rig.worker()
+    worker.put("a", b'{"n": 1}')
+    for key in ("a", "new"):
+        with pytest.raises(SchemaViolationError):
+            worker.engine.put(rig.binding, Put(key, b'{"n": "text"}', validate_only=True))
+    with pytest.raises(SchemaViolationError):
+        worker.engine.patch(
+            rig.binding, PatchRequest("a", MERGE, b'{"n": "text"}', validate_only=True)
+        )
+    answers = worker.engine.put_many(
+        rig.binding, [Put(key, b"{}", validate_only=True) for key in ("a", "new")]
+    )
+    assert [a.created for a in answers if isinstance(a, Outcome)] == [False, True]
+    with pytest.raises(NotFoundError):
+        worker.get("new")
 
 
 def test_validate_reports_everything_and_writes_nothing(rig: Rig) -> None:

@@ -28,8 +28,15 @@ def stored(rig: MainRig) -> Given:
     return {}
 
 
-def _condition(given: Given) -> common_pb2.Condition:
-    return common_pb2.Condition(**{k: given[k] for k in given if k.startswith("if_")})
+def _demanded(given: Given) -> dict[str, Any]:
+    """Return what a message demands of the entity, and whether it is a trial."""
+    condition = {k: given[k] for k in given if k.startswith("if_")}
+    demanded: dict[str, Any] = {"condition": common_pb2.Condition(**condition)} if condition else {}
+    if "etag" in given:
+        demanded["etag"] = given["etag"]
+    if "dry_run" in given:
+        demanded["validate_only"] = given["dry_run"]
+    return demanded
 
 
 def _write_headers(given: Given) -> dict[str, str]:
@@ -38,12 +45,18 @@ def _write_headers(given: Given) -> dict[str, str]:
         headers["If-Match"] = f'"{given["if_version"]}"'
     if "if_present" in given:
         headers["If-Match"] = "*"
+    if "etag" in given:
+        headers["If-Match"] = given["etag"]
     if "if_absent" in given:
         headers["If-None-Match"] = "*"
     return headers
 
 
-def _put_response(one: entity_pb2.PutEntityResponse) -> dict[str, Any]:
+def _trial(given: Given) -> dict[str, str]:
+    return {"dry_run": "true"} if given.get("dry_run") else {}
+
+
+def _put_response(one: entity_pb2.PutEntityResponse) -> Any:  # noqa: ANN401 - JSON
     metadata = one.metadata
     told = {
         "version": metadata.version,
@@ -52,7 +65,11 @@ def _put_response(one: entity_pb2.PutEntityResponse) -> dict[str, Any]:
         "updated_at": metadata.updated_at,
     }
     expiry = {"expires_at": metadata.expires_at} if metadata.expires_at else {}
-    return {one.key: told | expiry}
+    return [{one.key: told | expiry}, one.etag]
+
+
+def _written(answer: Answer) -> Any:  # noqa: ANN401 - JSON
+    return [answer.json(), answer.headers["etag"]]
 
 
 def _mapping(entities: Any) -> dict[str, Any]:  # noqa: ANN401 - messages
@@ -66,7 +83,7 @@ def _found(answer: Answer) -> Any:  # noqa: ANN401 - JSON
 
 def _entity(one: entity_pb2.Entity) -> Any:  # noqa: ANN401 - JSON
     shown: Any = "not modified" if one.not_modified else _mapping([one])
-    return [shown, f'"{one.metadata.version}"']
+    return [shown, one.etag]
 
 
 def _paged(answer: Answer) -> Any:  # noqa: ANN401 - JSON
@@ -96,14 +113,14 @@ def _documents(given: Given) -> list[entity_pb2.KeyedDocument]:
 def _patch_request(kind: str) -> Any:  # noqa: ANN401 - two functions
     def http(given: Given) -> HttpRequest:
         headers = {"Content-Type": _PATCHES[kind], **_write_headers(given)}
-        return HttpRequest({}, {given["key"]: json.loads(given["patch"])}, headers)
+        return HttpRequest(_trial(given), {given["key"]: json.loads(given["patch"])}, headers)
 
     def message(given: Given) -> entity_pb2.PatchEntityRequest:
         request = entity_pb2.PatchEntityRequest(
             database=given["database"],
             key=given["key"],
-            condition=_condition(given),
             request_id=given["request_id"],
+            **_demanded(given),
         )
         setattr(request, kind, given["patch"])
         return request
@@ -166,7 +183,9 @@ _CONDITIONS: Final[dict[str, tuple[Any, ...]]] = {
     "if_version": (1, 7),
     "if_absent": (True,),
     "if_present": (True,),
+    "etag": ('"1"', '"7"', '"x"', "*", '"7", "1"', 'W/"1"'),
 }
+_TRIAL: Final = {"dry_run": (True,)}
 
 OPERATIONS: Final = (
     Operation(
@@ -292,11 +311,11 @@ OPERATIONS: Final = (
             database=given["database"],
             key=given["key"],
             document=b"1",
-            condition=_condition(given),
             request_id=given["request_id"],
             ttl_seconds=given["ttl_seconds"],
+            **_demanded(given),
         ),
-        heard=Answer.json,
+        heard=_written,
         read=_put_response,
         prepare=stored,
         variants=_CONDITIONS | {"key": ("new",)},
@@ -314,7 +333,7 @@ OPERATIONS: Final = (
         ),
         heard=Answer.json,
         read=lambda response: {
-            key: told for one in response.results for key, told in _put_response(one).items()
+            key: told for one in response.results for key, told in _put_response(one)[0].items()
         },
         prepare=stored,
     ),
@@ -335,20 +354,20 @@ OPERATIONS: Final = (
         rpc="EntityService.PatchEntity",
         given=_ONE | _WRITE | {"patch": b'{"m":1}'},
         **_patch_request("merge_patch"),
-        heard=Answer.json,
+        heard=_written,
         read=_put_response,
         prepare=stored,
-        variants=_CONDITIONS,
+        variants=_CONDITIONS | _TRIAL,
     ),
     Operation(
         rest="PATCH /entity/{database}",
         rpc="EntityService.PatchEntity",
         given=_ONE | _WRITE | {"patch": b"[]"},
         **_patch_request("json_patch"),
-        heard=Answer.json,
+        heard=_written,
         read=_put_response,
         prepare=stored,
-        variants=_CONDITIONS,
+        variants=_CONDITIONS | _TRIAL,
     ),
     Operation(
         rest="POST /entity/{database}/transform",
@@ -367,7 +386,7 @@ OPERATIONS: Final = (
         rpc="EntityService.StoreTransformedEntity",
         given=_ONE | _WRITE | {"expression": "n"},
         http=lambda given: HttpRequest(
-            {},
+            _trial(given),
             {"key": given["key"], "expression": given["expression"], "store": True},
             _write_headers(given),
         ),
@@ -375,41 +394,51 @@ OPERATIONS: Final = (
             database=given["database"],
             key=given["key"],
             expression=given["expression"],
-            condition=_condition(given),
             request_id=given["request_id"],
+            **_demanded(given),
         ),
-        heard=Answer.json,
+        heard=_written,
         read=_put_response,
         prepare=stored,
-        variants=_CONDITIONS,
+        variants=_CONDITIONS | _TRIAL,
     ),
     Operation(
         rest="DELETE /entity/{database}",
         rpc="EntityService.DeleteEntity",
         given=_ONE | _WRITE,
-        http=lambda given: HttpRequest({"key": given["key"]}, headers=_write_headers(given)),
+        http=lambda given: HttpRequest(
+            {"key": given["key"], **_trial(given)}, headers=_write_headers(given)
+        ),
         message=lambda given: entity_pb2.DeleteEntityRequest(
             database=given["database"],
             key=given["key"],
-            condition=_condition(given),
             request_id=given["request_id"],
+            **_demanded(given),
         ),
         heard=lambda answer: answer.status,
         read=lambda _: 204,
         prepare=stored,
-        variants=_CONDITIONS,
+        variants=_CONDITIONS | _TRIAL,
     ),
     Operation(
         rest="DELETE /entity/{database}",
         rpc="EntityService.BatchDeleteEntities",
         given={"database": DATABASE, "several": ["a", "b", "absent"], **_WRITE},
-        http=lambda given: HttpRequest({"key": given["several"]}, headers=_write_headers(given)),
+        http=lambda given: HttpRequest(
+            {"key": given["several"], **_trial(given)}, headers=_write_headers(given)
+        ),
         message=lambda given: entity_pb2.BatchDeleteEntitiesRequest(
-            database=given["database"], keys=given["several"], request_id=given["request_id"]
+            database=given["database"],
+            keys=given["several"],
+            request_id=given["request_id"],
+            validate_only=given.get("dry_run", False),
         ),
         heard=Answer.json,
         read=lambda response: {one.key: _deleted(one) for one in response.results},
         prepare=stored,
-        variants={"several": (["a", ""], ["a", "k" * 513], [f"k{n}" for n in range(101)])},
+        variants={
+            "several": (["a", ""], ["a", "k" * 513], [f"k{n}" for n in range(101)]),
+            "dry_run": (True,),
+        },
     ),
 )

@@ -517,6 +517,8 @@ class MemoryWorkers:
             raise NotFoundError("no such entity")
         item.condition.check(stored.metadata.version if stored else None)
         written = Written(item.key, stored is None, self._metadata(database, item, stored))
+        if item.validate_only:
+            return written
         self._keep(database, item, written, stored)
         self._applied[(database.name, item.key, item.request_id)] = (digest, written)
         return written

@@ -28,11 +28,14 @@ class Entity(_message.Message):
     DOCUMENT_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     NOT_MODIFIED_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     document: _builtins.bytes
     """JSON text (RFC 8259), exactly as it was put. Empty where `not_modified`."""
     not_modified: _builtins.bool
     """The caller's `if_none_match_version` is still the current one."""
+    etag: _builtins.str
+    """The version as an entity tag, `"3"`, as REST has it in the header ETag."""
     @_builtins.property
     def metadata(self) -> _common_pb2.EntityMetadata: ...
     def __init__(
@@ -42,10 +45,11 @@ class Entity(_message.Message):
         document: _builtins.bytes = ...,
         metadata: _common_pb2.EntityMetadata | None = ...,
         not_modified: _builtins.bool = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "key", b"key", "metadata", b"metadata", "not_modified", b"not_modified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "etag", b"etag", "key", b"key", "metadata", b"metadata", "not_modified", b"not_modified"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -200,6 +204,8 @@ class PutEntityRequest(_message.Message):
     CONDITION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     key: _builtins.str
     document: _builtins.bytes
@@ -207,6 +213,12 @@ class PutEntityRequest(_message.Message):
     """The same request again with the same id gets the first answer (24 hours, 16 ids per entity)."""
     ttl_seconds: _builtins.int
     """0: the database's own, if it has one."""
+    etag: _builtins.str
+    """What `If-Match` may be over REST: the etag of an answer, several, or `*`; ABORTED where the entity
+    has another one. In the place of `condition`.
+    """
+    validate_only: _builtins.bool
+    """Answer as it would be answered, refusals too, and write nothing."""
     @_builtins.property
     def condition(self) -> _common_pb2.Condition: ...
     def __init__(
@@ -218,10 +230,12 @@ class PutEntityRequest(_message.Message):
         condition: _common_pb2.Condition | None = ...,
         request_id: _builtins.str = ...,
         ttl_seconds: _builtins.int = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "document", b"document", "key", b"key", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "document", b"document", "etag", b"etag", "key", b"key", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -235,8 +249,10 @@ class PutEntityResponse(_message.Message):
     CREATED_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     created: _builtins.bool
+    etag: _builtins.str
     @_builtins.property
     def metadata(self) -> _common_pb2.EntityMetadata: ...
     @_builtins.property
@@ -250,10 +266,11 @@ class PutEntityResponse(_message.Message):
         created: _builtins.bool = ...,
         metadata: _common_pb2.EntityMetadata | None = ...,
         status: _status_pb2.Status | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "key", b"key", "metadata", b"metadata", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "etag", b"etag", "key", b"key", "metadata", b"metadata", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,6 +286,8 @@ class PatchEntityRequest(_message.Message):
     JSON_PATCH_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     key: _builtins.str
     merge_patch: _builtins.bytes
@@ -277,6 +296,8 @@ class PatchEntityRequest(_message.Message):
     """RFC 6902. Its `test` tells what is there."""
     request_id: _builtins.str
     """As in PutEntityRequest."""
+    etag: _builtins.str
+    validate_only: _builtins.bool
     @_builtins.property
     def condition(self) -> _common_pb2.Condition: ...
     def __init__(
@@ -288,10 +309,12 @@ class PatchEntityRequest(_message.Message):
         json_patch: _builtins.bytes = ...,
         condition: _common_pb2.Condition | None = ...,
         request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "json_patch", b"json_patch", "merge_patch", b"merge_patch", "patch", b"patch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "json_patch", b"json_patch", "key", b"key", "merge_patch", b"merge_patch", "patch", b"patch", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "etag", b"etag", "json_patch", b"json_patch", "key", b"key", "merge_patch", b"merge_patch", "patch", b"patch", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_patch: _TypeAlias = _typing.Literal["merge_patch", "json_patch"]  # noqa: Y015
     _WhichOneofArgType_patch: _TypeAlias = _typing.Literal["patch", b"patch"]  # noqa: Y015
@@ -308,13 +331,17 @@ class TransformEntityRequest(_message.Message):
     EXPRESSION_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     key: _builtins.str
     expression: _builtins.str
     request_id: _builtins.str
+    etag: _builtins.str
+    validate_only: _builtins.bool
     @_builtins.property
     def condition(self) -> _common_pb2.Condition:
-        """These two are for StoreTransformedEntity."""
+        """These are for StoreTransformedEntity, and as in PutEntityRequest."""
 
     def __init__(
         self,
@@ -324,10 +351,12 @@ class TransformEntityRequest(_message.Message):
         expression: _builtins.str = ...,
         condition: _common_pb2.Condition | None = ...,
         request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "expression", b"expression", "key", b"key", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "etag", b"etag", "expression", b"expression", "key", b"key", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -409,10 +438,14 @@ class DeleteEntityRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     CONDITION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     key: _builtins.str
     request_id: _builtins.str
     """As in PutEntityRequest."""
+    etag: _builtins.str
+    validate_only: _builtins.bool
     @_builtins.property
     def condition(self) -> _common_pb2.Condition: ...
     def __init__(
@@ -422,10 +455,12 @@ class DeleteEntityRequest(_message.Message):
         key: _builtins.str = ...,
         condition: _common_pb2.Condition | None = ...,
         request_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "key", b"key", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "database", b"database", "etag", b"etag", "key", b"key", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -454,9 +489,12 @@ class BatchPutEntitiesRequest(_message.Message):
     ENTITIES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     request_id: _builtins.str
     ttl_seconds: _builtins.int
+    validate_only: _builtins.bool
+    """As in PutEntityRequest. What would refuse each of them, ValidateEntities tells."""
     @_builtins.property
     def entities(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeyedDocument]:
         """Up to 100, each with a key of its own."""
@@ -468,10 +506,11 @@ class BatchPutEntitiesRequest(_message.Message):
         entities: _abc.Iterable[Global___KeyedDocument] | None = ...,
         request_id: _builtins.str = ...,
         ttl_seconds: _builtins.int = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "entities", b"entities", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "entities", b"entities", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -526,9 +565,11 @@ class BatchDeleteEntitiesRequest(_message.Message):
     DATABASE_FIELD_NUMBER: _builtins.int
     KEYS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     database: _builtins.str
     request_id: _builtins.str
     """As in PutEntityRequest."""
+    validate_only: _builtins.bool
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Up to 100."""
@@ -539,10 +580,11 @@ class BatchDeleteEntitiesRequest(_message.Message):
         database: _builtins.str = ...,
         keys: _abc.Iterable[_builtins.str] | None = ...,
         request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "keys", b"keys", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["database", b"database", "keys", b"keys", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

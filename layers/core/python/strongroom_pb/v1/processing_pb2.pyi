@@ -105,6 +105,7 @@ class Params(_message.Message):
     TTL_SECONDS_FIELD_NUMBER: _builtins.int
     IF_NONE_MATCH_VERSION_FIELD_NUMBER: _builtins.int
     EXPRESSION_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     document: _builtins.bytes
     """JSON text."""
     request_id: _builtins.str
@@ -113,6 +114,8 @@ class Params(_message.Message):
     if_none_match_version: _builtins.int
     """Get: the version that the caller has; its document is then not sent again."""
     expression: _builtins.str
+    validate_only: _builtins.bool
+    """A write: answer as it would be answered, and write nothing."""
     @_builtins.property
     def condition(self) -> _common_pb2.Condition: ...
     def __init__(
@@ -124,10 +127,11 @@ class Params(_message.Message):
         ttl_seconds: _builtins.int = ...,
         if_none_match_version: _builtins.int = ...,
         expression: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "document", b"document", "expression", b"expression", "if_none_match_version", b"if_none_match_version", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "document", b"document", "expression", b"expression", "if_none_match_version", b"if_none_match_version", "request_id", b"request_id", "ttl_seconds", b"ttl_seconds", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

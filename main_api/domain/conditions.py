@@ -1,4 +1,4 @@
-"""Conditional requests, RFC 9110 section 13: `If-Match` and `If-None-Match`.
+"""Conditional requests, RFC 9110 section 13: `If-Match` and `If-None-Match`; `etag` over gRPC.
 
 The entity tag of an entity is its version, `"3"`. Another tag is one that nothing here has: it is
 compared like any other, and matches nothing.
@@ -41,6 +41,15 @@ def of_request(if_match: str | None, if_none_match: str | None) -> Condition:
         if_absent=unwanted == (),
         if_none_of=unwanted or (),
     )
+
+
+def of_etag(etag: str) -> Condition:
+    """Return what an `etag` demands (AIP-154), which is what `If-Match` does; empty for nothing.
+
+    Raises:
+        InvalidArgumentError: It is not `*` or a list of entity tags.
+    """
+    return of_request(etag or None, None)
 
 
 def is_known(if_none_match: str | None, text: str | int) -> bool:
