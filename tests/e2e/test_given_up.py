@@ -1,13 +1,16 @@
 """A client that has gone: on REST by the end of its connection, on gRPC by cancelling its call.
 
-Every lock is held by the test, so that a write waits; and it must not be there when they are free.
+Of writes: every lock is held by the test, so that a write waits; and it must not be there when they
+are free. Of reads: the workers are busy with them, and must not be any more.
 """
 
 import json
+import os
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import grpc
@@ -105,3 +108,77 @@ def test_what_somebody_waits_for_is_written(deployment: Deployment) -> None:
             writing = pool.submit(http.put, "/entity/chatdb", json={"somebody": CHAT})
             assert not wait_until(writing.done, NOTICED_S)
         assert writing.result(PATIENCE_S).status_code == 201
+
+
+# -- reads -----------------------------------------------------------------------------------------
+
+# It takes a worker a hundredth of a second and more to find out that a document is none of these.
+FILTER = " || ".join(f"a[?@ == `-{number}`]" for number in range(1, 5))
+WIDE = {"chat": [], "a": list(range(1_500))}
+MANY = 400
+BUSY_S_MAX = 0.3
+
+
+@pytest.fixture(scope="module")
+def wide(deployment: Deployment) -> Iterator[str]:
+    """Return a database that takes the workers several seconds to search."""
+    with deployment.http() as http:
+        assert http.put("/databases/wide", json={"schema_id": "chat.v1"}).is_success
+        for first in range(0, MANY, 100):
+            documents = {f"wide-{number}": WIDE for number in range(first, first + 100)}
+            assert http.put("/entity/wide", json=documents).is_success
+        yield "wide"
+        assert http.delete("/databases/wide").is_success
+
+
+def _busy_s(deployment: Deployment) -> float:
+    """Return how much of a processor's time the workers have used."""
+    ticks = 0
+    for pid in deployment.reload()["pids"]["workers"].values():
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def leave_a_stream(deployment: Deployment, database: str) -> None:
+    """Read a page of a stream, and no more."""
+    stub, metadata = deployment.grpc()
+    request = entity_pb2.ListEntitiesRequest(database=database, filter=FILTER)
+    stream = stub.StreamEntities(request, metadata=metadata)
+    assert next(stream).next_page_token
+    stream.cancel()
+
+
+def leave_a_page(deployment: Deployment, database: str) -> None:
+    """Ask for a page, and do not wait for it."""
+    stub, metadata = deployment.grpc()
+    request = entity_pb2.ListEntitiesRequest(database=database, filter=FILTER)
+    call = stub.ListEntities.future(request, metadata=metadata)
+    before_s = _busy_s(deployment)
+    assert wait_until(lambda: _busy_s(deployment) > before_s + 0.1, PATIENCE_S)
+    call.cancel()
+
+
+def leave_a_query_over_rest(deployment: Deployment, database: str) -> None:
+    """Ask for a page, and hang up."""
+    url = urlsplit(deployment.facts["http_url"])
+    body = json.dumps({"filter": FILTER}).encode()
+    head = (
+        f"POST /entity/{database}/query HTTP/1.1\r\nHost: {url.netloc}\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {deployment.token()}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    before_s = _busy_s(deployment)
+    with socket.create_connection((url.hostname, url.port)) as client:
+        client.sendall(head.encode() + body)
+        assert wait_until(lambda: _busy_s(deployment) > before_s + 0.1, PATIENCE_S)
+
+
+@pytest.mark.parametrize("leave", [leave_a_stream, leave_a_page, leave_a_query_over_rest])
+def test_what_nobody_waits_for_is_read_no_further(
+    deployment: Deployment, wide: str, leave: Callable[[Deployment, str], None]
+) -> None:
+    """Workers go on searching for a client that has given up, page after page."""
+    leave(deployment, wide)
+    before_s = _busy_s(deployment)
+    assert not wait_until(lambda: _busy_s(deployment) > before_s + BUSY_S_MAX, 1.5)

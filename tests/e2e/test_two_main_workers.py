@@ -17,6 +17,7 @@ from tests.support.faulty_kms import FaultyDeployment
 
 SECONDS = 60.0
 ROTATIONS = 6
+DOCUMENT = json.dumps(CHAT).encode()
 
 
 @pytest.fixture
@@ -115,13 +116,12 @@ def _by_rest(http: httpx.Client) -> Ask:
 
 def _by_grpc(deployment: FaultyDeployment, name: str) -> Ask:
     stub, metadata = deployment.entities(name)
-    document = json.dumps(CHAT).encode()
 
     def ask(key: str) -> None:
-        put = entity_pb2.PutEntityRequest(database="chatdb", key=key, document=document)
+        put = entity_pb2.PutEntityRequest(database="chatdb", key=key, document=DOCUMENT)
         stub.PutEntity(put, metadata=metadata, timeout=SECONDS)
         get = entity_pb2.GetEntityRequest(database="chatdb", key=key)
-        assert stub.GetEntity(get, metadata=metadata, timeout=SECONDS).document == document
+        assert stub.GetEntity(get, metadata=metadata, timeout=SECONDS).document == DOCUMENT
 
     return ask
 
@@ -149,6 +149,11 @@ def test_none_of_several_main_workers_is_needed_for_another_to_serve(
         told_s = limits.LEASE_SECONDS / limits.LEASE_RENEWALS_PER_LEASE
         assert _go_on(faces, told_s + 1) > 0
         before = http.get("/workers").json()["workers"]
+        once = http.put(
+            "/entity/chatdb",
+            content=b'{"once": %s}' % DOCUMENT,
+            headers={"Content-Type": "application/json", "Idempotency-Key": "the-one"},
+        )
         alone.kill("grpc")
         del faces["grpc"]
         assert _go_on(faces, limits.LEASE_SECONDS + 2) > 0
@@ -161,3 +166,12 @@ def test_none_of_several_main_workers_is_needed_for_another_to_serve(
     for name in alone.worker_names:
         assert "main-worker-left" in alone.log(name)
     assert "worker-lost" not in alone.log("grpc-2")
+    # What became of a write knows each of them, whoever has died since, its worker too.
+    alone.kill("worker-1")
+    stub, metadata = alone.entities("grpc-2")
+    again = entity_pb2.PutEntityRequest(
+        database="chatdb", key="once", document=DOCUMENT, request_id="the-one"
+    )
+    repeated = stub.PutEntity(again, metadata=metadata, timeout=SECONDS)
+    assert (repeated.created, repeated.etag) == (True, once.headers["ETag"])
+    assert repeated.metadata.updated_at == once.json()["once"]["updated_at"]
