@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from infra.packaging import bytecode
 
 RUNTIME_PATH: Final = "/opt/python"
@@ -24,6 +26,9 @@ RUNTIME: Final = f"python{_PYTHON}"
 
 _SERVICES: Final = frozenset({"kms", "secretsmanager", "sts"})
 """The service models of botocore that are called: of keys, of certificates, and STS for roles."""
+
+_ENDPOINTS: Final = Path("botocore/data/endpoints.json")
+"""Where every service of AWS is, in every region; read whole for the first client."""
 
 _KEPT_OF_METADATA: Final = frozenset({"METADATA", "entry_points.txt"})
 _DIRECTORIES_LEFT_OUT: Final = frozenset(
@@ -71,8 +76,17 @@ def build(source: Path, target: Path) -> None:
     )
     for path in list(_left_out(target)):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _leave_endpoints_of(_SERVICES, target / _ENDPOINTS)
     shutil.copytree(source / _KERNEL, target, dirs_exist_ok=True, ignore=only_modules)
     bytecode.compile_tree(target, RUNTIME_PATH)
+
+
+def _leave_endpoints_of(services: frozenset[str], path: Path) -> None:
+    endpoints = msgspec.json.decode(path.read_bytes())
+    for partition in endpoints["partitions"]:
+        every = partition["services"]
+        partition["services"] = {name: every[name] for name in sorted(services & every.keys())}
+    path.write_bytes(msgspec.json.encode(endpoints))
 
 
 def only_modules(_directory: str, names: list[str]) -> set[str]:

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import botocore.session
+import msgspec
 import pytest
+from botocore.regions import EndpointResolver
 
 from tests.support.deployment import CHAT, Deployment
 from tests.support.lambda_sandbox import (
@@ -210,6 +213,21 @@ def test_nothing_that_no_lambda_needs(sandbox: Sandbox) -> None:
     assert not [p for p in paths if p.suffix == ".pyi" or p.name in {"tests", "test"}]
     models = sandbox.layer / "python" / "botocore" / "data"
     assert {p.name for p in models.iterdir() if p.is_dir()} == {"kms", "secretsmanager", "sts"}
+
+
+def test_services_are_where_botocore_says(sandbox: Sandbox) -> None:
+    """In some region a key, or a secret with a certificate, is looked for in the wrong place."""
+    shipped = msgspec.json.decode(
+        (sandbox.layer / "python" / "botocore" / "data" / "endpoints.json").read_bytes()
+    )
+    whole = botocore.session.get_session().get_data("endpoints")
+    assert len(shipped["partitions"]) == len(whole["partitions"])
+    ours, theirs = (EndpointResolver(endpoints) for endpoints in (shipped, whole))
+    for partition in whole["partitions"]:
+        for region in partition["regions"]:
+            for service in ("kms", "secretsmanager", "sts"):
+                found = theirs.construct_endpoint(service, region)
+                assert ours.construct_endpoint(service, region) == found
 
 
 def test_bytecode_is_shipped_for_every_module(sandbox: Sandbox) -> None:
