@@ -291,7 +291,7 @@ def test_attempts_are_few_however_many_workers_there_are(send: Send) -> None:
 
 
 def test_overload_is_not_made_worse_by_retries(rig: Rig) -> None:
-    """Workers that have no room get every request three times, and so have none for longer."""
+    """Workers that have no room get every request many times, and so have none for longer."""
     requests = 2_000
     calls = 0
     for _ in range(requests):
