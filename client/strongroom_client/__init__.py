@@ -7,6 +7,7 @@
 docs/client.md shows the rest.
 """
 
+from strongroom_client.administration import Grant
 from strongroom_client.aio import AsyncClient
 from strongroom_client.assembly import Options
 from strongroom_client.client import Client
@@ -45,6 +46,7 @@ __all__ = [
     "Entity",
     "ForbiddenError",
     "GoneError",
+    "Grant",
     "InvalidError",
     "JsonText",
     "NotFoundError",

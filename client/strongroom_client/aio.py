@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 from strongroom_client import assembly, writes
+from strongroom_client.aio_admin import AsyncAdmin
 from strongroom_client.aio_driver import AsyncDriver
 from strongroom_client.calls import (
     Call,
@@ -62,6 +63,7 @@ class AsyncClient:
         self._channel = assembly.async_channel(made)
         self._driver = AsyncDriver(self._channel, source)
         self._is_closed = False
+        self.admin = AsyncAdmin(self._run)
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
 from strongroom_client import assembly, writes
+from strongroom_client.admin import Admin
 from strongroom_client.calls import (
     Call,
     GetEntity,
@@ -61,6 +62,7 @@ class Client:
         self._channel = assembly.channel(made)
         self._driver = Driver(self._channel, source)
         self._is_closed = False
+        self.admin = Admin(self._run)
 
     @classmethod
     def from_environment(cls) -> Self:

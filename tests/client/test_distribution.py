@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from strongroom_client import AsyncClient, Client
+from strongroom_client.admin import Admin
+from strongroom_client.aio_admin import AsyncAdmin
 
 REPOSITORY = Path(__file__).parents[2]
 PROGRAM = """
@@ -99,4 +101,6 @@ def _surface(of: type) -> dict[str, list[tuple[str, object]]]:
 def test_both_clients_are_asked_in_the_same_way() -> None:
     """A program that becomes asynchronous has to learn another interface."""
     assert _surface(Client) == _surface(AsyncClient)
+    assert _surface(Admin) == _surface(AsyncAdmin)
+    assert len(_surface(Admin)) == 24
     assert len(_surface(Client)) >= 18

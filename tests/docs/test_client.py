@@ -7,6 +7,7 @@ from pathlib import Path
 
 import strongroom_client
 from strongroom_client import Client
+from strongroom_client.admin import Admin
 from tests.support.deployment import Deployment
 
 TEXT = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
@@ -17,7 +18,7 @@ SAID = [text for kind, text in BLOCKS if kind == "text"]
 
 def test_the_programs_say_what_the_page_says(deployment: Deployment) -> None:
     """A reader copies an example, and it does something else."""
-    assert len(PROGRAMS) == len(SAID) == 6
+    assert len(PROGRAMS) == len(SAID) == 7
     client_id, secret = deployment.credentials()
     done = subprocess.run(  # noqa: S603 - the project's own page
         [sys.executable, "-W", "error", "-c", "\n".join(PROGRAMS)],
@@ -47,6 +48,13 @@ def test_every_method_is_told() -> None:
     told = set(re.findall(r"`(\w+)\(", section))
     there = {name for name in vars(Client) if not name.startswith("_")}
     assert there - {"close", "from_environment"} <= told
+
+
+def test_every_act_of_administration_is_told() -> None:
+    """An administrator does not learn of a method, or reads of one that there is not."""
+    section = TEXT.partition("## Administration")[2].partition("A change has")[0]
+    told = set(re.findall(r"`(\w+)`", section))
+    assert told == {name for name in vars(Admin) if not name.startswith("_")}
 
 
 def test_every_error_is_told() -> None:

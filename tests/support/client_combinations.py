@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from strongroom_client import AsyncClient, Client, ClientCredentials, Options, StaticToken
+from strongroom_client.aio_admin import AsyncAdmin
 
 Asked = Any
 """A `Client`, or a `Blocking` one: whatever one of them is asked for, the other is too."""
@@ -26,7 +27,7 @@ class Where:
 class Blocking:
     """An asynchronous client, asked on a loop of its own: what it answers is waited for."""
 
-    def __init__(self, client: AsyncClient, runner: asyncio.Runner) -> None:
+    def __init__(self, client: AsyncClient | AsyncAdmin, runner: asyncio.Runner) -> None:
         """Take both."""
         self._client = client
         self._runner = runner
@@ -43,7 +44,13 @@ class Blocking:
 
         return ask
 
-    def together(self, *asked: Callable[[AsyncClient], Any]) -> list[Any]:
+    @property
+    def admin(self) -> "Blocking":
+        """Administration, blocking."""
+        assert isinstance(self._client, AsyncClient)
+        return Blocking(self._client.admin, self._runner)
+
+    def together(self, *asked: Callable[[Any], Any]) -> list[Any]:
         """Ask several things at once."""
 
         async def gather() -> list[Any]:

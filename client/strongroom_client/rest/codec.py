@@ -2,22 +2,23 @@
 
 import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard, TypeVar, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import msgspec
 
-from strongroom_client import calls, errors
+from strongroom_client import admin_calls, calls, errors
 from strongroom_client.core.steps import Broken
+from strongroom_client.rest import admin
 from strongroom_client.rest.messages import HttpRequest, HttpResponse
 from strongroom_client.rest.problems import ViolationMember, refusal, refused
+from strongroom_client.rest.targets import JSON, encoded, path, query, sent
 from strongroom_client.values import Condition, Entity, Page, Refusals
 from strongroom_client.written import Written
 
 T = TypeVar("T")
-_JSON: Final = "application/json"
 _LINES: Final = "application/x-ndjson"
 _FORM: Final = "application/x-www-form-urlencoded"
 _EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -80,7 +81,7 @@ class RestCodec:
     def request(self, call: calls.Call[Any], token: str | None, request_id: str) -> HttpRequest:
         """Return the request of a call."""
         asked = _WAYS[type(call)].ask(call)
-        headers = {"X-Request-ID": request_id, "Accept": _JSON, **asked.headers}
+        headers = {"X-Request-ID": request_id, "Accept": JSON, **asked.headers}
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         if isinstance(call, calls.IdempotentWrite):
@@ -121,27 +122,6 @@ def _is_only_absent(
     )
 
 
-def path(*segments: str) -> str:
-    """Return a path of names, none of which leads elsewhere.
-
-    Raises:
-        InvalidError: One of them is no name.
-    """
-    if any(not one or not one.strip(".") for one in segments):
-        raise errors.InvalidError("a name is empty, or dots alone")
-    try:
-        return "/" + "/".join(quote(one, safe="") for one in segments)
-    except UnicodeEncodeError:
-        raise errors.InvalidError("a name has an unpaired surrogate") from None
-
-
-def _query(pairs: Sequence[tuple[str, str]]) -> str:
-    try:
-        return "?" + urlencode(pairs) if pairs else ""
-    except UnicodeEncodeError:
-        raise errors.InvalidError("a key has an unpaired surrogate") from None
-
-
 def _visible(text: str) -> str:
     if _VISIBLE.fullmatch(text) is None:
         raise errors.InvalidError("an idempotency key is 1 to 128 visible ASCII characters")
@@ -156,20 +136,9 @@ def _conditions(condition: Condition) -> dict[str, str]:
     return {"If-Match": "*"} if condition.if_present else {}
 
 
-def _sent(method: str, target: str, body: bytes, headers: Mapping[str, str]) -> HttpRequest:
-    return HttpRequest(method, target, {"Content-Type": _JSON, **headers}, body)
-
-
 def _object(documents: Mapping[str, bytes]) -> bytes:
     """Return a JSON object of texts that are JSON already."""
     return msgspec.json.encode({key: msgspec.Raw(text) for key, text in documents.items()})
-
-
-def _encoded(value: Any) -> bytes:  # noqa: ANN401 - of JSON values
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        raise errors.InvalidError("a text has an unpaired surrogate") from None
 
 
 def _ask_token(call: calls.IssueToken) -> HttpRequest:
@@ -195,7 +164,7 @@ def _ask_entity(call: calls.GetEntity) -> HttpRequest:
     headers = {"Accept": _LINES}
     if call.known:
         headers["If-None-Match"] = f'"{call.known}"'
-    return HttpRequest("GET", _entities(call.database) + _query([("key", call.key)]), headers)
+    return HttpRequest("GET", _entities(call.database) + query([("key", call.key)]), headers)
 
 
 def _read_entity(_: calls.GetEntity, response: HttpResponse) -> Entity | None:
@@ -203,8 +172,8 @@ def _read_entity(_: calls.GetEntity, response: HttpResponse) -> Entity | None:
 
 
 def _ask_several(call: calls.GetEntities) -> HttpRequest:
-    query = _query([("key", key) for key in call.keys])
-    return HttpRequest("GET", _entities(call.database) + query, {"Accept": _LINES})
+    target = _entities(call.database) + query([("key", key) for key in call.keys])
+    return HttpRequest("GET", target, {"Accept": _LINES})
 
 
 def _read_several(_: calls.GetEntities, response: HttpResponse) -> list[Entity]:
@@ -218,7 +187,7 @@ def _ask_page(call: calls.ReadPage) -> HttpRequest:
     wanted: dict[str, Any] = {name: value for name, value in asked.items() if value}
     if call.page_size:
         wanted["limit"] = call.page_size
-    return _sent("POST", _entities(call.database) + "/query", _encoded(wanted), {})
+    return sent("POST", _entities(call.database) + "/query", encoded(wanted), {})
 
 
 def _read_page(_: calls.ReadPage, response: HttpResponse) -> Page:
@@ -228,23 +197,23 @@ def _read_page(_: calls.ReadPage, response: HttpResponse) -> Page:
 
 def _ask_put(call: calls.PutEntity) -> HttpRequest:
     target = _entities(call.database) + _ttl(call.ttl_seconds)
-    return _sent("PUT", target, _object({call.key: call.document}), _conditions(call.condition))
+    return sent("PUT", target, _object({call.key: call.document}), _conditions(call.condition))
 
 
 def _ask_put_several(call: calls.PutEntities) -> HttpRequest:
     target = _entities(call.database) + _ttl(call.ttl_seconds)
-    return _sent("PUT", target, _object(call.documents), {})
+    return sent("PUT", target, _object(call.documents), {})
 
 
 def _ask_patch(call: calls.PatchEntity) -> HttpRequest:
     kind = "application/json-patch+json" if call.is_json_patch else "application/merge-patch+json"
     headers = {"Content-Type": kind, **_conditions(call.condition)}
-    return _sent("PATCH", _entities(call.database), _object({call.key: call.patch}), headers)
+    return sent("PATCH", _entities(call.database), _object({call.key: call.patch}), headers)
 
 
 def _ask_transform(call: calls.TransformEntity) -> HttpRequest:
     body = {"key": call.key, "expression": call.expression}
-    return _sent("POST", _entities(call.database) + "/transform", _encoded(body), {})
+    return sent("POST", _entities(call.database) + "/transform", encoded(body), {})
 
 
 def _read_transformed(call: calls.TransformEntity, response: HttpResponse) -> Entity:
@@ -258,7 +227,7 @@ def _read_transformed(call: calls.TransformEntity, response: HttpResponse) -> En
 def _ask_store(call: calls.StoreTransformedEntity) -> HttpRequest:
     body = {"key": call.key, "expression": call.expression, "store": True}
     target = _entities(call.database) + "/transform"
-    return _sent("POST", target, _encoded(body), _conditions(call.condition))
+    return sent("POST", target, encoded(body), _conditions(call.condition))
 
 
 def _read_one_written(_: Any, response: HttpResponse) -> Written:  # noqa: ANN401 - of three calls
@@ -272,7 +241,7 @@ def _read_written(_: calls.PutEntities, response: HttpResponse) -> list[Written]
 
 def _ask_verdicts(call: calls.ValidateEntities) -> HttpRequest:
     target = _entities(call.database) + "?dry_run=true"
-    return _sent("PUT", target, _object(call.documents), {})
+    return sent("PUT", target, _object(call.documents), {})
 
 
 def _read_verdicts(_: calls.ValidateEntities, response: HttpResponse) -> Refusals:
@@ -284,13 +253,13 @@ def _read_verdicts(_: calls.ValidateEntities, response: HttpResponse) -> Refusal
 
 
 def _ask_delete(call: calls.DeleteEntity) -> HttpRequest:
-    target = _entities(call.database) + _query([("key", call.key)])
+    target = _entities(call.database) + query([("key", call.key)])
     return HttpRequest("DELETE", target, _conditions(call.condition))
 
 
 def _ask_delete_several(call: calls.DeleteEntities) -> HttpRequest:
-    query = _query([("key", key) for key in call.keys])
-    return HttpRequest("DELETE", _entities(call.database) + query)
+    target = _entities(call.database) + query([("key", key) for key in call.keys])
+    return HttpRequest("DELETE", target)
 
 
 def _read_deleted(call: calls.DeleteEntities, response: HttpResponse) -> dict[str, bool]:
@@ -343,4 +312,6 @@ _WAYS: Final[Mapping[type[calls.Call[Any]], _Way]] = {
     calls.ValidateEntities: _Way(_ask_verdicts, _read_verdicts),
     calls.DeleteEntity: _Way(_ask_delete, _read_nothing),
     calls.DeleteEntities: _Way(_ask_delete_several, _read_deleted),
+    admin_calls.AdminRead: _Way(admin.ask, admin.read),
+    admin_calls.AdminWrite: _Way(admin.ask, admin.read),
 }

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import msgspec
 from google.protobuf.message import DecodeError, Message
 
-from strongroom_client import calls, errors
+from strongroom_client import admin_calls, calls, errors
 from strongroom_client.core.steps import Broken
+from strongroom_client.rpc import admin
 from strongroom_client.rpc.messages import RpcFailure, RpcRequest, RpcResponse
 from strongroom_client.rpc.status import of_status, refusal
 from strongroom_client.values import Condition, Entity, Page, Refusals
@@ -27,7 +29,7 @@ class _Way:
 
     method: Callable[[Any], str]
     ask: Callable[[Any], Message]
-    answer: type[Message]
+    answer: type[Message] | Callable[[Any], type[Message]]
     read: Callable[[Any, Any], Any]
 
 
@@ -56,9 +58,10 @@ class RpcCodec:
                 return found
             raise found
         way = _WAYS[type(call)]
+        kind: type[Message] = way.answer if isinstance(way.answer, type) else way.answer(call)
         try:
-            answered: T = way.read(call, way.answer.FromString(response.message))
-        except (DecodeError, ValueError) as error:
+            answered: T = way.read(call, kind.FromString(response.message))
+        except (DecodeError, ValueError, msgspec.ValidationError) as error:
             raise errors.ServerError("the answer is none of Strongroom's") from error
         return answered
 
@@ -280,6 +283,7 @@ def _named(method: str) -> Callable[[object], str]:
     return lambda _: _ENTITY + method
 
 
+_ADMIN: Final = _Way(admin.method, admin.ask, admin.answer, admin.read)
 _WAYS: Final[Mapping[type[calls.Call[Any]], _Way]] = {
     calls.IssueToken: _Way(_token_method, _ask_token, auth_pb2.IssueTokenResponse, _read_token),
     calls.GetEntity: _Way(_named("GetEntity"), _ask_entity, pb.Entity, _read_entity),
@@ -313,4 +317,6 @@ _WAYS: Final[Mapping[type[calls.Call[Any]], _Way]] = {
         pb.BatchDeleteEntitiesResponse,
         _read_deleted,
     ),
+    admin_calls.AdminRead: _ADMIN,
+    admin_calls.AdminWrite: _ADMIN,
 }
