@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture failover check proto package synth lock clean
+.PHONY: help setup run test torture failover check proto package synth docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,9 @@ package: setup ## build the Lambda's function and its layer under build/lambda
 
 synth: package ## write the CDK templates of every stage, build/cdk/<stage>/*.template.json
 	$(BIN)/python -m infra
+
+docs: setup ## build the documentation as a site, build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # All locks agree on versions, because dev.txt holds every package and binds the others.
 lock: setup ## write requirements/ from pyproject.toml (ARGS=--upgrade takes newer versions)

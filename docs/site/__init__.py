@@ -1,0 +1,1 @@
+"""Makes a site of the documentation; see README.md beside this file."""
