@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.admin import commands as admin_commands
 from cli.audit import commands as audit_commands
 from cli.backup import commands as backup_commands
 from cli.ca import commands as ca_commands
@@ -29,6 +30,9 @@ app = typer.Typer(
 
 
 data_commands.add(app)
+app.add_typer(admin_commands.schemas, name="schema")
+app.add_typer(admin_commands.databases, name="db")
+app.add_typer(admin_commands.clients, name="client")
 app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="job")
 app.add_typer(workers_commands.app, name="workers")

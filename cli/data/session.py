@@ -44,7 +44,7 @@ CODES: Final = (
 )
 _ADVICE: Final = (
     (UnauthenticatedError, "check STRONGROOM_CLIENT_ID and STRONGROOM_CLIENT_SECRET"),
-    (ForbiddenError, "an administrator can grant it: PUT /clients/{client_id}"),
+    (ForbiddenError, "an administrator can grant it: `strongroom client put`"),
     (PartlyWrittenError, "entered again it completes what is missing"),
     (OutcomeUnknownError, "look whether it was written before you enter it again"),
     (UnavailableError, "nothing was done; try again later"),

@@ -4,6 +4,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
 import typer.main
 
 from cli.data import session
@@ -15,9 +16,12 @@ from tests.support.deployment import Deployment
 TEXT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
 
-def test_the_example_says_what_the_page_says(deployment: Deployment, tmp_path: Path) -> None:
-    """A reader copies the example, and something else comes of it."""
-    example = TEXT.partition("## An example")[2]
+@pytest.mark.parametrize("section", ["An example", "Templates, databases and clients"])
+def test_an_example_says_what_the_page_says(
+    section: str, deployment: Deployment, tmp_path: Path
+) -> None:
+    """A reader copies an example, and something else comes of it."""
+    example = TEXT.partition(f"## {section}")[2]
     found = re.search(r"```sh\n(.*?)```\n\n```text\n(.*?)```", example, re.DOTALL)
     assert found is not None
     path = f"{Path(COMMAND).parent}:{others()['PATH']}"

@@ -50,7 +50,7 @@ class Fault(Enum):
     """Nothing, until the deployment ends."""
 
     DRIP = auto()
-    """Over HTTP: a header field without end, a byte now and then."""
+    """Over HTTP: a header field, a byte now and then, for 0.8 s; then silence."""
 
     DRIP_BODY = auto()
     ENDLESS = auto()
@@ -74,7 +74,9 @@ class Script:
     Attributes:
         faults: One for each request.
         asked: Of each request the token and the idempotency key.
+        connections: Where requests came from.
         tokens: How many tokens were asked for.
+        endless_bytes: How much was taken of a body without end.
         token_s: For how many seconds tokens are good.
         token_takes_s: How long it takes to make one.
     """
@@ -83,6 +85,7 @@ class Script:
     asked: list[tuple[str, str]] = field(default_factory=list)
     connections: set[object] = field(default_factory=set)
     tokens: int = 0
+    endless_bytes: int = 0
     token_s: int = 600
     token_takes_s: float = 0.0
     ended: threading.Event = field(default_factory=threading.Event)
@@ -170,8 +173,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.wfile.write(head)
-            while not self.script.ended.wait(0.1):
+            for _ in range(8):
+                self.script.ended.wait(0.1)
                 self.wfile.write(b"x")
+            self.script.ended.wait(_END_S)
 
     def _endless(self) -> None:
         self.close_connection = True
@@ -179,6 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
             while not self.script.ended.is_set():
                 self.wfile.write(b"x" * 65_536)
+                self.script.endless_bytes += 65_536
 
     def log_message(self, *_: Any) -> None:  # noqa: ANN401 - as the base has it
         """Say nothing."""

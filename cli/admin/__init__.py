@@ -1,0 +1,1 @@
+"""`strongroom schema`, `db` and `client`: what administrators set up, on the client library."""
