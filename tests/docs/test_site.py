@@ -12,7 +12,9 @@ from main_api.rpc.server import CLIENT_SERVICES
 from strongroom.errors import StrongroomError
 
 REPOSITORY = Path(__file__).parents[2]
-FETCHED = re.compile(r"<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=\"?(https?:)?//", re.I)
+FETCHED = re.compile(
+    r"<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=\"?(https?:)?//", re.IGNORECASE
+)
 
 
 @pytest.fixture(scope="module")
