@@ -47,8 +47,8 @@ def test_the_reference_names_all_there_is(site: Path) -> None:
         assert f"{method} {path}" in rest
     grpc = (site / "reference/grpc.html").read_text()
     for service in CLIENT_SERVICES:
-        for method in service.methods:
-            assert f"<code>{method.name}</code>" in grpc
+        for one in service.methods:
+            assert f"<code>{one.name}</code>" in grpc
     told = (site / "reference/errors.html").read_text()
     for kind in StrongroomError.__subclasses__():
         if kind.__module__ == "strongroom.errors":
