@@ -37,11 +37,14 @@ class Storm:
     Attributes:
         before: Requests per second to the file system, of its quota; in shares.
         peak: The same, just afterwards.
+        bounded: What the cold reads alone ask for just afterwards; with `bounded`, where a warm
+            read seldom asks the disk, that is nearly everything.
         warm_s: Until the caches are warm again.
     """
 
     before: float
     peak: float
+    bounded: float
     warm_s: float
 
 
@@ -50,6 +53,7 @@ def storm(load: Load, dead_share: float, operations: Operations, disk: FileSyste
     warm, cold = operations.warm_read.reads, operations.cold_read.reads
     before = load.reads_per_second * warm / disk.reads_per_second
     peak = load.reads_per_second * (warm + dead_share * (cold - warm)) / disk.reads_per_second
+    bounded = load.reads_per_second * dead_share * cold / disk.reads_per_second
     # Past the quota reads wait, and so does what warms the caches.
     rate = load.reads_per_second / max(1.0, peak)
     weights = _popularity(load.entities)
@@ -58,12 +62,12 @@ def storm(load: Load, dead_share: float, operations: Operations, disk: FileSyste
         return dead_share * _still_cold(weights, rate, after_s) <= WARM
 
     if is_warm(0.0):
-        return Storm(before, peak, 0.0)
+        return Storm(before, peak, bounded, 0.0)
     low_s, high_s = 0.0, 10.0**_DECADES_OF_TIME
     while high_s - low_s > max(0.01, low_s / 1_000):
         middle_s = (low_s + high_s) / 2
         low_s, high_s = (low_s, middle_s) if is_warm(middle_s) else (middle_s, high_s)
-    return Storm(before, peak, high_s)
+    return Storm(before, peak, bounded, high_s)
 
 
 def _still_cold(weights: list[tuple[float, float]], rate: float, after_s: float) -> float:

@@ -191,6 +191,11 @@ def limits_met(basis: Basis) -> Table:
             _whole(ends.workers_still_listed(asked, disk)),
             f"{_whole(ends.workers_still_listed(asked, best))}: reads of EFS at their best",
         ),
+        (
+            "workers, Main Workers and Lambdas, by clients of EFS",
+            _whole(disk.connections),
+            _NONE,
+        ),
         ("workers, by locks on one file", _whole(ends.workers_within_locks(disk)), _NONE),
     )
     return Table("ends", ("what", "ends at", "or at"), rows)
@@ -209,12 +214,20 @@ def storms(basis: Basis) -> Table:
                     f"{share:.0%}",
                     f"{found.before:.1%}",
                     f"{found.peak:.1%}",
+                    f"{found.bounded:.1%}",
                     f"{found.warm_s / 60:.1f} min",
                 )
             )
     return Table(
         "storms",
-        ("reads per second", "workers that die", "EFS' reads before", "and at once", "warm after"),
+        (
+            "reads per second",
+            "workers that die",
+            "EFS' reads before",
+            "and at once",
+            "at once, `bounded`",
+            "warm after",
+        ),
         tuple(rows),
     )
 

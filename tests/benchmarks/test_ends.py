@@ -119,6 +119,7 @@ def test_a_storm_by_hand() -> None:
     assert found.before == pytest.approx(0.2)
     # Half of the reads make three requests instead of one.
     assert found.peak == pytest.approx(0.4)
+    assert found.bounded == pytest.approx(0.3)
     # 0.5 exp(-200 t) = 0.01
     assert found.warm_s == pytest.approx(math.log(50) / 200, abs=0.01)
     # Ten keys that are asked for as often take ten times as long, at least.
