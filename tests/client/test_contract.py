@@ -128,20 +128,20 @@ def test_a_reader_that_has_the_version_gets_no_document(client: Asked, prefix: s
 def test_many_keys_are_read(client: Asked, prefix: str) -> None:
     """A read of more keys than one request takes, or than a URL has room for, fails."""
     keys = [f"{prefix}{number:03}{'ü' * 150}" for number in range(130)]
-    for start in range(0, len(keys), 100):
-        client.put_many(ANY, dict.fromkeys(keys[start : start + 100], start))
+    there = keys[::20]
+    client.put_many(ANY, {key: number for number, key in enumerate(there)})
     found = client.get_many(ANY, [prefix + "absent", *keys, keys[0]])
-    assert sorted(found) == keys
-    assert {key: one.version for key, one in found.items()} == dict.fromkeys(keys, 1)
-    assert found[keys[-1]].value == 100
+    assert {key: (one.version, one.value) for key, one in found.items()} == {
+        key: (1, number) for number, key in enumerate(there)
+    }
 
 
 def test_entities_that_are_too_large_together_are_read(client: Asked, prefix: str) -> None:
     """A read fails by how large the entities happen to be."""
-    keys = [f"{prefix}{number}" for number in range(3)]
+    keys = [f"{prefix}{number}" for number in range(2)]
     for key in keys:
-        client.put(ANY, key, "x" * 2_000_000)
-    assert [len(one.text) for one in client.get_many(ANY, keys).values()] == [2_000_002] * 3
+        client.put(ANY, key, "x" * 2_200_000)
+    assert [len(one.text) for one in client.get_many(ANY, keys).values()] == [2_200_002] * 2
     client.delete_many(ANY, keys)
 
 
@@ -180,14 +180,14 @@ def test_patches(client: Asked, prefix: str) -> None:
 def test_deletions(client: Asked, prefix: str) -> None:
     """It is not told what was there to delete."""
     keys = [f"{prefix}{number:03}" for number in range(120)]
-    for start in range(0, 120, 60):
-        client.put_many(ANY, dict.fromkeys(keys[start : start + 60], 1))
+    there = [*keys[:3], keys[-1]]
+    client.put_many(ANY, dict.fromkeys(there, 1))
     client.delete(ANY, keys[0])
     with pytest.raises(NotFoundError):
         client.delete(ANY, keys[0])
     assert client.delete_many(ANY, [keys[0]]) == {keys[0]: False}
     assert client.delete_many(ANY, [keys[1]]) == {keys[1]: True}
-    expected = dict.fromkeys(keys, True) | {keys[0]: False, keys[1]: False}
+    expected = dict.fromkeys(keys, False) | {keys[2]: True, keys[-1]: True}
     assert client.delete_many(ANY, keys) == expected
     assert client.get_many(ANY, keys) == {}
     for several in ([keys[0]], keys[:2]):
@@ -357,14 +357,14 @@ def test_nobody_there(combination: str, admin: ClientCredentials) -> None:
     nowhere = Where({"rest": "http://127.0.0.1:1", "grpc": "grpc://127.0.0.1:1"})
     with client_of(combination, nowhere, admin) as client:
         with pytest.raises(UnavailableError):
-            client.get(ANY, "k", timeout_s=1.0)
+            client.get(ANY, "k", timeout_s=0.3)
         with pytest.raises(UnavailableError):
-            client.put(ANY, "k", 1, timeout_s=1.0)
+            client.put(ANY, "k", 1, timeout_s=0.3)
 
 
 def test_who_is_not_trusted_is_told_no_secret(where: Where, admin: ClientCredentials) -> None:
     """A client hands its secret to a server whose certificate nobody vouches for."""
-    options = Options(timeout_s=2.0)
+    options = Options(timeout_s=0.5)
     for combination in ("grpc-sync", "grpc-async"):
         with (
             client_of(combination, where, admin, options) as client,
