@@ -69,8 +69,8 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
     """Bring a backup back: into an empty directory, or into a deployment that serves; or prove it.
 
     Keys are those of the keyring in --root or --shared-dir, which its key provider opens; or of
-    --export, which --recovery-key opens. Without --in-place or --as all of it is put into that
-    directory, which has a keyring (`strongroom keys recover`) and nothing else. With one of them
+    --export, which --recovery-key opens. Without --in-place or --as it is put into that directory,
+    which has a keyring (`strongroom keys recover`) and nothing else. With one of them
     entities are put into the deployment that STRONGROOM_URL, STRONGROOM_CLIENT_ID and
     STRONGROOM_CLIENT_SECRET name, as new versions; nothing there is removed. With --verify and no
     keys, nothing is decrypted. Exit code 1: nothing was done, or an entity was refused.
@@ -85,10 +85,6 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
     is_running = in_place or side is not None
     if verify and is_running:
         raise typer.BadParameter("nothing is brought back with it", param_hint="--verify")
-    if not verify and not is_running and not selection.is_all:
-        raise typer.BadParameter(
-            "they go with --in-place, --as or --verify", param_hint="--database and --key"
-        )
     if verify:
         command.verify(options, json=json)
     elif is_running:

@@ -63,7 +63,8 @@ def into_empty(options: Options, *, json: bool) -> None:
         keys = options.keys.keys()
         backup = reading.find(places.store(options.where), options.backup_id)
         with Bar("restoring") as bar:
-            proof = restoring.restore(backup, keys, EmptySharedDirectory(shared), _shown(bar))
+            target = EmptySharedDirectory(shared)
+            proof = restoring.restore(backup, keys, target, _shown(bar), options.selection)
     _tell(backup, proof, f"restored into {shared}", with_keys=True, json=json)
 
 

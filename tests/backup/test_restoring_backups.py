@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from cli.backup.adapters.empty_directory import EmptySharedDirectory
+from cli.backup.domain.selection import Selection
 from cli.backup.service import restoring
 from main_api.adapters.control_store import ControlFiles
 from strongroom import keyring, limits
 from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem
-from strongroom.errors import ConflictError, KeyDestroyedError, UnavailableError
+from strongroom.errors import ConflictError, KeyDestroyedError, NotFoundError, UnavailableError
 from strongroom.keyring import Purpose
 from strongroom.layout import Layout
 from tests.support.backups import QUIET, BackupRig
@@ -67,6 +68,24 @@ def test_a_deployment_is_restored_again_and_again(backups: BackupRig) -> None:
     backups.lose()
     restored = backups.restore(backups.fresh())
     assert restored.worker().put("key-1", b"{}") > lost
+    restored.close()
+
+
+@pytest.mark.parametrize("patterns", [("key-1", "key-12"), ("key-1", "key-1[23]")])
+def test_a_part_is_put_back(backups: BackupRig, patterns: tuple[str, ...]) -> None:
+    """Whoever needs one database of many, or a few entities, has to put all of it back."""
+    backups.put(20)
+    backups.rig.put_database("animals", "11" * 16)
+    backups.take()
+    root = backups.fresh()
+    restored = backups.restore(root, selection=Selection(("people",), patterns))
+    wanted = {"key-1", "key-12"} | ({"key-13"} if "[" in patterns[1] else set())
+    assert len(list((root / "files").rglob("*.json.enc"))) == len(wanted)
+    for key in wanted:
+        assert restored.worker().get(key)[0] == 1
+    assert not (root / "databases" / "animals.json").exists()
+    with pytest.raises(NotFoundError, match="no database fish"):
+        backups.restore(backups.fresh("other"), selection=Selection(("fish",)))
     restored.close()
 
 

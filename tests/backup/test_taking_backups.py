@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -291,6 +292,36 @@ def test_a_full_disk_is_told_and_leaves_no_backup(backups: BackupRig) -> None:
         backups.take(store=DirectoryStore(backups.place, ObservedFilesystem(before)))
     assert list(reading.ids(backups.store)) == []
     assert [one for one in backups.place.rglob("*") if one.is_file()] == []
+    # Nor a record, which would keep keys for nothing.
+    assert backups.register.names() == set()
+
+
+def test_two_backups_at_once_are_two_backups(backups: BackupRig) -> None:
+    """A backup that takes longer than a day is halved by the next one."""
+    backups.put(60)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: backups.take(), range(2))
+    for taken in (first, second):
+        assert backups.prove(taken.backup_id).opened == 60
+
+
+def test_what_a_killed_backup_has_left_is_swept(backups: BackupRig) -> None:
+    """Each killed backup leaves files for ever that nobody can tell from others."""
+    backups.put(40)
+    backups.take()
+    folders = [one for one in backups.place.glob("objects/*") if one.is_dir()]
+    for folder in folders:
+        for name, age_s in (("old", 2 * limits.TEMPORARY_FILE_SECONDS_MAX), ("new", 60)):
+            left = folder / f".tmp-{name}"
+            left.touch()
+            at = left.stat().st_mtime - age_s
+            os.utime(left, (at, at))
+    backups.put(40, "other")
+    backups.take()
+    assert len(list(backups.place.rglob(".tmp-new"))) == len(folders)
+    # Where nothing was written, nobody has looked.
+    assert len(list(backups.place.rglob(".tmp-old"))) < len(folders)
+    assert backups.prove().opened == 80
 
 
 def test_every_entity_is_one_acknowledged_version(backups: BackupRig) -> None:

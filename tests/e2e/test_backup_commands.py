@@ -184,9 +184,8 @@ def test_refusals_are_one_line(desk: Desk) -> None:
         *("restore", place, "--root", root, "--as", "desk", "--database", "desk")
     )
     assert not (desk.deployment.shared_dir / "backups").exists()
-    for wrong in (("--verify", "--in-place"), ("--key", "x")):
-        ended = desk.command(named, "restore", place, "--root", root, *wrong)
-        assert (ended.returncode, ended.stdout) == (2, "")
+    ended = desk.command(named, "restore", place, "--root", root, "--verify", "--in-place")
+    assert (ended.returncode, ended.stdout) == (2, "")
 
 
 def test_a_changed_backup_is_one_line(desk: Desk) -> None:

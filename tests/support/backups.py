@@ -9,6 +9,7 @@ from cli.backup.adapters.directory import DirectoryStore
 from cli.backup.adapters.empty_directory import EmptySharedDirectory
 from cli.backup.adapters.keys import KeyringKeys
 from cli.backup.adapters.shared_directory import SharedDirectory
+from cli.backup.domain.selection import Selection
 from cli.backup.service import proving, reading, restoring, taking
 from cli.backup.service.ports import Progress, Source, Store
 from cli.backup.service.proving import Proof
@@ -145,9 +146,12 @@ class BackupRig:
         self.write_keyring(root)
         return root
 
-    def restore(self, root: Path, backup_id: str | None = None) -> Rig:
-        """Put a backup back into a directory; return what can read it."""
-        restoring.restore(self.find(backup_id), self.opened, EmptySharedDirectory(root), QUIET)
+    def restore(
+        self, root: Path, backup_id: str | None = None, selection: Selection | None = None
+    ) -> Rig:
+        """Put a backup, or a part of it, back into a directory; return what can read it."""
+        target = EmptySharedDirectory(root, UnsyncedFilesystem())
+        restoring.restore(self.find(backup_id), self.opened, target, QUIET, selection)
         return self.reading(root)
 
     def reading(self, root: Path) -> Rig:

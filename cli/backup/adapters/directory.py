@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from strongroom import durable
+from strongroom import durable, limits
+from strongroom.clock import Clock, SystemClock
 from strongroom.durable import Filesystem, LocalFilesystem
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom.layout import TEMPORARY_PREFIX
@@ -24,10 +25,14 @@ _PRIVATE: Final = 0o700
 class DirectoryStore:
     """The `Store` of a directory."""
 
-    def __init__(self, root: Path, filesystem: Filesystem | None = None) -> None:
+    def __init__(
+        self, root: Path, filesystem: Filesystem | None = None, clock: Clock | None = None
+    ) -> None:
         """Take the directory; it is made with the first object."""
         self._root = root
         self._filesystem = filesystem or LocalFilesystem()
+        self._clock = clock or SystemClock()
+        self._swept: set[str] = set()
         self._lock = threading.Lock()
         self._unsettled: set[str] = set()
 
@@ -56,6 +61,7 @@ class DirectoryStore:
         """Write beside it, sync, rename."""
         folder, _, last = name.rpartition("/")
         with self._refusals(name), self._opened(folder, make=True) as directory:
+            self._sweep(folder, directory)
             temporary = durable.stage(self._filesystem, directory, data, is_durable=True)
             try:
                 self._filesystem.rename(temporary, last, directory)
@@ -85,6 +91,21 @@ class DirectoryStore:
             except FileNotFoundError:
                 found = []
         yield from (name for name in found if not name.startswith(TEMPORARY_PREFIX))
+
+    def _sweep(self, folder: str, directory: int) -> None:
+        """Remove what killed backups have left in a directory, once in the life of a process."""
+        with self._lock:
+            if folder in self._swept:
+                return
+            self._swept.add(folder)
+        before_s = self._clock.wall_ms() / 1000 - limits.TEMPORARY_FILE_SECONDS_MAX
+        for name in os.listdir(directory):
+            if name.startswith(TEMPORARY_PREFIX):
+                # Another backup may be at it too.
+                with suppress(FileNotFoundError):
+                    found = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                    if found.st_mtime < before_s:
+                        self._filesystem.unlink(name, directory)
 
     def _read(self, name: str, directory: int, size_max: int) -> bytes:
         with durable.opened(self._filesystem, self._filesystem.open(name, directory)) as file:

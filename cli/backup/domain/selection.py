@@ -29,11 +29,6 @@ class Selection:
         if len(self.patterns) > limits.KEY_PATTERNS_MAX:
             raise InvalidArgumentError(f"there are at most {limits.KEY_PATTERNS_MAX} patterns")
 
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing is left out."""
-        return not self.databases and not self.patterns
-
     def has_database(self, name: str) -> bool:
         """Tell whether a database is meant."""
         return not self.databases or name in self.databases

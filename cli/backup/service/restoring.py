@@ -1,17 +1,18 @@
 """A deployment that is gone, put back into an empty directory."""
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from cli.backup.domain import entries
 from cli.backup.domain.entries import EntityEntry, FileEntry
+from cli.backup.domain.selection import Selection
 from cli.backup.service import proving
 from cli.backup.service.ports import Keys, Progress
 from cli.backup.service.proving import Proof
 from cli.backup.service.reading import Backup
 from strongroom import blob, limits
-
-_AT_ONCE: Final = 8 * limits.BACKUP_THREADS
+from strongroom.errors import KeyDestroyedError, NotFoundError
 
 
 class EmptyDirectory(Protocol):
@@ -41,8 +42,16 @@ class EmptyDirectory(Protocol):
         ...
 
 
-def restore(backup: Backup, keys: Keys, target: EmptyDirectory, progress: Progress) -> Proof:
+def restore(
+    backup: Backup,
+    keys: Keys,
+    target: EmptyDirectory,
+    progress: Progress,
+    selection: Selection | None = None,
+) -> Proof:
     """Prove a backup, then put it back: blobs as they are, versions to go on far above them.
+
+    All configuration is put back, aside from databases that are not selected.
 
     What was acknowledged after the backup is gone, and its versions must not be given again: a
     cache, or a client's condition, would take the new for the old. So every database's floor is
@@ -51,16 +60,21 @@ def restore(backup: Backup, keys: Keys, target: EmptyDirectory, progress: Progre
 
     Raises:
         ConflictError: The directory is not empty.
+        NotFoundError: The backup has no such database.
         IntegrityError: As `proving.prove`; nothing was put back.
         UnavailableError: Store or disk refuse; put back again, it goes on.
     """
-    proof = proving.prove(backup, keys, progress)
+    chosen = selection or Selection()
+    proof = proving.prove(backup, keys, progress, chosen)
+    missing = [one for one in chosen.databases if one not in proof.bound]
+    if missing:
+        raise NotFoundError(f"the backup has no database {missing[0]}")
     target.begin(backup.backup_id)
-    _entities(backup, target, progress)
+    _Entities(backup, keys, target, chosen, proof).put(progress)
     databases: list[FileEntry] = []
     for entry in backup.files():
         if entry.kind == entries.DATABASES:
-            databases.append(entry)
+            databases += [entry] if chosen.has_database(entry.name) else []
         else:
             target.put_file(entry.kind, entry.name, backup.content(entry))
     # What keeps the keys of this backup from being destroyed; it was made after the copy.
@@ -72,15 +86,35 @@ def restore(backup: Backup, keys: Keys, target: EmptyDirectory, progress: Progre
     return proof
 
 
-def _entities(backup: Backup, target: EmptyDirectory, progress: Progress) -> None:
-    def put(entry: EntityEntry) -> None:
-        raw = backup.content(entry)
-        parsed = proving.require_as_entered(entry, raw)
-        target.put_entity(entry.database, entry.file_id, raw, blob.sidecar(parsed))
+@dataclass(frozen=True, slots=True)
+class _Entities:
+    backup: Backup
+    keys: Keys
+    target: EmptyDirectory
+    selection: Selection
+    proof: Proof
 
-    done = 0
-    with ThreadPoolExecutor(limits.BACKUP_THREADS) as pool:
-        for batch in proving.batches(backup.entities(), _AT_ONCE):
-            list(pool.map(put, batch))
-            done += len(batch)
-            progress(done, backup.manifest.counts.entities)
+    def put(self, progress: Progress) -> None:
+        done = 0
+        with ThreadPoolExecutor(limits.BACKUP_THREADS) as pool:
+            some = proving.selected(self.backup, self.keys, self.selection, self.proof.bound)
+            for batch in some:
+                list(pool.map(self._put, batch))
+                done += len(batch)
+                progress(done, self.proof.read)
+
+    def _put(self, entry: EntityEntry) -> None:
+        raw = self.backup.content(entry)
+        parsed = proving.require_as_entered(entry, raw)
+        if self._is_meant(entry, raw):
+            self.target.put_entity(entry.database, entry.file_id, raw, blob.sidecar(parsed))
+
+    def _is_meant(self, entry: EntityEntry, raw: bytes) -> bool:
+        if not self.selection.patterns:
+            return True
+        try:
+            found = self.keys.open(self.proof.bound[entry.database], entry.file_id, raw)
+        except KeyDestroyedError:
+            # Nobody can tell its key any more.
+            return False
+        return self.selection.has_key(found.key)

@@ -12,6 +12,7 @@ record from before the first blob is read, and under its id before its manifest 
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +26,7 @@ from cli.backup.service.reading import Backup
 from cli.backup.service.writing import Chunks
 from strongroom import blob, ids, limits
 from strongroom.clock import Clock, rfc3339
-from strongroom.errors import ConflictError, IntegrityError
+from strongroom.errors import ConflictError, IntegrityError, StrongroomError
 
 _SHARDS: Final = 256
 _AT_ONCE: Final = 8 * limits.BACKUP_THREADS
@@ -106,38 +107,61 @@ def take(
     deployment = source.deployment()
     begun_at = rfc3339(clock.wall_ms())
     earlier = _earlier(store, register, deployment)
-    begun = f"{manifest.BEGUN}{manifest.stamp(begun_at)}-{ids.new_id(64)}"
-    register.put(begun)
     tally = Tally()
-    chunks, files = Chunks(store), Chunks(store)
-    taking = _Taking(source, store, tally, progress(tally))
-    taking.entities(earlier, chunks)
-    taking.files(files)
-    whole = Manifest(
-        format=manifest.FORMAT_VERSION,
-        deployment=deployment,
-        begun_at=begun_at,
-        ended_at=rfc3339(clock.wall_ms()),
-        counts=_sum(chunks.counts, files.counts),
-        left_out=tally.damaged,
-        entity_chunks=chunks.digests(),
-        file_chunks=files.digests(),
-    )
-    raw = manifest.encode(whole)
-    backup_id = manifest.backup_id(raw, begun_at)
-    register.put(backup_id)
-    record = source.file("backups", backup_id)
-    if record is None:
-        raise ConflictError(
-            "the deployment that was told of the backup has another directory than the one that it"
-            " was taken of"
+    with _on_record(register, f"{manifest.BEGUN}{manifest.stamp(begun_at)}-{ids.new_id(64)}"):
+        chunks, files = Chunks(store), Chunks(store)
+        taking = _Taking(source, store, tally, progress(tally))
+        taking.entities(earlier, chunks)
+        taking.files(files)
+        whole = Manifest(
+            format=manifest.FORMAT_VERSION,
+            deployment=deployment,
+            begun_at=begun_at,
+            ended_at=rfc3339(clock.wall_ms()),
+            counts=_sum(chunks.counts, files.counts),
+            left_out=tally.damaged,
+            entity_chunks=chunks.digests(),
+            file_chunks=files.digests(),
         )
-    store.write(manifest.record_name(backup_id), record)
-    store.settle()
-    store.write(manifest.manifest_name(backup_id), raw)
-    store.settle()
-    register.remove(begun)
+        backup_id = _finish(source, store, register, whole)
     return Taken(backup_id, whole, earlier.backup_id if earlier else None, tally)
+
+
+@contextmanager
+def _on_record(register: Register, name: str) -> Iterator[None]:
+    """Keep a name on record meanwhile; a kill leaves it there, which keeps keys."""
+    register.put(name)
+    try:
+        yield
+    except BaseException:
+        # What has failed is told, not that nobody could be told of it.
+        with suppress(StrongroomError):
+            register.remove(name)
+        raise
+    register.remove(name)
+
+
+def _finish(source: Source, store: Store, register: Register, whole: Manifest) -> str:
+    """Put the backup on record, then make it one; return its id."""
+    raw = manifest.encode(whole)
+    backup_id = manifest.backup_id(raw, whole.begun_at)
+    register.put(backup_id)
+    try:
+        record = source.file("backups", backup_id)
+        if record is None:
+            raise ConflictError(
+                "the deployment that was told of the backup has another directory than the one that"
+                " it was taken of"
+            )
+        store.write(manifest.record_name(backup_id), record)
+        store.settle()
+        store.write(manifest.manifest_name(backup_id), raw)
+        store.settle()
+    except BaseException:
+        with suppress(StrongroomError):
+            register.remove(backup_id)
+        raise
+    return backup_id
 
 
 def _earlier(store: Store, register: Register, deployment: str) -> Backup | None:
@@ -166,7 +190,8 @@ class _Taking:
 
     def entities(self, earlier: Backup | None, chunks: Chunks) -> None:
         databases = self.source.databases()
-        known = (e for e in earlier.entities() if e.database in databases) if earlier else ()
+        there = frozenset(databases)
+        known = (e for e in earlier.entities() if e.database in there) if earlier else ()
         with ThreadPoolExecutor(limits.BACKUP_THREADS) as pool:
             for batch in proving.batches(merged(self._listed(databases), known), _AT_ONCE):
                 self.tally.looked_at += len(batch)
