@@ -247,3 +247,13 @@ def test_tls_of_rest(kind: str, pki: Pki, tmp_path: Path) -> None:
             with client_of(kind, where, ME, distrustful) as client, pytest.raises(UnavailableError):
                 client.get("d", "k", timeout_s=0.3)
         assert script.tokens == told
+
+
+def test_a_proxy_of_the_environment_is_not_asked(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sets a variable has all that is asked and answered go through a host of theirs."""
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    client = serve(Script([Fault.NONE]))
+    assert client.get("d", "k", timeout_s=5.0).version == VERSION

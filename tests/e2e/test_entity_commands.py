@@ -245,6 +245,18 @@ def test_a_profile(
         assert SECRET not in told
 
 
+def test_over_grpc(named: dict[str, str], strongroom: Command, deployment: Deployment) -> None:
+    """An operator who can reach gRPC alone has no command line."""
+    there = {
+        **named,
+        "STRONGROOM_URL": f"grpc://{deployment.facts['grpc_address']}",
+        "STRONGROOM_CA_FILE": deployment.facts["grpc_ca_file"],
+    }
+    lines(strongroom(there, "put", DATABASE, "over/grpc", "-", typed="1"))
+    assert lines(strongroom(named, "get", DATABASE, "over/grpc")) == ["1"]
+    assert lines(strongroom(there, "list", DATABASE, "--prefix", "over/")) == ["over/grpc\t1"]
+
+
 def test_a_reader_who_has_seen_enough(named: dict[str, str]) -> None:
     """`strongroom export DATABASE | head` ends in a complaint."""
     program = f"'{COMMAND}' export {DATABASE} | head -n 0; exit ${{PIPESTATUS[0]}}"

@@ -14,6 +14,7 @@ OPTIONS: Final = (
     ("grpc.max_receive_message_length", ANSWER_BYTES_MAX),
     # Whether a call is repeated is decided in the core alone.
     ("grpc.enable_retries", 0),
+    ("grpc.enable_http_proxy", 0),
     # A server that comes back is found soon: the pauses of the core are shorter than gRPC's second.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
