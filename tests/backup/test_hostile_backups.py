@@ -195,6 +195,18 @@ def another_place(backups: BackupRig) -> None:
     with_entries(backups, *swapped, *rest)
 
 
+def another_version(backups: BackupRig) -> None:
+    """Say of a blob that it is a later version than it is."""
+    first, *rest = entities(backups)
+    with_entries(backups, msgspec.structs.replace(first, version=first.version + 5), *rest)
+
+
+def a_living_tombstone(backups: BackupRig) -> None:
+    """Say of an entity that it is deleted."""
+    first, *rest = entities(backups)
+    with_entries(backups, msgspec.structs.replace(first, deleted=True), *rest)
+
+
 def wrong_counts(backups: BackupRig) -> None:
     """Say that there are more than there are."""
     rewritten(backups, counts=Counts(entities=9, files=3, bytes=1))
@@ -262,6 +274,8 @@ WITHOUT_KEYS: list[tuple[Callable[[BackupRig], None], str]] = [
     (a_file_upwards, "a name is"),
     (another_kind, "not one of a file"),
     (one_that_comes_twice, "out of order, or one comes twice"),
+    (another_version, "another version than the manifest says"),
+    (a_living_tombstone, "another version than the manifest says"),
     (wrong_counts, "another number of entities"),
 ]
 

@@ -176,6 +176,28 @@ def test_a_backup_is_on_record_before_it_is_there(backups: BackupRig) -> None:
     assert backups.register.names() == {taken.backup_id}
 
 
+def test_everything_is_durable_before_the_manifest_is_there(backups: BackupRig) -> None:
+    """After a power cut there is a manifest, and not all that it names."""
+    backups.put(3)
+    events: list[str] = []
+
+    class Watched(DirectoryStore):
+        def write(self, name: str, data: bytes) -> None:
+            super().write(name, data)
+            events.append(name.rpartition(".")[2] if name.startswith("backups") else "object")
+
+        def settle(self) -> None:
+            super().settle()
+            events.append("settled")
+
+    calls: list[str] = []
+    filesystem = ObservedFilesystem(lambda name, _: calls.append(name))
+    backups.take(store=Watched(backups.place, filesystem))
+    assert events == ["object"] * 7 + ["sealed", "settled", "json", "settled"]
+    # Each file before its name, and after that the directories.
+    assert calls.count("fsync") > calls.count("rename") == 9
+
+
 def test_a_key_that_is_made_meanwhile_is_on_record_too(backups: BackupRig) -> None:
     """Entities of a backup lie under a key that the deployment does not keep for it."""
     backups.put(3)

@@ -1,14 +1,10 @@
 """The manifest of a backup as it grows: its chunks go out as they are full."""
 
-from typing import Final
-
 from cli.backup.domain import entries, manifest
 from cli.backup.domain.entries import EntityEntry, FileEntry
 from cli.backup.domain.manifest import Counts
 from cli.backup.service.ports import Store
 from strongroom import limits
-
-_FULL: Final = limits.BACKUP_CHUNK_ENTRIES
 
 
 def put_object(store: Store, data: bytes) -> str:
@@ -34,7 +30,7 @@ class Chunks:
         """Take the next one; raises UnavailableError."""
         self._open.append(entry)
         self.counts = self.counts.plus(entry)
-        if len(self._open) >= _FULL:
+        if len(self._open) >= limits.BACKUP_CHUNK_ENTRIES:
             self._write()
 
     def digests(self) -> list[str]:
