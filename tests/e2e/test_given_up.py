@@ -116,7 +116,8 @@ def test_what_somebody_waits_for_is_written(deployment: Deployment) -> None:
 FILTER = " || ".join(f"a[?@ == `-{number}`]" for number in range(1, 5))
 WIDE = {"chat": [], "a": list(range(1_500))}
 MANY = 400
-BUSY_S_MAX = 0.3
+# A page that is read to its end takes a second; on a busy machine it takes its time to say stop.
+BUSY_S_MAX = 0.6
 
 
 @pytest.fixture(scope="module")
