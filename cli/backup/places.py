@@ -15,6 +15,7 @@ from main_api.adapters.keys.escrow import EscrowOpener
 from strongroom import durable, keyring, limits
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import InvalidArgumentError, NotFoundError
+from strongroom.keyring import Keyring
 from strongroom.layout import Layout
 
 _MARKS: Final = ("control/keyring.json", "shared/control", "up.lock")
@@ -63,6 +64,10 @@ class KeySource:
         return self.place.is_named or self.recovery_key is not None
 
     def keys(self) -> KeyringKeys:
+        """Return the keys at hand; raises as `keyring`."""
+        return KeyringKeys(self.keyring())
+
+    def keyring(self) -> Keyring:
         """Open the keyring.
 
         Raises:
@@ -90,16 +95,16 @@ class KeySource:
             else:
                 configured = settings.keys_from_environment(shared)
             provider = providers.provider(configured, None)
-            return KeyringKeys(keyring.decode(raw, provider.unwrap)[0])
+            return keyring.decode(raw, provider.unwrap)[0]
 
-    def _recovered(self, private_half: Path) -> KeyringKeys:
+    def _recovered(self, private_half: Path) -> Keyring:
         private = recovery_key.read_private(private_half, passphrase.known())
         if self.export is not None:
             with self.export.open("rb") as file:
                 raw = file.read(limits.CONFIG_FILE_BYTES_MAX + 1)
         else:
             raw = _keyring_file(self.place.shared())
-        return KeyringKeys(keyring.decode(raw, EscrowOpener(private).unwrap)[0])
+        return keyring.decode(raw, EscrowOpener(private).unwrap)[0]
 
 
 def store(where: str) -> Store:

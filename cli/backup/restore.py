@@ -7,9 +7,11 @@ from typing import Final
 
 import msgspec
 
+from cli import operator
 from cli.access import Deployment
 from cli.backup import places
 from cli.backup.adapters.empty_directory import EmptySharedDirectory
+from cli.backup.adapters.keys import KeyringKeys
 from cli.backup.adapters.running import RunningDeployment
 from cli.backup.domain.selection import Selection
 from cli.backup.places import KeySource
@@ -21,7 +23,9 @@ from cli.backup.service.reading import Backup
 from cli.emulation.claim import claim
 from cli.output import as_json, line
 from cli.progress import Bar
+from main_api import bootstrap
 from strongroom.clock import SystemClock
+from strongroom.layout import Layout
 
 _PUT_BACK: Final = ("written", "same", "gone", "destroyed", "refusals", "databases")
 
@@ -60,10 +64,16 @@ def into_empty(options: Options, *, json: bool) -> None:
         shared = place.shared()
         if place.root is not None:
             stack.enter_context(claim(place.root))
-        keys = options.keys.keys()
+        keyring = options.keys.keyring()
         backup = reading.find(places.store(options.where), options.backup_id)
-        with Bar("restoring") as bar:
-            target = EmptySharedDirectory(shared)
+        audit = bootstrap.audit_of_command(Layout(shared), keyring)
+        stack.callback(audit.close)
+        facts = operator.facts()
+        with (
+            Bar("restoring") as bar,
+            audit.acting("restore_backup", backup_id=backup.backup_id, **facts),
+        ):
+            target, keys = EmptySharedDirectory(shared), KeyringKeys(keyring)
             proof = restoring.restore(backup, keys, target, _shown(bar), options.selection)
     _tell(backup, proof, f"restored into {shared}", with_keys=True, json=json)
 

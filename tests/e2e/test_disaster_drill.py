@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.support.commands import COMMAND, Ended, environment, others, ran
-from tests.support.deployment import Deployment, wait_until
+from tests.support.deployment import Deployment, is_alive, kill, wait_until
 
 pytestmark = [pytest.mark.timeout(240)]
 PASSPHRASE = {"STRONGROOM_RECOVERY_PASSPHRASE": "correct horse battery"}
@@ -151,7 +151,10 @@ def life_and_end(directory: Path) -> Lost:
         with lived.http() as http:
             return life(lived, http, safe, place)
     finally:
-        lived.stop(signal.SIGKILL)
+        kill(lived.all_pids()[0])
+        # The others die with it, a moment later.
+        assert wait_until(lambda: not any(map(is_alive, lived.all_pids())), 30)
+        lived.stop()
         shutil.rmtree(lived.root)
         lived.ready_file.unlink()
 
@@ -205,6 +208,8 @@ def test_disk_and_master_key_are_lost_and_every_entity_is_back(tmp_path: Path) -
     try:
         with found.http() as http:
             everything_is_back(http, lost)
+        told = done(ran(environment(found), "audit", "tail", "--lines", "500", "--json"))
+        assert [one for one in told.splitlines() if '"restore_backup"' in one]
         done(ran(environment(found), "verify"))
     finally:
         assert found.stop() == 0
