@@ -131,7 +131,7 @@ def test_the_log_is_followed(own: Deployment) -> None:
     def watch() -> None:
         assert following.stdout is not None
         for one in map(json.loads, following.stdout):
-            named.append((one["target"] or {}).get("backup_id"))
+            named.append(one.get("target", {}).get("backup_id", ""))
             seen.append(one["act"])
 
     watching = threading.Thread(target=watch)
