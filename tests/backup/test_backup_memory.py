@@ -80,10 +80,9 @@ class NoRegister:
         """Return them."""
         return self._names
 
-    def put(self, name: str) -> list[str]:
+    def put(self, name: str) -> None:
         """Keep it."""
         self._names.add(name)
-        return []
 
     def remove(self, name: str) -> None:
         """Forget it."""

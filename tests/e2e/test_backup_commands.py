@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
+import cli.access
+from cli.backup.adapters.register import DeploymentsRegister
 from tests.support.commands import Command, environment, on_a_terminal, ran, refusal
 from tests.support.deployment import Deployment
 
@@ -158,6 +161,19 @@ def test_a_key_that_a_backup_needs_is_not_destroyed(desk: Desk) -> None:
         if one["backup_id"] == taken["backup_id"]
     ]
     assert active["key_id"] in record["key_ids"]
+
+
+def test_what_is_on_record_already_is_fine(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup of hours is lost because an answer was: the second attempt finds the record."""
+    for name, value in environment(desk.deployment).items():
+        monkeypatch.setenv(name, value)
+    register = DeploymentsRegister(cli.access.Deployment(time.sleep))
+    register.put("monday")
+    register.put("monday")
+    assert "monday" in register.names()
+    register.remove("monday")
+    register.remove("monday")
+    assert "monday" not in register.names()
 
 
 def test_refusals_are_one_line(desk: Desk) -> None:

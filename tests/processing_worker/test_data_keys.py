@@ -121,7 +121,9 @@ def test_while_nobody_answers_a_key_is_not_taken_for_damage() -> None:
 def test_who_waits_for_an_answer_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     """Readers of one new key ask a dead Main Worker one after the other, on every thread."""
     monkeypatch.setattr(limits, "READ_ATTEMPT_SECONDS", 0.2)
-    keys, asked, failed = _keys(), [], []
+    keys = _keys()
+    asked: list[int] = []
+    failed: list[UnavailableError] = []
 
     def ask() -> None:
         asked.append(1)

@@ -41,12 +41,11 @@ class DirectorysRegister:
         """List them."""
         return set(self._records.names())
 
-    def put(self, name: str) -> list[str]:
+    def put(self, name: str) -> None:
         """Write one."""
         kept = [key.key_id for key in self._keys().of(frozenset({Purpose.DATA}))]
         record = BackupRecord(backup_id=name, recorded_at=AT, key_ids=tuple(kept))
         self._records.put(name, record)
-        return kept
 
     def remove(self, name: str) -> None:
         """Remove one."""

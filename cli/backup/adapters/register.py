@@ -5,12 +5,11 @@ from urllib.parse import quote
 import msgspec
 
 from cli.access import Deployment
-from strongroom.errors import NotFoundError
+from strongroom.errors import ConflictError, NotFoundError
 
 
 class _Backup(msgspec.Struct, frozen=True):
     backup_id: str
-    key_ids: list[str]
 
 
 class _Backups(msgspec.Struct, frozen=True):
@@ -29,9 +28,14 @@ class DeploymentsRegister:
         found = self._deployment.get("/backups", _Backups).backups
         return {one.backup_id for one in found}
 
-    def put(self, name: str) -> list[str]:
-        """Put one on record."""
-        return self._deployment.put(f"/backups/{quote(name)}", b"", _Backup).key_ids
+    def put(self, name: str) -> None:
+        """Put one on record; no two have the same name, so one that is there is ours."""
+        try:
+            self._deployment.put(f"/backups/{quote(name)}", b"", _Backup)
+        except ConflictError:
+            # A first attempt may have taken place, although nobody could say so.
+            if name not in self.names():
+                raise
 
     def remove(self, name: str) -> None:
         """Take one off the record; it may be off already."""

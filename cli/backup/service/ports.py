@@ -92,8 +92,8 @@ class Register(Protocol):
         """Return what is on record."""
         ...
 
-    def put(self, name: str) -> list[str]:
-        """Put a backup on record; return the ids of the data keys that are kept for it."""
+    def put(self, name: str) -> None:
+        """Put a backup on record: every data key that there is now is kept for it."""
         ...
 
     def remove(self, name: str) -> None:
