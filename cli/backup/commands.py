@@ -36,7 +36,9 @@ def backup(
 
 
 def restore(  # noqa: PLR0913 - a command has as many options as it has
-    where: Annotated[str, typer.Argument(metavar="BACKUP", help="Or s3://BUCKET/PREFIX.")],
+    where: Annotated[
+        str, typer.Argument(metavar="BACKUP", help="A directory, or s3://BUCKET/PREFIX.")
+    ],
     root: _Root = None,
     shared_dir: _SharedDir = None,
     *,
@@ -52,7 +54,7 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
     ] = None,
     key: Annotated[
         list[str] | None,
-        typer.Option(help="Only entities with this key; * ? [ab] as in a shell. Several times."),
+        typer.Option(help="Only entities with this key; * and ? as in a shell. Several times."),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Prove the backup, and bring nothing back.")
