@@ -73,11 +73,8 @@ def delete_many(
     wanted = list(portions(keys))
     deleted: dict[str, bool] = {}
     for number, portion in enumerate(wanted):
-        call = DeleteEntities(
-            database=database,
-            keys=portion,
-            idempotency_key=f"{idempotency_key}/{number}" if number else idempotency_key,
-        )
+        # One for all: the server keeps it with each entity, whatever portion that comes in.
+        call = DeleteEntities(database=database, keys=portion, idempotency_key=idempotency_key)
         try:
             deleted |= yield from conversation.perform_until(call, ends_at)
         except StrongroomClientError as error:
