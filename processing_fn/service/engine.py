@@ -22,7 +22,7 @@ from processing_fn.service.rewrapping import Rewrapper
 from processing_fn.service.scanning import Lens, Page, Query, Scanner, selection, trial
 from processing_fn.service.session import Session
 from processing_fn.service.upkeep import Upkeep
-from processing_fn.service.validation import CompiledTemplate, compile_template
+from processing_fn.service.validation import CompiledTemplate, bounded, compile_template
 from processing_fn.service.writing import Committer, Demand
 from strongroom import enrichment, ids, limits
 from strongroom.clock import Clock, rfc3339
@@ -313,10 +313,13 @@ class Engine:
         return self._rewrite(binding, request, content, compiled.apply)
 
     def validate(self, binding: Binding, puts: Sequence[Put]) -> list[StrongroomError | None]:
-        """Return for each put what would refuse it; nothing is written."""
+        """Return for each put what would refuse it; nothing is written.
+
+        Where the reasons are too many for one answer, those that come later are the first of each.
+        """
         self._session.lease.require()
         _, compiled = self._bindings.read_with_template(binding)
-        return [_attempt(partial(self._check, compiled, put)) for put in puts]
+        return bounded(_attempt(partial(self._check, compiled, put)) for put in puts)
 
     def forget(self) -> None:
         """Overwrite the keys and drop the documents; the engine serves nothing after that."""

@@ -1,5 +1,6 @@
 """Bounds of what a Main Worker may ask of a Processing Worker, at n and at n + 1, over gRPC."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,25 @@ def test_a_request_names_so_many_entities_and_no_more(
         client.get_many(worker, DATABASE, keys, SECONDS).result()
     # Nothing of the request that was refused has been done.
     assert rig.worker("other").get("k0") == (1, b"{}")
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{GRINNING FACE}"], ids=["short", "long"])
+def test_what_would_refuse_each_of_many_fits_into_one_answer(
+    served: tuple[GrpcWorkers, WorkerRecord], rig: Rig, letter: str
+) -> None:
+    """Many documents with much wrong in each cannot be tried: there is never room for it."""
+    client, worker = served
+    rig.put_template(b'{"additionalProperties": {"additionalProperties": {"type": "string"}}}')
+    wrong = {letter * 1000: {f"m{number}": number for number in range(60)}}
+    document = json.dumps(wrong, ensure_ascii=False).encode()
+    items = [WriteItem(WriteKind.PUT, f"k{number}", document) for number in range(MOST)]
+    verdicts = client.validate(worker, DATABASE, items, SECONDS)
+    told = [len(verdict.violations) for verdict in verdicts if verdict is not None]
+    assert len(told) == MOST
+    assert (told[0], told[-1]) == (limits.VIOLATIONS_REPORTED_MAX, 1)
+    (alone,) = client.validate(worker, DATABASE, items[-1:], SECONDS)
+    assert alone is not None
+    assert len(alone.violations) == limits.VIOLATIONS_REPORTED_MAX
 
 
 def test_a_lifetime_ends_exactly_at_its_bound(

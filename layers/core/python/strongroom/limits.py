@@ -34,6 +34,7 @@ METADATA_BYTES_MAX: Final = 16 * 1024
 VIOLATIONS_REPORTED_MAX: Final = 50
 VIOLATION_CHARS_MAX: Final = 1_024
 EXPLAINED_BYTES_MAX: Final = 64 * 1024
+VERDICTS_BYTES_MAX: Final = 512 * 1024
 GRANTS_MAX: Final = 100
 TTL_SECONDS_MAX: Final = 10 * 365 * 24 * 3600
 
@@ -289,6 +290,11 @@ _require(
 _require(
     TRIAL_VIOLATIONS_MAX * 2 * 4 * VIOLATION_CHARS_MAX < TRIAL_BYTES_MAX < PAGE_BYTES_MAX / 2,
     "two pages of refusals have to fit into a message",
+)
+_require(
+    VERDICTS_BYTES_MAX + ENTITIES_PER_REQUEST_MAX * 2 * 4 * VIOLATION_CHARS_MAX
+    < PAGE_BYTES_MAX / 2,
+    "verdicts on as many entities as there may be have to fit into a message",
 )
 _require(ROTATED_KEYS_MAX < DATA_KEYS_MAX < DATA_KEYS_EVER_MAX, "nobody could rotate by hand")
 _require(
