@@ -74,7 +74,9 @@ class Batches:
         with closing(self._dispatcher.read_many(database.name, keys, begin)) as arriving:
             for key, answer in arriving:
                 answers[key] = answer
-                size_bytes += len(answer.document) if isinstance(answer, Found) else 0
+                if isinstance(answer, Found):
+                    # A hundred keys are as much as what a message has room for beside documents.
+                    size_bytes += len(key.encode()) + len(answer.document)
                 if size_bytes > limits.MESSAGE_BYTES_MAX:
                     raise TooLargeError(
                         "the entities together are too large; ask for fewer at once"

@@ -19,6 +19,7 @@ from strongroom.errors import (
     PreconditionFailedError,
     SchemaViolationError,
     StrongroomError,
+    TooLargeError,
     UnauthenticatedError,
     UnavailableError,
     Violation,
@@ -269,3 +270,25 @@ def test_an_entity_of_the_largest_size_crosses(client: Client) -> None:
     document = b'"' + b"x" * (limits.ENTITY_BYTES_MAX - 2) + b'"'
     client.put("k", document)
     assert client.rig.entities.get(client.rig.caller(), "chatdb", "k").document == document
+
+
+@pytest.mark.parametrize("too_many_bytes", [0, 1])
+def test_what_is_read_together_fits_into_a_message(client: Client, too_many_bytes: int) -> None:
+    """A read of many entities with long keys is refused for want of room, however often it comes.
+
+    A client would not know that it has to ask for fewer at once.
+    """
+    keys = [f"{number:0{limits.ENTITY_KEY_BYTES_MAX}}" for number in range(100)]
+    size_bytes = limits.MESSAGE_BYTES_MAX // 100 - limits.ENTITY_KEY_BYTES_MAX
+    rest_bytes = limits.MESSAGE_BYTES_MAX % 100
+    for key in keys:
+        client.put(key, b"1" * size_bytes)
+    client.put(keys[0], b"1" * (size_bytes + rest_bytes + too_many_bytes))
+    request = entity_pb2.BatchGetEntitiesRequest(database="chatdb", keys=keys)
+    call = partial(client.entities.BatchGetEntities, metadata=client.metadata, timeout=SECONDS)
+    if not too_many_bytes:
+        assert len(call(request).entities) == len(keys)
+        return
+    with pytest.raises(grpc.RpcError) as failure:
+        call(request)
+    assert isinstance(status.from_rpc_error(failure.value), TooLargeError)

@@ -44,7 +44,8 @@ class Pki:
     def client_channel(self, address: str) -> grpc.Channel:
         """Return a channel as a client has it: it trusts the authority, and shows nothing."""
         roots = grpc.ssl_channel_credentials(root_certificates=self.ca_file.read_bytes())
-        return grpc.secure_channel(address, roots)
+        # As `strongroom_client` has it: a message may be larger than what gRPC takes by itself.
+        return grpc.secure_channel(address, roots, [("grpc.max_receive_message_length", -1)])
 
 
 class ServedMain:
