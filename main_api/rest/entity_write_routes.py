@@ -141,7 +141,8 @@ def _add_delete(app: StrongroomApp) -> None:
         """Delete the entities of the `key` parameters.
 
         A single one that is not there is 404. Of several, that one is not there is its outcome, and
-        stops no other. `If-Match` and `If-None-Match` are for a single one.
+        stops no other. `If-Match` and `If-None-Match` are for a single one. These, and `dry_run`,
+        take the right to read or to write too.
         """
         given = app.query(DeleteQuery)
         keys, is_trial = list(dict.fromkeys(given.key)), bool(given.dry_run)

@@ -241,20 +241,17 @@ class Entities:
     ) -> Written:
         """Delete an entity; arguments and errors as in `put`.
 
-        A condition takes the action `read` or `write` too: where it does not hold, the answer tells
-        the version, and nothing was deleted.
+        A condition, or to validate only, takes the action `read` or `write` too: the answer tells
+        of an entity, and nothing was deleted.
 
         Raises:
             NotFoundError: It is not there.
         """
         _writing("delete_entity", database_name, [key], validate_only=validate_only)
         item = WriteItem(WriteKind.DELETE, key, condition=condition, validate_only=validate_only)
-        actions: tuple[Action, ...] = (Action.DELETE,)
-        if condition != UNCONDITIONAL and not self._access.may(
-            caller, database_name, [key], Action.WRITE
-        ):
-            actions = (Action.DELETE, Action.READ)
-        return self._write(caller, database_name, item, actions, idempotency_key)
+        if condition != UNCONDITIONAL or validate_only:
+            self._authorize_to_ask(caller, database_name, [key])
+        return self._write(caller, database_name, item, (Action.DELETE,), idempotency_key)
 
     def delete_many(
         self,
@@ -267,6 +264,8 @@ class Entities:
     ) -> list[Deleted]:
         """Delete several entities; one that is not there is told, and stops no other.
 
+        To validate only takes the action `read` or `write` too, as in `delete`.
+
         Raises:
             InvalidArgumentError, ForbiddenError, NotFoundError, IdempotencyMismatchError,
             IntegrityError, UnavailableError: Nothing was deleted.
@@ -274,6 +273,8 @@ class Entities:
         """
         wanted = _unique_keys(keys)
         _writing("batch_delete_entities", database_name, wanted, validate_only=validate_only)
+        if validate_only:
+            self._authorize_to_ask(caller, database_name, wanted)
         database = self._authorized(caller, database_name, wanted, Action.DELETE)
         request_id = _request_id(caller, idempotency_key)
         items = [
@@ -323,6 +324,12 @@ class Entities:
             item.key,
             lambda worker, timeout_s: self._workers.write(worker, database, item, timeout_s),
         )
+
+    def _authorize_to_ask(self, caller: Caller, database_name: str, keys: list[str]) -> None:
+        """Let pass who may know of the entities that are to be deleted, too."""
+        self._access.authorize(caller, database_name, keys, Action.DELETE)
+        if not self._access.may(caller, database_name, keys, Action.WRITE):
+            self._access.authorize(caller, database_name, keys, Action.READ)
 
     def _authorized(
         self, caller: Caller, database_name: str, keys: list[str], action: Action

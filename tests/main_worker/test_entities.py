@@ -326,6 +326,27 @@ def test_deleting_takes_the_right_for_every_key(rig: MainRig) -> None:
     assert rig.entities.delete_many(caller, "chatdb", ["mine/a"]) == [Deleted("mine/a", 2)]
 
 
+@pytest.mark.parametrize("further", [None, Action.READ, Action.WRITE])
+def test_who_may_only_delete_does_not_try_what_is_there(
+    rig: MainRig, admin: Caller, further: Action | None
+) -> None:
+    """A retention job, which may only delete, learns which keys there are, and every version."""
+    rig.entities.put(admin, "chatdb", {"a": b"1", "b": b"2"})
+    actions = [Action.DELETE] if further is None else [Action.DELETE, further]
+    caller = rig.caller(grant("chatdb", *actions))
+    if further is not None:
+        assert rig.entities.delete(caller, "chatdb", "a", validate_only=True).metadata.version == 2
+        told = rig.entities.delete_many(caller, "chatdb", ["a", "x"], validate_only=True)
+        assert told == [Deleted("a", 2), Deleted("x", 0)]
+        return
+    for key in ("a", "x"):
+        with pytest.raises(ForbiddenError):
+            rig.entities.delete(caller, "chatdb", key, validate_only=True)
+        with pytest.raises(ForbiddenError):
+            rig.entities.delete_many(caller, "chatdb", [key, "b"], validate_only=True)
+    assert rig.entities.delete_many(caller, "chatdb", ["a", "b"])[0].was_there
+
+
 def test_a_deletion_that_nobody_could_do_was_not_done(rig: MainRig, admin: Caller) -> None:
     """A client hears that some may be deleted, though no worker has deleted any."""
     rig.entities.put(admin, "chatdb", {"a": b"1"})
