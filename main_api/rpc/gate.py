@@ -254,6 +254,8 @@ class _Call:
             return b""
         except DecodeError:
             status.abort(_aborting(self.context), InvalidArgumentError(_NO_MESSAGE))
+        except StrongroomError as error:
+            status.abort(_aborting(self.context), error)
         claimed = "" if self.throttle is None else getattr(request, "client_id", "")
 
         def work(context: Context) -> bytes:
@@ -312,6 +314,8 @@ async def _deserialized(handler: Handler, message: list[bytes], context: Context
         return handler.request_deserializer(message.pop())
     except DecodeError:
         await _abort(context, InvalidArgumentError(_NO_MESSAGE))
+    except StrongroomError as error:
+        await _abort(context, error)
 
 
 async def _read(context: Context, places: asyncio.Semaphore) -> bytes:

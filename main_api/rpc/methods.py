@@ -25,9 +25,9 @@ from google.protobuf.message import Message
 
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
-from main_api.rpc import declared, metadata
+from main_api.rpc import declared, metadata, wire
 from main_api.service.audit import entry as audit_entry
-from strongroom import logs, tracing
+from strongroom import limits, logs, tracing
 from strongroom.errors import InternalError, StrongroomError, UnauthenticatedError
 from strongroom.rpc import status
 
@@ -105,10 +105,10 @@ def _handler(
             yield page.SerializeToString()
 
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(stream, request_type.FromString)
+        return grpc.unary_stream_rpc_method_handler(stream, _parsing(method, request_type))
     return grpc.unary_unary_rpc_method_handler(
         answer if declared.takes_token(method) else answer_anybody,
-        request_deserializer=request_type.FromString,
+        request_deserializer=_parsing(method, request_type),
         response_serializer=answer_type.SerializeToString,
     )
 
@@ -123,6 +123,17 @@ def _messages(method: MethodDescriptor, function: Method) -> tuple[type[Message]
     if [method.input_type, method.output_type] != [takes.DESCRIPTOR, answers.DESCRIPTOR]:
         raise TypeError(f"{function.__qualname__} has not the messages of {method.full_name}")
     return takes, answers
+
+
+def _parsing(method: MethodDescriptor, takes: type[Message]) -> Callable[[bytes], Message]:
+    """Return what parses a method's messages; it raises as `wire.check`, and DecodeError."""
+
+    def parse(raw: bytes) -> Message:
+        if len(raw) > limits.SMALL_BYTES_MAX:
+            wire.check(raw, method.input_type)
+        return takes.FromString(raw)
+
+    return parse
 
 
 def _name(function: Method) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 # What a client may send.
 ENTITY_BYTES_MAX: Final = 4 * 1024 * 1024
 MESSAGE_BYTES_MAX: Final = ENTITY_BYTES_MAX + 64 * 1024
+MESSAGE_PARTS_MAX: Final = 100_000
 ENTITY_KEY_BYTES_MAX: Final = 512
 ENTITIES_PER_REQUEST_MAX: Final = 100
 NESTING_DEPTH_MAX: Final = 64

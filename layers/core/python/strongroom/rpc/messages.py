@@ -1,6 +1,8 @@
 """The messages that both workers translate: an entity's condition and metadata."""
 
+from strongroom import limits
 from strongroom.entity import Condition, Metadata
+from strongroom.errors import InvalidArgumentError
 from strongroom_pb.v1 import common_pb2
 
 
@@ -29,7 +31,13 @@ def from_metadata(metadata: Metadata) -> common_pb2.EntityMetadata:
 
 
 def to_condition(message: common_pb2.Condition) -> Condition:
-    """Return the condition of a message."""
+    """Return the condition of a message.
+
+    Raises:
+        InvalidArgumentError: It lists more versions than an entity may be compared with.
+    """
+    if max(len(message.if_one_of), len(message.if_none_of)) > limits.ENTITY_TAGS_MAX:
+        raise InvalidArgumentError(f"a condition lists at most {limits.ENTITY_TAGS_MAX} versions")
     kind = message.WhichOneof("kind")
     return Condition(
         if_version=message.if_version if kind == "if_version" else None,
