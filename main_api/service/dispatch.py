@@ -88,6 +88,13 @@ class Dispatcher:
                 retry_after_s=1,
             ) from error
 
+    def try_write(self, database: str, key: str, attempt: Attempt[T]) -> T:
+        """As `read`, for a write of which only the answer is wanted: nothing can have been written.
+
+        It waits for a lock as a write does.
+        """
+        return self._call(database, key, attempt, limits.WRITE_ATTEMPT_SECONDS)
+
     def inspect(self, attempt: Attempt[T]) -> T:
         """Call any worker for something that takes its time; the next one when it fails."""
         return self._call("", "", attempt, limits.WRITE_ATTEMPT_SECONDS)

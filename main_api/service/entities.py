@@ -6,6 +6,7 @@ from dataclasses import replace
 from main_api.domain.audit.acts import Kind
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
+from main_api.domain.registry import WorkerRecord
 from main_api.service.access import Access
 from main_api.service.audit import entry as audit
 from main_api.service.batches import Batches, Deleted
@@ -317,13 +318,13 @@ class Entities:
         return self._write_one(database, numbered)
 
     def _write_one(self, database: Database, item: WriteItem) -> Written:
-        if not item.validate_only:
-            audit.before_write()
-        return self._dispatcher.write(
-            database.name,
-            item.key,
-            lambda worker, timeout_s: self._workers.write(worker, database, item, timeout_s),
-        )
+        def attempt(worker: WorkerRecord, timeout_s: float) -> Written:
+            return self._workers.write(worker, database, item, timeout_s)
+
+        if item.validate_only:
+            return self._dispatcher.try_write(database.name, item.key, attempt)
+        audit.before_write()
+        return self._dispatcher.write(database.name, item.key, attempt)
 
     def _authorize_to_ask(self, caller: Caller, database_name: str, keys: list[str]) -> None:
         """Let pass who may know of the entities that are to be deleted, too."""

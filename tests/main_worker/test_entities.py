@@ -357,6 +357,29 @@ def test_a_deletion_that_nobody_could_do_was_not_done(rig: MainRig, admin: Calle
     assert not isinstance(failure.value, PartlyWrittenError)
 
 
+def test_of_what_is_tried_only_nothing_is_unknown(rig: MainRig, admin: Caller) -> None:
+    """A client that has tried a write is told to find out whether it has taken place."""
+    rig.entities.put(admin, "chatdb", {"a": b"1", "b": b"2"})
+    rig.workers.fail_item("b", UnavailableError("down", retry_after_s=1))
+    trials: dict[str, Callable[[], object]] = {
+        "put": lambda: rig.entities.put(
+            admin, "chatdb", {"a": b"2", "b": b"2"}, validate_only=True
+        ),
+        "delete": lambda: rig.entities.delete_many(
+            admin, "chatdb", ["a", "b", "x"], validate_only=True
+        ),
+        "one": lambda: rig.entities.delete(admin, "chatdb", "b", validate_only=True),
+    }
+    for trial in trials.values():
+        with pytest.raises(UnavailableError):
+            trial()
+    for worker in ("worker-1", "worker-2"):
+        rig.workers.fail(worker, WorkerLostError(delivered=True))
+    for trial in trials.values():
+        with pytest.raises(UnavailableError):
+            trial()
+
+
 def test_a_refusal_of_all_is_no_partial_write(rig: MainRig, admin: Caller) -> None:
     """A client is told that some of its documents may have been written, though none was."""
     for worker in ("worker-1", "worker-2"):
