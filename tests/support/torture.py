@@ -41,6 +41,7 @@ class Report:
     operations: int = 0
     unknown: int = 0
     refused: int = 0
+    rotations: int = 0
     keys_destroyed: int = 0
     faults: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     violations: list[str] = field(default_factory=list)
@@ -88,14 +89,15 @@ class Torture:
         for key, history in histories.items():
             self._judge(key, history)
 
-    def turn_keys(self, stopping: threading.Event) -> None:
+    def turn_keys(self, stopping: threading.Event, every_s: float = 0.0) -> None:
         """Rotate, rewrap and destroy over and over; what must not fail is a violation."""
-        with self._deployment.http() as http:
-            while not stopping.is_set():
-                try:
+        while not stopping.wait(every_s):
+            try:
+                # A token ends after ten minutes, and this goes on for longer.
+                with self._deployment.http() as http:
                     self._turn_key(http, stopping)
-                except httpx.TransportError:
-                    stopping.wait(1)
+            except httpx.TransportError:
+                stopping.wait(1)
 
     def _turn_key(self, http: httpx.Client, stopping: threading.Event) -> None:
         orders = ["/keys/rotate", "/keys/rewrap"]
@@ -105,6 +107,7 @@ class Torture:
             if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
                 return
             assert answer.is_success, answer.text
+            self.report.rotations += path == "/keys/rotate"
             job_id = answer.json().get("job_id")
             while job_id is not None and not stopping.wait(0.1):
                 seen = http.get(f"/jobs/{job_id}")
