@@ -151,7 +151,7 @@ class Membership:
         try:
             self._renew_until_the_end(renewal, session.lease, follower, session.written)
             if not self._broken:
-                self._drain(follower, session.written)
+                self._drain(session.lease, follower, session.written)
         finally:
             follower.stop()
             lease_end.stop()
@@ -166,7 +166,7 @@ class Membership:
         deployment, keys = subscription.deployment, subscription.keys
         return open_session(deployment, self._worker_id, lease, keys), subscription.token
 
-    def _drain(self, follower: KeyFollower, written: WrittenBytes) -> None:
+    def _drain(self, lease: Lease, follower: KeyFollower, written: WrittenBytes) -> None:
         """Finish what was begun: say that nothing more is wanted, take no more, wait for the last.
 
         The lease that is asked for here outlives this: see `limits`.
@@ -175,8 +175,12 @@ class Membership:
             key_id, generation = follower.confirmed
             report = replace(self._report(), is_draining=True)
             told = written.untold(key_id)
-            self._token = self._main.renew(self._token, key_id, generation, told, report).token
+            asked_at_s = self._clock.boot_s()
+            renewal = self._main.renew(self._token, key_id, generation, told, report)
+            self._token = renewal.token
             written.told(key_id, told)
+            lease.require()
+            lease.extend(asked_at_s + renewal.lease_s)
         except StrongroomError as error:
             # It refuses what is asked of it all the same, and another worker is asked then.
             _log.warning("draining-not-announced", code=error.code, reason=error.detail)

@@ -70,7 +70,7 @@ class ScriptedMain:
         self.renewals_answered = threading.Event()
         self.renewals_answered.set()
         self.renewing = threading.Event()
-        self.subscriptions = 0
+        self.subscriptions = self.renewals_done = 0
         self.reports: list[WorkerReport] = []
         self.left = threading.Event()
         self.refusal: StrongroomError | None = None
@@ -105,7 +105,9 @@ class ScriptedMain:
             raise self.renewal_refusal
         self.renewing.set()
         self.renewals_answered.wait(PATIENCE_S)
-        return self._renewal()
+        renewal = self._renewal()
+        self.renewals_done += 1
+        return renewal
 
     def watch(self, token: str) -> ScriptedWatch:
         """Open the stream."""
@@ -303,6 +305,23 @@ def test_a_worker_that_stops_says_so_first_and_finishes_what_it_has_begun(
     assert running.hung_up.wait(PATIENCE_S)
     assert wait_until(running.has_forgotten, PATIENCE_S)
     call.join(PATIENCE_S)
+
+
+def test_a_worker_that_stops_has_the_lease_that_it_has_asked_for(
+    start: Callable[[ScriptedMain], Running],
+) -> None:
+    """What was begun before a stop loses its keys midway, at the end of the lease before."""
+    main = ScriptedMain(lease_s=3_600)
+    running = start(main)
+    assert main.renewing.wait(PATIENCE_S), "the first renewal confirms the keys"
+    lease = running.sessions[0].lease
+    assert wait_until(lambda: main.renewals_done == 1, PATIENCE_S)
+    main.lease_s = 7_200
+    with running.traffic:
+        running.membership.stop()
+        assert wait_until(lambda: main.renewals_done == 2, PATIENCE_S)
+        assert wait_until(lambda: lease.left_s() > 7_000, PATIENCE_S)
+    assert main.left.wait(PATIENCE_S)
 
 
 def test_a_worker_that_cannot_say_so_leaves_all_the_same(
