@@ -22,8 +22,9 @@ setup: .venv/.ready ## build .venv, where it is missing or older than what it is
 run: setup ## start a local deployment in the foreground (ARGS="--workers 3")
 	@exec $(BIN)/strongroom up $(ARGS)
 
+# Three at a time, on two cores: a test of real processes waits for most of its time.
 test: setup ## run the tests (ARGS="-k lease")
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 torture: setup ## kill and stop workers under load and judge every answer (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.torture --seconds $(SECONDS) --seed $(SEED)

@@ -1,18 +1,22 @@
 """The main job, end to end, on real processes: what a newcomer tries first."""
 
+import uuid
+
 from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import CHAT, Deployment
 
 
 def test_put_then_get_over_rest(deployment: Deployment) -> None:
     """A newcomer's first two requests do not answer as the README says."""
+    # The key of the examples may have been somebody's before, and its versions go on.
+    key = f"Chat_{uuid.uuid4()}"
     with deployment.http() as http:
-        created = http.put("/entity/chatdb", json={"Chat_id": CHAT})
-        found = http.get("/entity/chatdb", params={"key": "Chat_id"})
+        created = http.put("/entity/chatdb", json={key: CHAT})
+        found = http.get("/entity/chatdb", params={"key": key})
     assert created.status_code == 201
-    assert created.json()["Chat_id"]["version"] == 1
+    assert created.json()[key]["version"] == 1
     assert found.status_code == 200
-    assert found.json() == {"Chat_id": CHAT}
+    assert found.json() == {key: CHAT}
     assert found.headers["ETag"] == '"1"'
     assert found.headers["Cache-Control"] == "no-store"
 

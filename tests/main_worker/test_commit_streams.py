@@ -68,7 +68,7 @@ def test_commits_are_told_through_every_main_worker_that_is_there(
         version += 1
         told = version
         one.unsent.note(Commit(FILE_ID, told))
-        return wait_until(lambda: told in two.heard, 0.5)
+        return wait_until(lambda: told in two.heard, 3.0)
 
     assert wait_until(is_told, SECONDS)
     # Whichever of its streams takes a commit: the other side listens at each.
