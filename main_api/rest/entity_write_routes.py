@@ -99,12 +99,14 @@ def _add_put(app: StrongroomApp) -> None:
         """Create or replace the entities of the body, a mapping.
 
         All are validated before any is written. A failure after that is told with one outcome for
-        each. `If-Match` and `If-None-Match` are for a single one.
+        each. `If-Match` and `If-None-Match` are for a single one, and not with `dry_run`.
         """
         request = app.request
         documents = jsontext.split(json_body(request))
         given = app.query(PutQuery)
         if given.dry_run:
+            if _condition(request) != UNCONDITIONAL:
+                raise InvalidArgumentError("with dry_run the documents alone are looked at")
             return _verdicts(app, database, documents)
         written = app.main.entities.put(
             app.caller,

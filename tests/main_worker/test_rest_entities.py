@@ -172,6 +172,14 @@ def test_what_is_to_be_tried_only_is_not_done(rig: Rig) -> None:
     assert rig.http("GET", "/entity/chatdb?key=a&key=b").json() == {"a": {"n": 1}, "b": 2}
 
 
+@pytest.mark.parametrize("name", ["If-Match", "If-None-Match"])
+def test_a_put_that_only_validates_takes_no_condition(rig: Rig, name: str) -> None:
+    """A client is told that a PUT would be accepted, whose condition does not hold."""
+    target, condition = "/entity/chatdb?dry_run=true", {name: '"7"'}
+    assert rig.http("PUT", target, b'{"k": 1}', condition).status == 400
+    assert rig.http("PUT", target, b'{"k": 1}').json() == {"k": {"valid": True}}
+
+
 def test_a_part_can_be_changed(rig: Rig) -> None:
     """A client has to send a whole document to change a part of it."""
     rig.http("PUT", "/entity/chatdb", b'{"k": {"a": 1, "b": 2}}')

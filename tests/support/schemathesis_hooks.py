@@ -85,10 +85,12 @@ def _make_sense(case: Any) -> None:  # noqa: ANN401 - a case of anything
 
 
 def _is_about_several(case: Any) -> bool:  # noqa: ANN401 - a case of anything
-    """Tell whether a request is about no single entity, as a condition has to be."""
+    """Tell whether a request is about no single entity that is there, as a condition has to be."""
     if case.operation.path != "/entity/{database}":
         return False
     if case.method.upper() in {"GET", "DELETE"}:
         keys = (case.query or {}).get("key")
         return not keys or (isinstance(keys, list) and len(set(map(str, keys))) != 1)
+    if case.method.upper() == "PUT" and "dry_run" in (case.query or {}):
+        return True
     return isinstance(case.body, dict) and len(case.body) > 1
