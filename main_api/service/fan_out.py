@@ -6,7 +6,7 @@ that a worker says it cannot serve now.
 """
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -89,7 +89,7 @@ class FanOut(Generic[A]):
                 left = again
                 for key in left:
                     asked[key].append(ranked[key][0])
-                    ranked[key] = self._others(database, key, asked[key], began_s)
+                ranked = self._others(database, {key: asked[key] for key in left}, began_s)
             raise self._failure
         finally:
             while self._under_way:
@@ -128,12 +128,15 @@ class FanOut(Generic[A]):
         return list(parts.values())
 
     def _others(
-        self, database: str, key: str, asked: list[WorkerRecord], began_s: float
-    ) -> list[WorkerRecord]:
-        """Return who is to be asked next for a key, in order."""
-        others = self._fleet.others(database, key, asked)
-        if not others and isinstance(self._failure, UnavailableError):
-            others = self._fleet.newcomers(database, key, asked, began_s)
+        self, database: str, asked: Mapping[str, list[WorkerRecord]], began_s: float
+    ) -> dict[str, list[WorkerRecord]]:
+        """Return who is to be asked next for each key, in order.
+
+        The registry is waited for once, however many keys there are.
+        """
+        others = self._fleet.others_of(database, asked)
+        if not all(others.values()) and isinstance(self._failure, UnavailableError):
+            others = self._fleet.newcomers_of(database, asked, began_s)
         return others
 
     def _taken(self, part: _Part[A], again: list[str]) -> Iterator[tuple[str, A | StrongroomError]]:

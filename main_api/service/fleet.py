@@ -6,7 +6,7 @@ renewal, less the share of this process in it. Whose circuit is open is this pro
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -122,8 +122,17 @@ class Fleet:
 
     def others(self, database: str, key: str, asked: Sequence[WorkerRecord]) -> list[WorkerRecord]:
         """Return the `candidates` but for some, as they are now that these were asked."""
-        known = {_identity(worker) for worker in asked}
-        return [one for one in self.candidates(database, key) if _identity(one) not in known]
+        return self.others_of(database, {key: asked})[key]
+
+    def others_of(
+        self, database: str, asked: Mapping[str, Sequence[WorkerRecord]]
+    ) -> dict[str, list[WorkerRecord]]:
+        """Return `others` of each of many keys, all from one view."""
+        ranked = self.candidates_of(database, asked)
+        known = {key: {_identity(worker) for worker in workers} for key, workers in asked.items()}
+        return {
+            key: [one for one in ranked[key] if _identity(one) not in known[key]] for key in asked
+        }
 
     def newcomers(
         self, database: str, key: str, asked: Sequence[WorkerRecord], since_s: float
@@ -133,8 +142,14 @@ class Fleet:
         Raises:
             UnavailableError: The disk refuses.
         """
+        return self.newcomers_of(database, {key: asked}, since_s)[key]
+
+    def newcomers_of(
+        self, database: str, asked: Mapping[str, Sequence[WorkerRecord]], since_s: float
+    ) -> dict[str, list[WorkerRecord]]:
+        """Return `newcomers` of each of many keys, from one look; raises as that does."""
         self._look(since_s, wait_s=limits.REGISTRY_WAIT_SECONDS)
-        return self.others(database, key, asked)
+        return self.others_of(database, asked)
 
     def call(
         self, worker: WorkerRecord, attempt: Callable[[WorkerRecord, float], T], timeout_s: float

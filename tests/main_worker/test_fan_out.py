@@ -261,3 +261,26 @@ def test_nothing_is_begun_for_a_client_that_has_gone(rig: Rig) -> None:
         with pytest.raises(GivenUpError):
             list(answers)
     assert len(rig.calls) == 3
+
+
+def test_the_registry_is_looked_at_once_for_all_keys() -> None:
+    """A read of a hundred keys waits a hundred times for a disk that hangs."""
+
+    class TickingClock(ManualClock):
+        def boot_s(self) -> float:
+            self.advance(0.001)
+            return super().boot_s()
+
+    rig = Rig(workers=1, clock=TickingClock(), failures={"worker-0": LOST})
+    rig.fleet.live_workers()
+
+    def begin(worker: WorkerRecord, keys: Sequence[str], timeout_s: float) -> Call:
+        rig.store.registry.clear()
+        rig.clock.advance(2 * limits.REGISTRY_REFRESH_SECONDS)
+        return rig.begin(worker, keys, timeout_s)
+
+    before = rig.store.reads["workers"]
+    with pytest.raises(UnavailableError):
+        dict(rig.dispatcher.read_many("chatdb", KEYS, begin))
+    assert [call.keys for call in rig.calls] == [KEYS]
+    assert rig.store.reads["workers"] - before < 5
