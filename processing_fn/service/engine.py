@@ -227,12 +227,9 @@ class Engine:
         """
         try:
             database, compiled = self._admit(binding, puts)
-        except (SchemaViolationError, TooLargeError):
+        except (SchemaViolationError, TooLargeError) as refusal:
             # The template may have changed since this very request was accepted.
-            repeated = self._replayed(binding, puts)
-            if repeated is None:
-                raise
-            return repeated
+            return self._replayed(binding, puts, refusal)
         return [_attempt(partial(self._put, database, compiled, put)) for put in puts]
 
     def delete(self, binding: Binding, delete: Delete) -> Outcome:
@@ -367,16 +364,23 @@ class Engine:
         compiled.check(compiled.completed(put.document, creation))
 
     def _replayed(
-        self, binding: Binding, puts: Sequence[Put]
-    ) -> list[Outcome | StrongroomError] | None:
-        """Return the first answers to a request that was applied before, None for a new one."""
+        self, binding: Binding, puts: Sequence[Put], refusal: StrongroomError
+    ) -> list[Outcome | StrongroomError]:
+        """Return the first answers to a request that was applied before.
+
+        Whoever applied it may have died midway: what it had not come to is refused now.
+
+        Raises:
+            StrongroomError: The refusal, of a new request.
+        """
         database = self._bindings.read(binding)
         outcomes: list[Outcome | StrongroomError] = []
         for put in puts:
             outcome = self._committer.replayed(database, _demand(put))
-            if outcome is None:
-                return None
-            outcomes.append(outcome)
+            # The first one is written first.
+            if outcome is None and not outcomes:
+                raise refusal
+            outcomes.append(outcome or refusal)
         return outcomes
 
     def _creation(self, database: Database, key: str, seen: State | None, now_ms: int) -> Creation:

@@ -202,6 +202,21 @@ def test_many_are_validated_before_one_is_written(rig: Rig) -> None:
     assert not (rig.root / "files").exists()
 
 
+def test_what_was_written_before_the_template_changed_is_told(rig: Rig) -> None:
+    """A batch whose worker died midway is repeated, and refused as if nothing had been written."""
+    worker = rig.worker()
+    puts = [Put(key, b'{"n": 1}', request_id="r") for key in ("a", "b", "c")]
+    (first,) = worker.engine.put_many(rig.binding, puts[:1])
+    rig.put_template(b'{"required": ["m"]}', 2)
+    answers = worker.engine.put_many(rig.binding, puts)
+    assert answers[0] == first
+    assert [type(answer) for answer in answers[1:]] == [SchemaViolationError] * 2
+    assert worker.get("a") == (1, b'{"n": 1}')
+    for refused in (puts[1:], [dataclasses.replace(put, request_id="other") for put in puts]):
+        with pytest.raises(SchemaViolationError):
+            worker.engine.put_many(rig.binding, refused)
+
+
 def test_many_are_answered_in_order(rig: Rig) -> None:
     """The answers of a multi-key request are mixed up."""
     engine = rig.worker().engine
