@@ -77,8 +77,7 @@ def test_commits_are_told_through_every_main_worker_that_is_there(
     served.face = other
     first.stop()
     # Of the stream that broke one message may be lost, no more.
-    assert wait_until(is_told, SECONDS)
-    assert all(is_told() for _ in range(20))
+    assert [is_told() for _ in range(20)].count(False) <= 1
 
 
 async def _never(_: str) -> None:
