@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 not done (one line on standard error says why), 2 wrong us
 entities have more of them (docs/cli.md).
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -119,6 +120,26 @@ def verify(
     from cli import verify as command  # noqa: PLC0415 - as above
 
     if not command.run(repair=repair, json=json):
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    directory: Annotated[
+        Path, typer.Argument(help="A shared directory; one that nobody uses yet, too.")
+    ] = Path(".local/shared"),
+    *,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Tell whether a shared directory and this machine are fit for a deployment, and what to do.
+
+    It tries out the mount, locks between processes, fsync, rename and room, then looks at clock,
+    limits, certificates, key provider and ports, as the variables of a worker name them, and asks
+    the deployment at STRONGROOM_URL. It leaves nothing behind. Exit code 1: something has failed.
+    """
+    from cli.doctor import examination as command  # noqa: PLC0415 - as above
+
+    if not command.run(directory, os.environ, json=json):
         raise typer.Exit(1)
 
 
