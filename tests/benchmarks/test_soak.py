@@ -1,18 +1,24 @@
 """What a soak run finds: its percentiles, its verdict, and what it reads of processes."""
 
+import json
 import os
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from strongroom.durable import LocalFilesystem
+from strongroom_client.errors import NotFoundError
+from strongroom_client.values import Entity, Page
 from tests.support import process_usage, soak
+from tests.support.deployment import wait_until
 from tests.support.owned_keys import OwnedKeys
 from tests.support.process_usage import Usage
 from tests.support.soak import Found, left_behind, percentile, verdict
-from tests.support.soak_clients import Met
+from tests.support.soak_clients import SHARES, Met, SoakClient
 
 MIB = 1024 * 1024
 WELL = Found(Met(), 1.0, {"rest": Usage(80 * MIB, 10)}, {"rest": Usage(90 * MIB, 12)})
@@ -69,6 +75,68 @@ def test_a_write_of_unknown_outcome_leaves_a_choice_until_it_is_seen() -> None:
     assert owned.wrong("k", 3) == ""
     assert owned.wrong("k", 2) == ""
     assert owned.wrong("k", 3) == "k: 3, which is none of ['2']"
+
+
+class Dictionary:
+    """Answers as a deployment does, one request at a time; `lose` forgets a share of the writes."""
+
+    def __init__(self, *, lose: bool) -> None:
+        """Begin empty."""
+        self._lose = lose
+        self._writes = 0
+        self._entities: dict[str, dict[str, Any]] = {}
+
+    def get(self, _: str, key: str) -> Entity:
+        """Read."""
+        if key not in self._entities:
+            raise NotFoundError(key)
+        return self._entity(key)
+
+    def get_many(self, _: str, keys: list[str]) -> dict[str, Entity]:
+        """Read several."""
+        return {key: self._entity(key) for key in keys if key in self._entities}
+
+    def put(self, _: str, key: str, value: dict[str, Any]) -> None:
+        """Write, but for one of fifty that is lost."""
+        self._writes += 1
+        if not self._lose or self._writes % 50:
+            self._entities[key] = value
+
+    def patch(self, database: str, key: str, patch: dict[str, Any]) -> None:
+        """Write a part."""
+        self.put(database, key, self.get(database, key).value | patch)
+
+    def delete(self, database: str, key: str) -> None:
+        """Remove."""
+        self.get(database, key)
+        del self._entities[key]
+
+    def pages(self, _: str, **asked: str) -> list[Page]:
+        """Read all, or those with a number that is large enough."""
+        least = int(asked["filter"].partition("`")[2].rstrip("`") or 0)
+        large = [key for key, value in self._entities.items() if value["n"] >= least]
+        return [Page([self._entity(key) for key in large])]
+
+    def close(self) -> None:
+        """Hang up."""
+
+    def _entity(self, key: str) -> Entity:
+        return Entity(key, 1, json.dumps(self._entities[key]).encode())
+
+
+@pytest.mark.parametrize("lose", [False, True])
+def test_a_client_finds_a_lost_write_and_nothing_where_there_is_none(*, lose: bool) -> None:
+    """A run ends well after writes were lost, or fails for nothing."""
+    client, stopping = SoakClient(Dictionary(lose=lose), "c", 1), threading.Event()
+    working = threading.Thread(target=client.work, args=(stopping,))
+    working.start()
+    assert wait_until(lambda: client.met.requests >= 200, 30.0)
+    stopping.set()
+    working.join()
+    client.finish()
+    assert bool(client.met.wrong) == lose
+    assert set(SHARES) == {name for name, took_s in client.met.took_s.items() if took_s}
+    assert client.met.errors == {}
 
 
 def test_who_waits_for_a_lock_does_not_hold_it() -> None:

@@ -19,13 +19,17 @@ class OwnedKeys:
         """All that are known."""
         return list(self._last)
 
+    def begun(self, key: str) -> None:
+        """Note that a key is there to be asked for, if it was not yet."""
+        self._last.setdefault(key, None)
+
     def acknowledged(self, key: str, number: int | None) -> None:
         """Note that a key was given a number, or deleted."""
         self._last[key] = number
 
     def unknown(self, key: str, number: int | None) -> None:
         """Note that it may have been, or may be yet."""
-        self._last.setdefault(key, None)
+        self.begun(key)
         self._pending.setdefault(key, set()).add(number)
 
     def possible(self, key: str) -> set[int | None]:

@@ -13,6 +13,7 @@ import httpx
 from strongroom.rpc import status
 from strongroom_pb.v1 import entity_pb2, entity_pb2_grpc
 from tests.support.faulty_kms import FaultyDeployment
+from tests.support.owned_keys import OwnedKeys
 
 KEYS_PER_CLIENT = 24
 KEYS_PER_READ = 8
@@ -133,8 +134,7 @@ class Client:
         met: Its requests.
         wrong: Answers that cannot be.
         acknowledged: How many writes were.
-        last: The number that a key has, as far as that is known.
-        pending: Those that it may come to have: of writes whose outcome is unknown.
+        owned: What its keys may hold.
     """
 
     face: Face
@@ -142,8 +142,7 @@ class Client:
     met: list[Met] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     acknowledged: int = 0
-    last: dict[str, int | None] = field(default_factory=dict)
-    pending: dict[str, set[int]] = field(default_factory=dict)
+    owned: OwnedKeys = field(default_factory=OwnedKeys)
 
     def work(self, stopping: threading.Event) -> None:
         """Go on until told to stop."""
@@ -154,23 +153,23 @@ class Client:
             self._put(key, turn)
             self._check([key])
             if turn % 4 == 0:
-                at = turn % (len(keys) - KEYS_PER_READ)
-                self._check([one for one in keys[at : at + KEYS_PER_READ] if one in self.last])
+                at, known = turn % (len(keys) - KEYS_PER_READ), self.owned.keys
+                self._check([one for one in keys[at : at + KEYS_PER_READ] if one in known])
             turn += 1
 
     def check_everything(self) -> None:
         """Read every key once more."""
-        for key in self.last:
+        for key in self.owned.keys:
             self._check([key])
 
     def _put(self, key: str, number: int) -> None:
         refusal = self._timed([key], lambda: self.face.put(key, number))
-        self.last.setdefault(key, None)
+        self.owned.begun(key)
         if not refusal:
             self.acknowledged += 1
-            self.last[key] = number
+            self.owned.acknowledged(key, number)
         elif refusal not in NOTHING_DONE:
-            self.pending.setdefault(key, set()).add(number)
+            self.owned.unknown(key, number)
 
     def _check(self, keys: list[str]) -> None:
         found: dict[str, int] = {}
@@ -180,13 +179,8 @@ class Client:
 
         if not keys or self._timed(keys, get) not in {"", "not-found"}:
             return
-        for key in keys:
-            number, pending = found.get(key), self.pending.get(key, set())
-            if number is not None and number in pending:
-                pending.remove(number)
-                self.last[key] = number
-            elif number != self.last[key]:
-                self.wrong.append(f"{key}: {number}, not {self.last[key]} nor one of {pending}")
+        told = (self.owned.wrong(key, found.get(key)) for key in keys)
+        self.wrong += [text for text in told if text]
 
     def _timed(self, keys: Sequence[str], request: Callable[[], None]) -> str:
         began_s, refusal = time.monotonic(), ""

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.scale.fleet import Draws, zipf
-from strongroom_client import Client
 from strongroom_client.errors import NotFoundError, StrongroomClientError
+from tests.support.client_combinations import Asked
 from tests.support.owned_keys import OwnedKeys
 
 DATABASE: Final = "chatdb"
@@ -68,7 +68,7 @@ class Met:
 class SoakClient:
     """Writes counted numbers to its keys, some far more often than others, and reads them back."""
 
-    def __init__(self, client: Client, name: str, seed: int) -> None:
+    def __init__(self, client: Asked, name: str, seed: int) -> None:
         """Take who asks, what makes its keys its own, and the seed of what it does."""
         self._client = client
         self._prefix = f"soak/{name}/"
