@@ -311,6 +311,7 @@ def test_a_port_is_free_or_somebody_answers() -> None:
     ("date", "outcome"),
     [
         ("Thu, 01 Jan 2026 00:00:00 GMT", Outcome.OK),
+        ("Wed, 31 Dec 2025 23:59:59 GMT", Outcome.OK),
         ("Thu, 01 Jan 2026 00:00:02 GMT", Outcome.FAILURE),
         ("Wed, 31 Dec 2025 23:59:57 GMT", Outcome.FAILURE),
         ("yesterday", Outcome.SKIPPED),
