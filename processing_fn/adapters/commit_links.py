@@ -120,7 +120,9 @@ class _Link:
         yield pb.Commits(worker_id=self._worker_id)
         while not ended.is_set():
             commits = self._unsent.take(_LOOK_S)
-            if commits:
+            if ended.is_set():
+                self._unsent.give_back(commits)
+            elif commits:
                 yield pb.Commits(
                     commits=[pb.Commit(file_id=c.file_id, version=c.version) for c in commits]
                 )

@@ -66,3 +66,11 @@ class Unsent:
                 self._changed.wait(wait_s)
             count = min(len(self._waiting), limits.COMMITS_PER_MESSAGE_MAX)
             return [self._waiting.popleft() for _ in range(count)]
+
+    def give_back(self, commits: list[Commit]) -> None:
+        """Let others take what was taken and not told."""
+        with self._changed:
+            # Where there is no room, the oldest are lost: these.
+            room = limits.COMMITS_UNSENT_MAX - len(self._waiting)
+            self._waiting.extendleft(reversed(commits[max(0, len(commits) - room) :]))
+            self._changed.notify()

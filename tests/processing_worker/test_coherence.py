@@ -136,3 +136,18 @@ def test_what_nobody_takes_is_bounded() -> None:
 def _advance(rig: Rig, seconds: float) -> None:
     assert isinstance(rig.clock, ManualClock)
     rig.clock.advance(seconds)
+
+
+def test_what_a_broken_stream_has_taken_is_told_by_another() -> None:
+    """A commit that a stream takes in the instant of its end is told to nobody."""
+    unsent, commits = Unsent(), [Commit(b"f" * 32, version) for version in (1, 2, 3)]
+    for commit in commits:
+        unsent.note(commit)
+    taken = unsent.take(0.0)
+    unsent.note(Commit(b"f" * 32, 4))
+    unsent.give_back(taken)
+    assert [one.version for one in unsent.take(0.0)] == [1, 2, 3, 4]
+    for version in range(limits.COMMITS_UNSENT_MAX - 1):
+        unsent.note(Commit(b"f" * 32, 10 + version))
+    unsent.give_back(taken)
+    assert [one.version for one in unsent.take(0.0)][:2] == [3, 10], "the oldest are lost first"
