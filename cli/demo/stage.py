@@ -19,7 +19,7 @@ from cli.emulation.deployment import LocalDeployment
 from cli.rest import RestClient
 from main_api import bootstrap
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import Found, WriteItem, WriteKind, Written
+from main_api.service.workers.ports import Found, WriteItem, WriteKind, Written
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.service.ports import Subscription
 from processing_fn.service.session import Lease, Session, open_session

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from main_api.service.provisioning import Provisioning
+from main_api.service.admin.provisioning import Provisioning
 
 TEMPLATE: Final = "chat.v1"
 DATABASE: Final = "chatdb"

@@ -9,8 +9,8 @@ import grpc
 
 from main_api.domain.jobs import Pass, Use
 from main_api.domain.registry import WorkerRecord
-from main_api.service import patience
-from main_api.service.ports import (
+from main_api.service.requests import patience
+from main_api.service.workers.ports import (
     EntityPage,
     Found,
     GivenUpError,

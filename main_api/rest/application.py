@@ -32,7 +32,7 @@ from main_api.rest.operations import Operation, Right
 from main_api.rest.requests import check_headers, query_of
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
-from main_api.service.throttling import Attempt, claimed_name
+from main_api.service.callers.throttling import Attempt, claimed_name
 from strongroom import limits, logs, tracing
 from strongroom.errors import (
     InternalError,

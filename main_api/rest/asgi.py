@@ -18,9 +18,9 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from main_api.rest.wsgi import Environ, WsgiAdapter
-from main_api.service import patience
-from main_api.service.patience import Patience
-from main_api.service.room import Room
+from main_api.service.requests import patience
+from main_api.service.requests.patience import Patience
+from main_api.service.requests.room import Room
 from strongroom import limits, logs
 from strongroom.errors import (
     InvalidArgumentError,

@@ -16,7 +16,7 @@ from main_api.rest.operations import (
     Version,
 )
 from main_api.rest.problems import ViolationMember
-from main_api.service.batches import PartlyWrittenError
+from main_api.service.requests.batches import PartlyWrittenError
 from strongroom import limits
 from strongroom.errors import (
     IdempotencyMismatchError,

@@ -33,7 +33,7 @@ from main_api.rest.requests import (
     json_body,
     parameters,
 )
-from main_api.service.ports import EntityPage, Found
+from main_api.service.workers.ports import EntityPage, Found
 from strongroom import jsontext
 from strongroom.errors import (
     InvalidArgumentError,

@@ -47,8 +47,8 @@ from main_api.rest.requests import (
     json_body,
     media_type,
 )
-from main_api.service.batches import Deleted
-from main_api.service.ports import WriteKind, Written
+from main_api.service.requests.batches import Deleted
+from main_api.service.workers.ports import WriteKind, Written
 from strongroom import jsontext, limits
 from strongroom.entity import UNCONDITIONAL, Condition
 from strongroom.errors import (

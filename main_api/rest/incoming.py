@@ -7,8 +7,8 @@ from typing import Any, Final
 from main_api.domain.addresses import Origin
 from main_api.rest import coding
 from main_api.rest.requests import basic_credentials
-from main_api.service import patience
-from main_api.service.patience import Patience
+from main_api.service.requests import patience
+from main_api.service.requests.patience import Patience
 from strongroom import tracing
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError
 from strongroom.tracing import Trace

@@ -9,7 +9,7 @@ from main_api.rest.answers import json_response
 from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import Answer, Count, Cursor, Operation, Right, Tag, json_content
 from main_api.rest.requests import decoded, json_body
-from main_api.service.ports import Inspected
+from main_api.service.workers.ports import Inspected
 from strongroom import jsontext
 from strongroom.finding import Condition
 

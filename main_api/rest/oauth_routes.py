@@ -25,7 +25,7 @@ from main_api.rest.operations import (
 )
 from main_api.rest.public_keys import Jwk, JwkSet, jwk
 from main_api.rest.requests import basic_credentials, form
-from main_api.service.authorization_server import (
+from main_api.service.callers.authorization_server import (
     ACCESS_TOKEN_TYPE,
     SUBJECT_TOKEN_TYPE,
     Exchange,

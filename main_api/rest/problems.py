@@ -9,9 +9,9 @@ from chalice.app import Response
 
 from main_api.rest import rate_limit_fields
 from main_api.rest.coding import UnsupportedCodingError
-from main_api.service.batches import Deleted, PartlyWrittenError
 from main_api.service.buckets import QuotaExceededError
-from main_api.service.ports import Written
+from main_api.service.requests.batches import Deleted, PartlyWrittenError
+from main_api.service.workers.ports import Written
 from strongroom import errors
 
 MEDIA_TYPE: Final = "application/problem+json"

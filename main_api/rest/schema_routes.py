@@ -24,7 +24,7 @@ from main_api.rest.operations import (
     json_content,
 )
 from main_api.rest.requests import json_body
-from main_api.service.inspection import Trial
+from main_api.service.admin.inspection import Trial
 from main_api.service.listing import Listing
 from strongroom import jsontext, limits
 from strongroom.configuration import Template

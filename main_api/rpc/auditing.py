@@ -21,7 +21,7 @@ from main_api.rpc.contexts import Context, KnownPeer, ThreadContext, Watched, Wa
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
 from main_api.service.audit.trail import Audit
-from main_api.service.throttling import claimed_name
+from main_api.service.callers.throttling import claimed_name
 from strongroom import tracing
 from strongroom.errors import StrongroomError, UnauthenticatedError
 from strongroom.rpc import status, tls

@@ -3,7 +3,7 @@
 from typing import Final
 
 from main_api.bootstrap import Main
-from main_api.service.authorization_server import SUBJECT_TOKEN_TYPE, Exchange, IssuedToken
+from main_api.service.callers.authorization_server import SUBJECT_TOKEN_TYPE, Exchange, IssuedToken
 from strongroom_pb.v1 import auth_pb2 as pb
 
 DESCRIPTOR: Final = pb.DESCRIPTOR.services_by_name["AuthService"]

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from main_api.service.patience import Patience
+from main_api.service.requests.patience import Patience
 from strongroom.errors import StrongroomError
 from strongroom.rpc import status
 

@@ -9,8 +9,8 @@ from main_api.bootstrap import Main
 from main_api.domain import conditions
 from main_api.domain.caller import Caller
 from main_api.rpc.methods import Who
-from main_api.service.batches import Deleted, PartlyWrittenError
-from main_api.service.ports import Found, WriteKind, Written
+from main_api.service.requests.batches import Deleted, PartlyWrittenError
+from main_api.service.workers.ports import Found, WriteKind, Written
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import InvalidArgumentError, StrongroomError

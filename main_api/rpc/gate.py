@@ -30,10 +30,10 @@ from main_api.rpc.auditing import CallAudit
 from main_api.rpc.contexts import KnownPeer, ThreadContext, end
 from main_api.rpc.methods import authorization
 from main_api.rpc.streams import Streams
-from main_api.service import patience
-from main_api.service.quotas import Quotas
-from main_api.service.room import Room
-from main_api.service.throttling import Throttle
+from main_api.service.callers.throttling import Throttle
+from main_api.service.requests import patience
+from main_api.service.requests.quotas import Quotas
+from main_api.service.requests.room import Room
 from strongroom import limits
 from strongroom.errors import (
     InvalidArgumentError,

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 from main_api.service.keys.live_keyring import LiveKeyring
-from main_api.service.subscriptions import revoked
+from main_api.service.workers.subscriptions import revoked
 from strongroom import limits, logs
 from strongroom.errors import StrongroomError
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import grpc
 
-from main_api.service import patience
 from main_api.service.buckets import QuotaExceededError
-from main_api.service.patience import Patience
-from main_api.service.quotas import Quotas
+from main_api.service.requests import patience
+from main_api.service.requests.patience import Patience
+from main_api.service.requests.quotas import Quotas
 from strongroom import limits
 from strongroom.errors import RateLimitedError
 

@@ -11,7 +11,7 @@ from main_api.domain.registry import Report
 from main_api.rpc.commits import CommitHub
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.methods import authorization, serve
-from main_api.service.subscriptions import Lease, SealedKey
+from main_api.service.workers.subscriptions import Lease, SealedKey
 from strongroom.certificates import Certificate
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError, UnauthenticatedError

@@ -14,8 +14,9 @@ from processing_fn.domain.entity import Outcome
 from processing_fn.rpc import translation
 from processing_fn.service import deadline
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Engine, Snapshot
+from processing_fn.service.engine import Engine
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import Snapshot
 from processing_fn.service.traffic import Traffic
 from strongroom import limits, logs, tracing
 from strongroom.clock import SystemClock

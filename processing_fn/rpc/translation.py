@@ -2,9 +2,9 @@
 
 from processing_fn.domain.entity import Outcome
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Delete, PatchRequest, Put, Snapshot, TransformRequest
 from processing_fn.service.inspection import Report
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import Delete, PatchRequest, Put, Snapshot, TransformRequest
 from processing_fn.service.rewrapping import Census
 from processing_fn.service.scanning import Page, Query
 from strongroom import limits

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -15,9 +15,10 @@ from processing_fn.service.coherence import Coherence
 from processing_fn.service.expressions import Expression
 from processing_fn.service.inspection import Inspector
 from processing_fn.service.pacing import Pacer
-from processing_fn.service.patching import Patch, PatchKind
+from processing_fn.service.patching import Patch
 from processing_fn.service.ports import Configurations, EntityCache, EntityStorage, Overlap, Place
 from processing_fn.service.reading import Reader
+from processing_fn.service.requests import Delete, PatchRequest, Put, Snapshot, TransformRequest
 from processing_fn.service.rewrapping import Rewrapper
 from processing_fn.service.scanning import Lens, Page, Query, Scanner, selection, trial
 from processing_fn.service.session import Session
@@ -28,7 +29,6 @@ from strongroom import enrichment, ids, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template
 from strongroom.enrichment import Creation
-from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 from strongroom.errors import (
     NotFoundError,
     SchemaViolationError,
@@ -37,59 +37,6 @@ from strongroom.errors import (
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Put:
-    """One entity to be created or replaced."""
-
-    entity_key: str
-    document: bytes
-    condition: Condition = UNCONDITIONAL
-    request_id: str = ""
-    ttl_seconds: int | None = None
-    validate_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Delete:
-    """One entity to be deleted."""
-
-    entity_key: str
-    condition: Condition = UNCONDITIONAL
-    request_id: str = ""
-    validate_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PatchRequest:
-    """One entity to be changed in part."""
-
-    entity_key: str
-    kind: PatchKind
-    patch: bytes
-    condition: Condition = UNCONDITIONAL
-    request_id: str = ""
-    validate_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TransformRequest:
-    """One entity to be replaced by what an expression makes of it."""
-
-    entity_key: str
-    expression: str
-    condition: Condition = UNCONDITIONAL
-    request_id: str = ""
-    validate_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An entity as a read found it."""
-
-    metadata: Metadata
-    document: bytes
 
 
 class Engine:

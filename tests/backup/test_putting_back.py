@@ -5,7 +5,7 @@ import pytest
 from cli.backup.domain.selection import Selection
 from cli.backup.service import putting_back
 from cli.backup.service.putting_back import PutBack, Wish
-from processing_fn.service.engine import Put
+from processing_fn.service.requests import Put
 from strongroom import keyring, limits
 from strongroom.clock import SystemClock, from_rfc3339
 from strongroom.errors import (

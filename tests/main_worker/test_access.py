@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from main_api.domain.grants import Action
-from main_api.service.client_secrets import ClientSecrets
+from main_api.service.callers.client_secrets import ClientSecrets
 from strongroom import keyring, limits, tokens
 from strongroom.errors import (
     ForbiddenError,

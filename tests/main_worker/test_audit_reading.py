@@ -8,10 +8,10 @@ from main_api.domain.audit import names
 from main_api.domain.audit.records import OK, Record
 from main_api.domain.audit.verification import Verdict
 from main_api.domain.grants import Action
-from main_api.service.access import Access
 from main_api.service.audit.journal import Bounds, Journal
 from main_api.service.audit.reading import AuditPage, AuditReading
 from main_api.service.audit.removal import AuditRemoval
+from main_api.service.callers.access import Access
 from strongroom import limits
 from strongroom.clock import rfc3339
 from strongroom.errors import ForbiddenError, InvalidArgumentError

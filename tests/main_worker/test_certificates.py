@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from main_api.adapters.authority_files import AuthorityFiles
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.rest import routes
-from main_api.service.certificates import Certificates
+from main_api.service.workers.certificates import Certificates
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.rpc import server
 from processing_fn.rpc.processing_service import ProcessingService

@@ -13,8 +13,8 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.registry import MainRecord, Revocation, WorkerCredential
 from main_api.domain.trusted_issuers import IssuerRecord
-from main_api.service import provisioning
-from main_api.service.inspection import Inspection
+from main_api.service.admin import provisioning
+from main_api.service.admin.inspection import Inspection
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import limits, tokens
 from strongroom.durable import LocalFilesystem

@@ -11,7 +11,8 @@ import pytest
 from main_api.adapters.control_store import ControlFiles, KeyringFile
 from main_api.domain.grants import Action
 from main_api.domain.registry import Revocation
-from main_api.service.ports import ClientRecord, ControlStore, KeyringStore
+from main_api.service.keys.ports import KeyringStore
+from main_api.service.ports import ClientRecord, ControlStore
 from strongroom import keyring
 from strongroom.configuration import Template
 from strongroom.durable import Filesystem, LocalFilesystem

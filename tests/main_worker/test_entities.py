@@ -8,8 +8,8 @@ import pytest
 from main_api.domain import placement
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.service.batches import Deleted, PartlyWrittenError
-from main_api.service.ports import WorkerLostError, Written
+from main_api.service.requests.batches import Deleted, PartlyWrittenError
+from main_api.service.workers.ports import WorkerLostError, Written
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (

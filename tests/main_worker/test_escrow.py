@@ -11,7 +11,7 @@ from main_api.adapters.keys.local_key import KeyFile, LocalKeyProvider
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
 from main_api.domain.exports import ExportRecord
 from main_api.domain.grants import Action
-from main_api.service import provisioning
+from main_api.service.admin import provisioning
 from main_api.service.keys.exports import Exports
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring, limits

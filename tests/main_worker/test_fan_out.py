@@ -8,11 +8,11 @@ import pytest
 
 from main_api.domain import placement
 from main_api.domain.registry import WorkerRecord
-from main_api.service import patience
-from main_api.service.dispatch import Dispatcher
-from main_api.service.fleet import Fleet
-from main_api.service.patience import Patience
-from main_api.service.ports import GivenUpError, WorkerLostError
+from main_api.service.requests import patience
+from main_api.service.requests.dispatch import Dispatcher
+from main_api.service.requests.patience import Patience
+from main_api.service.workers.fleet import Fleet
+from main_api.service.workers.ports import GivenUpError, WorkerLostError
 from strongroom import limits
 from strongroom.errors import (
     BusyError,

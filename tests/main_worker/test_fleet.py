@@ -9,8 +9,8 @@ import pytest
 
 from main_api.domain.circuit import CLOSED, Circuit
 from main_api.domain.registry import Report, WorkerRecord
-from main_api.service.fleet import Fleet
-from main_api.service.ports import GivenUpError, WorkerLostError
+from main_api.service.workers.fleet import Fleet
+from main_api.service.workers.ports import GivenUpError, WorkerLostError
 from strongroom import limits
 from strongroom.errors import (
     NotFoundError,

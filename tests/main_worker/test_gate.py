@@ -13,8 +13,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from main_api.domain.registry import WorkerRecord
-from main_api.service.entities import Entities
-from main_api.service.ports import Found, WriteItem, Written
+from main_api.service.requests.entities import Entities
+from main_api.service.workers.ports import Found, WriteItem, Written
 from strongroom import limits
 from strongroom.configuration import Database
 from strongroom.errors import RateLimitedError

@@ -13,8 +13,8 @@ import pytest
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.domain.registry import WorkerRecord
-from main_api.service.inspection import Inspection, Trial
-from main_api.service.ports import (
+from main_api.service.admin.inspection import Inspection, Trial
+from main_api.service.workers.ports import (
     Inspected,
     PageRequest,
     Refused,

@@ -12,7 +12,7 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Kind, Pass, Phase, State, Use
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import Piece
+from main_api.service.workers.ports import Piece
 from strongroom import keyring
 from strongroom.durable import LocalFilesystem
 from strongroom.keyring import Purpose

@@ -19,7 +19,7 @@ from main_api.domain.jobs import JobRecord, Pass, Phase, State, Use
 from main_api.domain.registry import WorkerRecord
 from main_api.service.jobs.runner import JobRunner
 from main_api.service.jobs.shard_pass import ShardPass
-from main_api.service.ports import Piece
+from main_api.service.workers.ports import Piece
 from strongroom import keyring, limits
 from strongroom.clock import SystemClock
 from strongroom.durable import LocalFilesystem

@@ -10,7 +10,7 @@ import structlog
 from main_api.bootstrap import Current
 from main_api.rest import routes
 from main_api.service.keys.health import KeyHealth
-from main_api.service.ports import KeyProviderUnavailableError
+from main_api.service.keys.ports import KeyProviderUnavailableError
 from strongroom import limits
 from strongroom.clock import rfc3339
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError

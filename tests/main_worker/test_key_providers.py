@@ -20,9 +20,9 @@ from main_api.adapters.keys.escrow import EscrowOpener, EscrowWrapper
 from main_api.adapters.keys.kms import KmsKeyProvider
 from main_api.adapters.keys.local_key import KeyFile, LocalKeyProvider, OsKeyring
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
-from main_api.service import provisioning
+from main_api.service.admin import provisioning
 from main_api.service.keys.live_keyring import LiveKeyring
-from main_api.service.ports import KeyProvider
+from main_api.service.keys.ports import KeyProvider
 from main_api.settings import KeySettings, ProviderKind
 from strongroom.crypto import aead
 from strongroom.errors import ConflictError, IntegrityError, UnavailableError

@@ -17,7 +17,7 @@ import pytest
 
 from cli.emulation.kms import EmulatedKms
 from main_api.adapters.keys.kms import KmsKeyProvider
-from main_api.service import provisioning
+from main_api.service.admin import provisioning
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom.crypto import aead
 from strongroom.errors import IntegrityError, StrongroomError, UnavailableError

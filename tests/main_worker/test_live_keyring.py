@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from main_api.adapters.control_store import KeyringFile
-from main_api.service import provisioning
+from main_api.service.admin import provisioning
 from main_api.service.keys.live_keyring import LiveKeyring
-from main_api.service.ports import KeyringStore
+from main_api.service.keys.ports import KeyringStore
 from strongroom import durable, keyring
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import IntegrityError, UnavailableError

@@ -8,7 +8,7 @@ import pytest
 
 from main_api.adapters.control_store import ControlFiles
 from main_api.domain.registry import Report, Revocation
-from main_api.service.fleet import Fleet
+from main_api.service.workers.fleet import Fleet
 from strongroom import keyring, limits
 from strongroom.durable import LocalFilesystem
 from strongroom.layout import Layout

@@ -16,7 +16,7 @@ from main_api.domain.grants import Action
 from main_api.rest import routes
 from main_api.rpc import declared
 from main_api.rpc.server import CLIENT_SERVICES
-from main_api.service.ports import WorkerLostError
+from main_api.service.workers.ports import WorkerLostError
 from strongroom.errors import (
     BusyError,
     IntegrityError,

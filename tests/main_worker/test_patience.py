@@ -2,9 +2,9 @@
 
 import pytest
 
-from main_api.service import patience
-from main_api.service.patience import Patience
-from main_api.service.ports import GivenUpError
+from main_api.service.requests import patience
+from main_api.service.requests.patience import Patience
+from main_api.service.workers.ports import GivenUpError
 from strongroom import limits
 from tests.support.clocks import ManualClock
 

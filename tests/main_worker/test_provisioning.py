@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from main_api.domain.grants import Action
-from main_api.service import provisioning
+from main_api.service.admin import provisioning
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import limits
 from strongroom.errors import (

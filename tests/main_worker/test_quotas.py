@@ -14,7 +14,7 @@ from main_api.domain.buckets import Policy
 from main_api.domain.rate_limits import QuotaPolicies
 from main_api.rest import routes
 from main_api.service.buckets import QuotaExceededError
-from main_api.service.quotas import Quotas
+from main_api.service.requests.quotas import Quotas
 from strongroom.errors import RateLimitedError
 from strongroom.rpc import status
 from strongroom_pb.v1 import entity_pb2, entity_pb2_grpc

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from main_api.rest import problems, routes
 from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import Operation, Right, Tag
-from main_api.service.batches import PartlyWrittenError
-from main_api.service.ports import Written
+from main_api.service.requests.batches import PartlyWrittenError
+from main_api.service.workers.ports import Written
 from strongroom import errors
 from strongroom.entity import Metadata
 from strongroom.errors import StrongroomError, UnavailableError, Violation

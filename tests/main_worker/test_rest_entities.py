@@ -7,7 +7,7 @@ import pytest
 from main_api.domain import conditions
 from main_api.domain.grants import Action
 from main_api.rest import routes
-from main_api.service.ports import WorkerLostError
+from main_api.service.workers.ports import WorkerLostError
 from strongroom import limits
 from strongroom.entity import UNCONDITIONAL, Condition
 from strongroom.errors import (

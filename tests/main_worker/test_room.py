@@ -2,7 +2,7 @@
 
 import pytest
 
-from main_api.service.room import Room
+from main_api.service.requests.room import Room
 from strongroom import limits
 from strongroom.errors import RateLimitedError
 

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from main_api.service.subscriptions import Subscriptions
+from main_api.service.workers.subscriptions import Subscriptions
 from strongroom import ids, keyring, limits
 from strongroom.crypto import seal
 from strongroom.crypto.seal import Suite

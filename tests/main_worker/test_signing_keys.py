@@ -5,8 +5,8 @@ import threading
 import pytest
 
 from main_api.domain.grants import Action
-from main_api.service.access import Access
-from main_api.service.authorization_server import AuthorizationServer
+from main_api.service.callers.access import Access
+from main_api.service.callers.authorization_server import AuthorizationServer
 from main_api.service.keys.followed_keys import FollowedKeys
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.signing import SigningKeys

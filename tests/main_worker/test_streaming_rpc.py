@@ -13,8 +13,8 @@ from main_api.domain.buckets import Policy
 from main_api.domain.grants import Action
 from main_api.domain.rate_limits import QuotaPolicies
 from main_api.domain.registry import WorkerRecord
-from main_api.service.entities import Entities
-from main_api.service.ports import EntityPage, PageRequest
+from main_api.service.requests.entities import Entities
+from main_api.service.workers.ports import EntityPage, PageRequest
 from strongroom import limits
 from strongroom.configuration import Database
 from strongroom.errors import (

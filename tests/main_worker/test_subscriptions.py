@@ -13,7 +13,7 @@ import pytest
 
 from main_api.domain.registry import Report
 from main_api.service.keys.live_keyring import LiveKeyring
-from main_api.service.presence import Presence
+from main_api.service.workers.presence import Presence
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.service.ports import Subscription, WorkerReport
 from strongroom import keyring, limits, tokens

@@ -11,7 +11,7 @@ from main_api.domain.addresses import Origin
 from main_api.domain.rate_limits import ThrottlePolicies
 from main_api.rest import routes
 from main_api.service.buckets import QuotaExceededError
-from main_api.service.throttling import Throttle
+from main_api.service.callers.throttling import Throttle
 from strongroom import limits
 from strongroom.errors import RateLimitedError, UnauthenticatedError
 from strongroom.rpc import status

@@ -13,7 +13,7 @@ from main_api.adapters.control_store import ControlFiles
 from main_api.domain import token_revocations
 from main_api.domain.grants import Action
 from main_api.rest import routes
-from main_api.service.access import Access
+from main_api.service.callers.access import Access
 from strongroom import limits, tokens
 from strongroom.durable import LocalFilesystem
 from strongroom.errors import (

@@ -14,9 +14,9 @@ import pytest
 
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.domain.registry import WorkerRecord
-from main_api.service import patience
-from main_api.service.patience import Patience
-from main_api.service.ports import (
+from main_api.service.requests import patience
+from main_api.service.requests.patience import Patience
+from main_api.service.workers.ports import (
     Found,
     GivenUpError,
     PageRequest,

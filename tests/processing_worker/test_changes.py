@@ -9,8 +9,9 @@ import pytest
 
 from processing_fn.domain.entity import Outcome
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Delete, Engine, PatchRequest, Put, TransformRequest
+from processing_fn.service.engine import Engine
 from processing_fn.service.patching import Patch, PatchKind
+from processing_fn.service.requests import Delete, PatchRequest, Put, TransformRequest
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from processing_fn.service.engine import TransformRequest
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import TransformRequest
 from strongroom import limits
 from strongroom.errors import NotFoundError
 from tests.support.clocks import ManualClock

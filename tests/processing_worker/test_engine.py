@@ -6,7 +6,7 @@ import pytest
 
 from processing_fn.domain.entity import Outcome
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Delete, Put
+from processing_fn.service.requests import Delete, Put
 from strongroom import limits
 from strongroom.entity import Condition
 from strongroom.errors import (

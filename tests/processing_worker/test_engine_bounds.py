@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from processing_fn.service.engine import Put, TransformRequest
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import Put, TransformRequest
 from processing_fn.service.scanning import Query
 from strongroom import limits
 from strongroom.errors import (

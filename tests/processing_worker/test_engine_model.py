@@ -29,8 +29,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from processing_fn.service.engine import Delete, PatchRequest, Put, TransformRequest
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import Delete, PatchRequest, Put, TransformRequest
 from processing_fn.service.scanning import Query
 from strongroom.entity import Condition
 from tests.support import json_texts

@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from processing_fn.service.engine import Snapshot, TransformRequest
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import Snapshot, TransformRequest
 from processing_fn.service.scanning import Query
 from strongroom import limits
 from strongroom.entity import Condition

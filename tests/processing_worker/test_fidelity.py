@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from processing_fn.service.engine import TransformRequest
 from processing_fn.service.patching import Patch, PatchKind
+from processing_fn.service.requests import TransformRequest
 from processing_fn.service.scanning import Query
 from strongroom.errors import ConflictError, PatchFailedError
 from tests.support import model_requests as drawn

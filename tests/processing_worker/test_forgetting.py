@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from processing_fn.service.engine import PatchRequest, Put, TransformRequest
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import PatchRequest, Put, TransformRequest
 from processing_fn.service.scanning import Query
 from strongroom.errors import OutcomeUnknownError, StrongroomError, UnavailableError
 from tests.support.clocks import ManualClock

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from processing_fn.service import deadline
-from processing_fn.service.engine import Put
 from processing_fn.service.keyed_mutex import KeyedMutex
+from processing_fn.service.requests import Put
 from processing_fn.service.scanning import Query
 from processing_fn.storage.locks import EntityLocks
 from strongroom import limits

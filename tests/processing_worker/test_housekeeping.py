@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from processing_fn.service.engine import Put
 from processing_fn.service.housekeeping import Housekeeper
+from processing_fn.service.requests import Put
 from strongroom import blob, limits
 from strongroom.errors import NotFoundError
 from tests.support.clocks import ManualClock

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from processing_fn.rpc import translation
-from processing_fn.service.engine import Delete, Put
+from processing_fn.service.requests import Delete, Put
 from processing_fn.storage.locks import EntityLocks
 from strongroom import limits
 from strongroom.clock import SystemClock

@@ -8,7 +8,7 @@ import pytest
 
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import Found, WriteItem, WriteKind, Written
+from main_api.service.workers.ports import Found, WriteItem, WriteKind, Written
 from processing_fn.rpc import server
 from processing_fn.rpc.processing_service import ProcessingService
 from strongroom import limits

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from processing_fn.service.engine import PatchRequest, Put, TransformRequest
 from processing_fn.service.patching import PatchKind
 from processing_fn.service.ports import Place
+from processing_fn.service.requests import PatchRequest, Put, TransformRequest
 from strongroom import blob, keyring
 from strongroom.errors import UnavailableError
 from strongroom.keyring import Purpose

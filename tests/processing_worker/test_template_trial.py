@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processing_fn.rpc import translation
-from processing_fn.service.engine import Put
+from processing_fn.service.requests import Put
 from processing_fn.service.scanning import Item, Page, Query
 from strongroom import limits
 from strongroom.errors import (

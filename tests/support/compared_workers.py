@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from processing_fn.domain.entity import Outcome
-from processing_fn.service.engine import Delete, PatchRequest, Put, Snapshot
 from processing_fn.service.ports import Place
+from processing_fn.service.requests import Delete, PatchRequest, Put, Snapshot
 from processing_fn.service.scanning import Item, Query
 from strongroom import blob, keyring
 from strongroom.entity import UNCONDITIONAL, Condition

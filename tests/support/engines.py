@@ -9,10 +9,11 @@ import msgspec
 from processing_fn.cache.document_cache import DocumentCache
 from processing_fn.service.bindings import Binding
 from processing_fn.service.coherence import Coherence, Unsent
-from processing_fn.service.engine import Delete, Engine, PatchRequest, Put
+from processing_fn.service.engine import Engine
 from processing_fn.service.pacing import Pacer
 from processing_fn.service.patching import PatchKind
 from processing_fn.service.ports import Overlap
+from processing_fn.service.requests import Delete, PatchRequest, Put
 from processing_fn.service.session import Lease, Session, open_session
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks

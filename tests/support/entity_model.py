@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from processing_fn.service.engine import Delete, PatchRequest, Put, TransformRequest
 from processing_fn.service.patching import PatchKind
+from processing_fn.service.requests import Delete, PatchRequest, Put, TransformRequest
 from strongroom import limits
 from strongroom.clock import rfc3339
 from strongroom.entity import Condition

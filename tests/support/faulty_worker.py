@@ -24,7 +24,7 @@ from cli.emulation.pki import CertificateAuthority
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.domain import placement
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import WriteItem, WriteKind, Written
+from main_api.service.workers.ports import WriteItem, WriteKind, Written
 from processing_fn import __main__ as worker
 from processing_fn import bootstrap
 from strongroom.clock import SystemClock

@@ -17,12 +17,11 @@ from main_api.domain.jobs import JobRecord
 from main_api.domain.registry import MainRecord, Revocation, WorkerCredential, WorkerRecord
 from main_api.domain.token_revocations import TokenRevocation
 from main_api.domain.trusted_issuers import IssuerRecord
-from main_api.service.ports import (
-    ClientRecord,
+from main_api.service.ports import ClientRecord, Kind
+from main_api.service.workers.ports import (
     EntityPage,
     Found,
     Inspected,
-    Kind,
     PageRequest,
     Refused,
     RefusedPage,

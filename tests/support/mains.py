@@ -13,27 +13,25 @@ from main_api.domain.caller import Caller
 from main_api.domain.grants import ALL_ACTIONS, Action, Grant
 from main_api.domain.http_policy import HttpPolicy
 from main_api.domain.rate_limits import QuotaPolicies, ThrottlePolicies
-from main_api.service.access import Access
-from main_api.service.administration import Administration
+from main_api.service.admin.administration import Administration
+from main_api.service.admin.inspection import Inspection
+from main_api.service.admin.provisioning import Provisioning
 from main_api.service.audit.journal import Journal
 from main_api.service.audit.keyring_changes import RecordedKeyring
 from main_api.service.audit.reading import AuditReading
 from main_api.service.audit.removal import AuditRemoval
 from main_api.service.audit.trail import Audit
-from main_api.service.authorization_server import (
+from main_api.service.callers.access import Access
+from main_api.service.callers.authorization_server import (
     SUBJECT_TOKEN_TYPE,
     AuthorizationServer,
     Exchange,
 )
-from main_api.service.certificates import AuthorityKeeper, Certificates
-from main_api.service.dispatch import Dispatcher
-from main_api.service.entities import Entities
+from main_api.service.callers.throttling import Throttle
 from main_api.service.federation.callers import ForeignCallers
 from main_api.service.federation.issuers import Issuers
 from main_api.service.federation.key_sets import KeySets
 from main_api.service.federation.ports import KeySetSource
-from main_api.service.fleet import Fleet
-from main_api.service.inspection import Inspection
 from main_api.service.jobs.backups import Backups
 from main_api.service.jobs.orders import Jobs
 from main_api.service.jobs.runner import JobRunner
@@ -42,15 +40,19 @@ from main_api.service.keys.exports import Exports
 from main_api.service.keys.followed_keys import FollowedKeys
 from main_api.service.keys.health import KeyHealth
 from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.keys.ports import RootWrapper
 from main_api.service.keys.rotation import Rotation
 from main_api.service.keys.signing import SigningKeys
-from main_api.service.ports import Barrier, ControlStore, Rewrapping, RootWrapper
-from main_api.service.presence import Presence
-from main_api.service.provisioning import Provisioning
-from main_api.service.quotas import Quotas
-from main_api.service.subscriptions import Subscriptions
-from main_api.service.throttling import Throttle
-from main_api.service.worker_credentials import WorkerCredentials
+from main_api.service.ports import Barrier, ControlStore
+from main_api.service.requests.dispatch import Dispatcher
+from main_api.service.requests.entities import Entities
+from main_api.service.requests.quotas import Quotas
+from main_api.service.workers.certificates import AuthorityKeeper, Certificates
+from main_api.service.workers.fleet import Fleet
+from main_api.service.workers.ports import Rewrapping
+from main_api.service.workers.presence import Presence
+from main_api.service.workers.subscriptions import Subscriptions
+from main_api.service.workers.worker_credentials import WorkerCredentials
 from strongroom import keyring
 from strongroom.clock import SystemClock
 from strongroom.crypto import aead

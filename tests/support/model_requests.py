@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from processing_fn.service.engine import Put
+from processing_fn.service.requests import Put
 from tests.support import rfc_patches
 from tests.support.entity_model import NOT_JSON
 from tests.support.json_texts import Exact, numbers, text_of, values

@@ -21,7 +21,7 @@ from pathlib import Path
 import grpc
 
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import Found
+from main_api.service.workers.ports import Found
 from strongroom.clock import SystemClock
 from strongroom.configuration import Database
 from strongroom.entity import Metadata

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from processing_fn.service.bindings import Binding
-from processing_fn.service.engine import Put
+from processing_fn.service.requests import Put
 from strongroom.errors import IntegrityError, NotFoundError, SchemaViolationError
 from tests.support.engines import Rig, Worker
 

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from main_api.adapters.keys import kms_refusals, root_message
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
-from main_api.service.ports import KeyProviderUnavailableError
+from main_api.service.keys.ports import KeyProviderUnavailableError
 from strongroom.errors import IntegrityError, UnavailableError
 
 _CONNECT_S: Final = 2

@@ -13,7 +13,7 @@ from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
 
 from main_api.adapters.keys import root_message
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
-from main_api.service.ports import KeyProviderUnavailableError
+from main_api.service.keys.ports import KeyProviderUnavailableError
 from strongroom import privatefile
 from strongroom.crypto import aead
 from strongroom.errors import ConflictError, IntegrityError, NotFoundError, UnavailableError

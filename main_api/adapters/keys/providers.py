@@ -6,7 +6,7 @@ from main_api.adapters.keys import recovery_key
 from main_api.adapters.keys.kms import KmsKeyProvider
 from main_api.adapters.keys.local_key import KeyFile, LocalKeyProvider, MasterKeySource, OsKeyring
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
-from main_api.service.ports import KeyProvider
+from main_api.service.keys.ports import KeyProvider
 from main_api.settings import KeySettings, ProviderKind
 from strongroom.errors import InvalidArgumentError, NotFoundError
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from main_api.bootstrap import Main
 from main_api.domain.caller import Caller
-from main_api.service.inspection import Refusal
+from main_api.service.admin.inspection import Refusal
 from strongroom import limits
 from strongroom.configuration import Template
 from strongroom.errors import BY_CODE

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import msgspec
 
 from main_api.service.audit.trail import Audit
-from main_api.service.ports import KeyringStore
+from main_api.service.keys.ports import KeyringStore
 from strongroom.errors import InternalError
 
 CHANGE: str = "change_keyring"

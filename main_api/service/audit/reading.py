@@ -20,9 +20,9 @@ from main_api.domain.audit.names import SegmentName
 from main_api.domain.audit.records import Record
 from main_api.domain.audit.segments import Head, Kind
 from main_api.domain.caller import Caller
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.ports import AuditSegments
+from main_api.service.callers.access import Access
 from strongroom import limits
 from strongroom.clock import Clock
 from strongroom.crypto import aead

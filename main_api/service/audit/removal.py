@@ -10,10 +10,10 @@ from typing import Final
 from main_api.domain.audit import names, segments
 from main_api.domain.audit.names import SegmentName
 from main_api.domain.caller import Caller
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.journal import Journal
 from main_api.service.audit.ports import AuditSegments
+from main_api.service.callers.access import Access
 from strongroom import limits
 from strongroom.clock import Clock, from_rfc3339, rfc3339
 from strongroom.errors import IntegrityError, InvalidArgumentError

@@ -7,8 +7,8 @@ import msgspec
 from main_api.domain.caller import Caller
 from main_api.domain.issuer_keys import IssuerKeySet
 from main_api.domain.trusted_issuers import IssuerRecord, TrustedIssuer
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit
+from main_api.service.callers.access import Access
 from main_api.service.federation.ports import KeySetSource
 from main_api.service.ports import ControlStore
 from strongroom import ids, limits

@@ -6,8 +6,8 @@ from main_api.domain import jobs
 from main_api.domain.caller import Caller
 from main_api.domain.jobs import JobRecord
 from main_api.service import listing
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit
+from main_api.service.callers.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.listing import Listing
 from main_api.service.ports import ControlStore

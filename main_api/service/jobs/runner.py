@@ -16,11 +16,12 @@ from main_api.domain.backups import BackupRecord
 from main_api.domain.exports import ExportRecord
 from main_api.domain.jobs import JobRecord, Kind, Pass, Phase
 from main_api.service.audit import entry as audit
-from main_api.service.dispatch import Dispatcher
 from main_api.service.jobs.leases import Leases
 from main_api.service.jobs.shard_pass import ShardPass
 from main_api.service.keys.live_keyring import LiveKeyring
-from main_api.service.ports import Barrier, ControlStore, Records, Rewrapping
+from main_api.service.ports import Barrier, ControlStore, Records
+from main_api.service.requests.dispatch import Dispatcher
+from main_api.service.workers.ports import Rewrapping
 from strongroom import keyring, logs
 from strongroom.clock import Clock
 from strongroom.errors import BusyError, IntegrityError, StrongroomError

@@ -11,7 +11,7 @@ from typing import Final
 
 from main_api.domain.jobs import Pass
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import Piece, Rewrapping
+from main_api.service.workers.ports import Piece, Rewrapping
 from strongroom import limits, logs
 from strongroom.errors import StrongroomError
 

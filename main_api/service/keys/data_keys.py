@@ -1,7 +1,7 @@
 """What administrators do with keys (design.md section 4)."""
 
 from main_api.domain.caller import Caller
-from main_api.service.access import Access
+from main_api.service.callers.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.listing import Listing, check_limit
 from strongroom import keyring

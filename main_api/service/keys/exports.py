@@ -3,11 +3,12 @@
 from main_api.domain.caller import Caller
 from main_api.domain.exports import ExportRecord
 from main_api.service import listing
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit
+from main_api.service.callers.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
+from main_api.service.keys.ports import RootWrapper
 from main_api.service.listing import Listing
-from main_api.service.ports import ControlStore, RootWrapper
+from main_api.service.ports import ControlStore
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.errors import ConflictError, NotFoundError

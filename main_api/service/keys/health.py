@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from main_api.service.keys.ports import KeyProviderUnavailableError
 from main_api.service.periodic import Periodic
-from main_api.service.ports import KeyProviderUnavailableError
 from strongroom import limits, logs
 from strongroom.clock import Clock, rfc3339
 from strongroom.errors import StrongroomError

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from main_api.service.ports import KeyProvider, KeyringStore, RootWrapper
+from main_api.service.keys.ports import KeyProvider, KeyringStore, RootWrapper
 from strongroom import keyring
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom.keyring import Key, Keyring, Purpose

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from main_api.domain import recovery
 from main_api.domain.recovery import Trial
-from main_api.service.ports import KeyProvider, KeyringStore
+from main_api.service.keys.ports import KeyProvider, KeyringStore
 from strongroom import keyring
 from strongroom.errors import IntegrityError, NotFoundError
 from strongroom.keyring import Keyring

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from main_api.domain.caller import Caller
 from main_api.domain.rotation import SECONDS_PER_DAY
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit
+from main_api.service.callers.access import Access
 from main_api.service.keys.live_keyring import LiveKeyring
 from strongroom import keyring, limits, logs, signing_keys, tokens
 from strongroom.clock import Clock, from_rfc3339, rfc3339

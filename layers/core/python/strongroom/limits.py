@@ -101,7 +101,7 @@ CLIENT_STREAMS_MAX: Final = 32
 STREAMS_PER_CLIENT_MAX: Final = 8
 STREAM_PAUSE_SECONDS_MAX: Final = 60
 SUBSCRIPTION_THREADS: Final = 4
-# Which worker is asked, and what if it fails (main_api/service/fleet.py and dispatch.py).
+# Which worker is asked, and what if it fails (main_api/service/workers/fleet.py, dispatch.py).
 WORKER_CONNECTIONS_MAX: Final = 1_000
 WORKER_CALLS_FREE: Final = WORKER_THREADS
 LOAD_FACTOR_MAX: Final = 1.25
@@ -224,7 +224,7 @@ JWKS_KEPT_SECONDS: Final = 3600.0
 RSA_MODULUS_BITS_MIN: Final = 2_048
 RSA_MODULUS_BITS_MAX: Final = 8_192
 
-# Failed authentications, and what clients use (main_api/service/throttling.py and quotas.py).
+# Failed authentications (main_api/service/callers/throttling.py), and what clients use (quotas.py).
 FAILED_AUTHENTICATIONS_PER_MINUTE: Final = 60
 FAILED_AUTHENTICATIONS_PER_ADDRESS_PER_MINUTE: Final = 1_000
 ADDRESSES_THROTTLED_MAX: Final = 32_768

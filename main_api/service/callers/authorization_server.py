@@ -14,9 +14,9 @@ from typing import Final
 from main_api.domain import grants
 from main_api.domain.grants import Grant
 from main_api.service.audit import entry as audit
-from main_api.service.client_secrets import ClientSecrets
+from main_api.service.callers.client_secrets import ClientSecrets
+from main_api.service.callers.token_revocations import TokenRevocations
 from main_api.service.ports import ClientRecord
-from main_api.service.token_revocations import TokenRevocations
 from strongroom import ids, limits, tokens
 from strongroom.clock import Clock
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError

@@ -8,11 +8,11 @@ from main_api.domain.explanations import Explanation, Question, explain
 from main_api.domain.grants import Action, Grant, client_claims
 from main_api.domain.registry import Revocation, WorkerRecord
 from main_api.service import listing
-from main_api.service.access import Access
+from main_api.service.admin.provisioning import Provisioning
 from main_api.service.audit import entry as audit
+from main_api.service.callers.access import Access
 from main_api.service.listing import Listing
 from main_api.service.ports import ClientRecord, ControlStore, Kind
-from main_api.service.provisioning import Provisioning
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339
 from strongroom.configuration import Database, Template

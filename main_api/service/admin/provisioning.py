@@ -3,8 +3,9 @@
 import msgspec
 
 from main_api.domain.grants import ALL_ACTIONS, Grant, require_within
-from main_api.service.access import Access
-from main_api.service.ports import ClientRecord, ControlStore, KeyProvider, KeyringStore, Kind
+from main_api.service.callers.access import Access
+from main_api.service.keys.ports import KeyProvider, KeyringStore
+from main_api.service.ports import ClientRecord, ControlStore, Kind
 from strongroom import ids, keyring, limits
 from strongroom.clock import Clock, from_rfc3339, rfc3339
 from strongroom.configuration import Database, Retired, Template
@@ -248,6 +249,6 @@ def _not_long_gone(retired: tuple[Retired, ...], now_ms: int) -> tuple[Retired, 
 
 def _admit(schema: bytes) -> None:
     # The libraries behind it are for this rare request: 0.1 s of a Lambda's cold start.
-    from main_api.service import admission  # noqa: PLC0415
+    from main_api.service.admin import admission  # noqa: PLC0415
 
     admission.admit(schema)

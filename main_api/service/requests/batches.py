@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from main_api.domain.registry import WorkerRecord
 from main_api.service.audit import entry as audit
-from main_api.service.dispatch import Dispatcher
-from main_api.service.ports import Found, Pending, WorkerClient, WriteItem, Written
+from main_api.service.requests.dispatch import Dispatcher
+from main_api.service.workers.ports import Found, Pending, WorkerClient, WriteItem, Written
 from strongroom import limits
 from strongroom.configuration import Database
 from strongroom.errors import NotFoundError, OutcomeUnknownError, StrongroomError, TooLargeError

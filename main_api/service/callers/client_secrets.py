@@ -11,7 +11,7 @@ import secrets
 import msgspec
 
 from main_api.service.audit import entry as audit
-from main_api.service.even_reads import EvenReads
+from main_api.service.callers.even_reads import EvenReads
 from main_api.service.ports import ClientRecord, ControlStore, Kind, RetiringSecret
 from strongroom import ids, limits
 from strongroom.clock import Clock, rfc3339

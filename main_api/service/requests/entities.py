@@ -7,12 +7,12 @@ from main_api.domain.audit.acts import Kind
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
 from main_api.domain.registry import WorkerRecord
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit
-from main_api.service.batches import Batches, Deleted
-from main_api.service.dispatch import Dispatcher
-from main_api.service.ports import (
-    ControlStore,
+from main_api.service.callers.access import Access
+from main_api.service.ports import ControlStore
+from main_api.service.requests.batches import Batches, Deleted
+from main_api.service.requests.dispatch import Dispatcher
+from main_api.service.workers.ports import (
     EntityPage,
     Found,
     PageRequest,

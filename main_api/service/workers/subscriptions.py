@@ -12,9 +12,9 @@ import msgspec
 
 from main_api.domain import registry
 from main_api.domain.registry import NO_REPORT, Report, WorkerRecord
-from main_api.service import presence
 from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.ports import ControlStore
+from main_api.service.workers import presence
 from strongroom import ids, limits, logs, tokens
 from strongroom.clock import Clock, rfc3339
 from strongroom.crypto import seal

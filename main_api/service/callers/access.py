@@ -8,10 +8,10 @@ from cachetools import LRUCache, TTLCache
 from main_api.domain import grants
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.service.client_secrets import ClientSecrets
+from main_api.service.callers.client_secrets import ClientSecrets
+from main_api.service.callers.token_revocations import TokenRevocations
 from main_api.service.federation.callers import ForeignCallers
 from main_api.service.ports import ClientRecord, ControlStore
-from main_api.service.token_revocations import TokenRevocations
 from strongroom import limits, tokens
 from strongroom.clock import Clock
 from strongroom.errors import ForbiddenError, UnauthenticatedError

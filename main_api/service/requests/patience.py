@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
-from main_api.service.ports import GivenUpError
+from main_api.service.workers.ports import GivenUpError
 from strongroom import limits
 from strongroom.clock import Clock, SystemClock
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from main_api.domain.registry import WorkerRecord
-from main_api.service.fleet import Fleet, UnderWay
-from main_api.service.patience import Patience
-from main_api.service.ports import GivenUpError, Pending
-from main_api.service.retry_budget import RetryBudget
+from main_api.service.requests.patience import Patience
+from main_api.service.requests.retry_budget import RetryBudget
+from main_api.service.workers.fleet import Fleet, UnderWay
+from main_api.service.workers.ports import GivenUpError, Pending
 from strongroom import limits
 from strongroom.errors import (
     BusyError,

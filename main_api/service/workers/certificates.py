@@ -10,7 +10,7 @@ he had not already. It takes the authority's key, which a deployment may keep fr
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from main_api.service.subscriptions import Subscriptions
+from main_api.service.workers.subscriptions import Subscriptions
 from strongroom import certificates, ids, limits, logs
 from strongroom.certificates import Authority, Certificate
 from strongroom.clock import Clock

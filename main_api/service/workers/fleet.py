@@ -13,7 +13,8 @@ from typing import Final, TypeVar
 from main_api.domain import placement, registry
 from main_api.domain.circuit import CLOSED, Circuit
 from main_api.domain.registry import WorkerRecord
-from main_api.service.ports import ControlStore, GivenUpError, Probe, WorkerLostError
+from main_api.service.ports import ControlStore
+from main_api.service.workers.ports import GivenUpError, Probe, WorkerLostError
 from strongroom import limits, logs
 from strongroom.clock import Clock
 from strongroom.errors import StrongroomError

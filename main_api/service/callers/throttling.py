@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from main_api.domain.addresses import Origin, network_of
 from main_api.domain.caller import Caller
 from main_api.domain.rate_limits import ThrottlePolicies
-from main_api.service.access import Access
 from main_api.service.buckets import Buckets, QuotaExceededError
+from main_api.service.callers.access import Access
 from strongroom import ids, limits, tokens
 from strongroom.clock import Clock
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError

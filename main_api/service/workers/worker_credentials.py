@@ -9,9 +9,9 @@ import secrets
 
 from main_api.domain.caller import Caller
 from main_api.domain.registry import WorkerCredential
-from main_api.service.access import Access
 from main_api.service.audit import entry as audit
-from main_api.service.even_reads import EvenReads
+from main_api.service.callers.access import Access
+from main_api.service.callers.even_reads import EvenReads
 from main_api.service.ports import ControlStore
 from strongroom import ids
 from strongroom.clock import Clock, rfc3339

@@ -10,10 +10,11 @@ import msgspec
 
 from main_api.domain.caller import Caller
 from main_api.domain.grants import Action
-from main_api.service.access import Access
-from main_api.service.dispatch import Dispatcher
-from main_api.service.ports import ControlStore, Inspected, PageRequest, RefusedPage, WorkerClient
-from main_api.service.provisioning import Provisioning
+from main_api.service.admin.provisioning import Provisioning
+from main_api.service.callers.access import Access
+from main_api.service.ports import ControlStore
+from main_api.service.requests.dispatch import Dispatcher
+from main_api.service.workers.ports import Inspected, PageRequest, RefusedPage, WorkerClient
 from strongroom import ids, limits
 from strongroom.clock import Clock
 from strongroom.configuration import Database, Template

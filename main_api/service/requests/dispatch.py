@@ -4,11 +4,11 @@ from collections.abc import Callable, Generator, Sequence
 from typing import TypeVar
 
 from main_api.domain.registry import WorkerRecord
-from main_api.service import patience
-from main_api.service.fan_out import Begin, FanOut
-from main_api.service.fleet import Fleet
-from main_api.service.ports import WorkerLostError
-from main_api.service.retry_budget import RetryBudget
+from main_api.service.requests import patience
+from main_api.service.requests.fan_out import Begin, FanOut
+from main_api.service.requests.retry_budget import RetryBudget
+from main_api.service.workers.fleet import Fleet
+from main_api.service.workers.ports import WorkerLostError
 from strongroom import limits
 from strongroom.clock import Clock
 from strongroom.errors import (

@@ -1,0 +1,1 @@
+"""What administrators do with templates, databases and clients, from the first start on."""

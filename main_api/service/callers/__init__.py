@@ -1,0 +1,1 @@
+"""Who calls, and may they: tokens, secrets, and those who have failed too often."""

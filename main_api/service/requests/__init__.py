@@ -1,0 +1,1 @@
+"""Requests for entities: which worker is asked, how long, and how many there may be."""
