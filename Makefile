@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture failover soak check proto package synth docs lock clean
+.PHONY: help setup run test torture failover soak bench check proto package synth docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +34,9 @@ failover: setup ## kill, stop and cut off workers under load; print what clients
 
 soak: setup ## mixed load, kills, drains and rotations for a time; print what grows (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.soak --seconds $(SECONDS) --seed $(SEED)
+
+bench: setup ## measure every figure against its floor (ARGS="--only NAME --rounds N --quick")
+	$(BIN)/python -m benchmarks $(ARGS)
 
 check: setup ## format, lint, types, import contracts, stale stubs
 	$(BIN)/ruff format --check

@@ -131,7 +131,7 @@ class Rig:
             pacer=pacer or Pacer(self.clock),
             coherence=Coherence(unsent, bound_s),
         )
-        return Worker(self, engine, cache, session.lease, session, unsent)
+        return Worker(self, engine, cache, session.lease, session, unsent, storage)
 
     def close(self) -> None:
         """Do what the end of the workers' processes would do: close their lock files."""
@@ -155,6 +155,7 @@ class Worker:
     lease: Lease
     session: Session
     unsent: Unsent
+    storage: EntityFiles
 
     @property
     def file_id(self) -> Callable[[str, str, str], bytes]:

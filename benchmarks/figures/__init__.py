@@ -1,0 +1,1 @@
+"""The figures, each with its floor."""
