@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from cli.rest import Answer, RestClient
+from strongroom import jsontext
 from strongroom.errors import (
     ConflictError,
     ForbiddenError,
@@ -114,7 +115,7 @@ class Deployment:
         try:
             empty = answer.status == HTTPStatus.NO_CONTENT
             return msgspec.json.decode(b"null" if empty else answer.body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except jsontext.UNREADABLE as error:
             # Whoever answers here may be another server.
             raise UnavailableError(f"{self._rest.url}: {_NOT_OURS}") from error
 
@@ -141,5 +142,5 @@ def _detail(answer: Answer) -> str:
         return _NOT_OURS
     try:
         return msgspec.json.decode(answer.body, type=_Problem).detail
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except jsontext.UNREADABLE:
         return _NOT_OURS

@@ -11,7 +11,7 @@ from cli.access import Deployment
 from cli.audit.answer import Heads, KeptHead, PublicKeys
 from cli.output import as_json, line
 from main_api.domain.audit.segments import Head
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.clock import from_rfc3339, rfc3339
 from strongroom.crypto import signing
 from strongroom.errors import InvalidArgumentError
@@ -61,7 +61,7 @@ def read_heads(path: Path) -> tuple[Head, ...]:
             lines = (one.split() for one in text.splitlines())
             found = [_of_words(words) for words in lines if words[:1] == [_WORD]]
         heads = tuple(map(_head, found))
-    except (msgspec.MsgspecError, ValueError) as error:
+    except jsontext.UNREADABLE as error:
         raise InvalidArgumentError(f"{path} holds no heads as the commands print them") from error
     if not heads:
         raise InvalidArgumentError(f"{path} holds no heads")
@@ -81,7 +81,7 @@ def public_keys(path: Path | None) -> dict[str, bytes]:
     else:
         try:
             keys = msgspec.json.decode(_read(path), type=PublicKeys)
-        except msgspec.MsgspecError as error:
+        except jsontext.UNREADABLE as error:
             raise _no_keys(path) from error
     found = {one.kid: _bytes(one.x) for one in keys.keys if one.crv == "Ed25519"}
     if not found or any(len(key) != signing.PUBLIC_KEY_BYTES for key in found.values()):

@@ -13,7 +13,7 @@ import typer
 from cli.data.session import exit_code, session, tell
 from cli.output import as_json, line
 from cli.progress import Bar
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.errors import InvalidArgumentError
 from strongroom_client import Client, InvalidError, JsonText, StrongroomClientError
 
@@ -163,7 +163,7 @@ def _batches(source: BinaryIO, from_line: int) -> Iterator[tuple[list[_Numbered]
 def _parsed(number: int, raw: bytes) -> _Numbered:
     try:
         parsed = msgspec.json.decode(raw, type=_Line)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except jsontext.UNREADABLE:
         # Without its text, which may quote a document.
         raise InvalidArgumentError(
             f'line {number} is not of the form {{"key": "...", "entity": ...}}'

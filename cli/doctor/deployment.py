@@ -10,7 +10,7 @@ import msgspec
 
 from cli.doctor.findings import Finding, failure, ok, skipped, warning
 from cli.rest import RestClient
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.clock import Clock
 from strongroom.durable import LocalFilesystem
 from strongroom.layout import Layout
@@ -76,13 +76,13 @@ def _state(url: str, status: int, body: bytes) -> Iterator[Finding]:
     if status != 200:  # noqa: PLR2004 - OK
         try:
             reason = msgspec.json.decode(body, type=_Problem).detail
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except jsontext.UNREADABLE:
             reason = "not an answer of Strongroom's"
         yield failure("deployment", f"{url} answers {status}: {reason}", "see its logs")
         return
     try:
         ready = msgspec.json.decode(body, type=_Ready)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except jsontext.UNREADABLE:
         yield failure("deployment", f"{url}: not an answer of Strongroom's", "see STRONGROOM_URL")
         return
     yield ok("deployment", f"{url} is ready, with {ready.workers} workers")

@@ -129,6 +129,12 @@ def an_endless_manifest(backups: BackupRig) -> None:
         file.truncate(1 << 40)
 
 
+def a_deep_manifest(backups: BackupRig) -> None:
+    """Put a manifest there that nests deeper than any stack."""
+    path = backups.place / manifest.manifest_name(backups.find().backup_id)
+    path.write_bytes(b'{"format": 1, "zzz": ' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
 def a_changed_manifest(backups: BackupRig) -> None:
     """Change a number in the manifest, and leave its name."""
     path = backups.place / manifest.manifest_name(backups.find().backup_id)
@@ -240,6 +246,7 @@ HARMS: list[tuple[Callable[[BackupRig], None], str]] = [
     (an_endless_blob, "larger than"),
     (a_cut_manifest, "cannot be read|digest is another"),
     (an_endless_manifest, "larger than"),
+    (a_deep_manifest, "cannot be read"),
     (a_changed_manifest, "digest is another"),
     (a_newer_format, "format 2, not known"),
     (an_older_blob_of_an_entity, "took no such backup"),

@@ -205,6 +205,21 @@ def test_a_header_with_a_broken_iv_is_an_integrity_error(iv: str) -> None:
         opened(raw[:4] + len(changed).to_bytes(4, "big") + changed + raw[8 + len(head) :])
 
 
+@pytest.mark.parametrize(
+    "value",
+    [b"[" * 5_000 + b"]" * 5_000, b"[" * 5_000, b"1e999", b'"\xff"', b'"\\ud800"'],
+    ids=lambda value: ascii(value[:8]),
+)
+def test_an_odd_member_of_a_header_is_an_integrity_error(value: bytes) -> None:
+    """Whoever can write the disk ends a reader in an internal error, before any key is asked."""
+    raw = small_blob()
+    head = raw[8 : blob.parse(raw).ciphertext_offset]
+    changed = head[:-1] + b',"zzz":' + value + b"}"
+    odd = raw[:4] + len(changed).to_bytes(4, "big") + changed + raw[8 + len(head) :]
+    with pytest.raises(IntegrityError):
+        blob.sidecar(blob.parse(odd))
+
+
 # -- formats to come -------------------------------------------------------------------------------
 
 
@@ -334,7 +349,11 @@ def test_every_bit_of_header_and_tag_shows_in_the_sidecar() -> None:
     assert blob.sidecar(blob.parse(raw[:-1] + bytes([raw[-1] ^ 1]))) != blob.sidecar(parsed)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}", b'{"version": "7"}', b"\xff", b"null"])
+NO_SIDECARS = [b"", b"{", b"[]", b"{}", b'{"version": "7"}', b"\xff", b"null"]
+DEEP = b'{"version": 7, "zzz": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+
+
+@pytest.mark.parametrize("raw", [*NO_SIDECARS, DEEP], ids=lambda raw: ascii(raw[:24]))
 def test_a_sidecar_that_cannot_be_read_has_no_version(raw: bytes) -> None:
     """A damaged sidecar, which the blob can replace, makes an entity unreadable."""
     assert blob.sidecar_version(raw) is None

@@ -117,9 +117,16 @@ def test_a_damaged_file_is_counted_and_does_not_stop_the_others(worker: Worker) 
     for name, which in (("k03", 0), ("k04", 1)):
         worker.files(name)[which].write_bytes(b"garbage")
     worker.files("k05")[0].unlink()
+    deep = b',"zzz":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    blob, sidecar = (path.read_bytes() for path in worker.files("k06"))
+    offset = 8 + int.from_bytes(blob[4:8], "big")
+    head = blob[8 : offset - 1] + deep
+    changed = blob[:4] + len(head).to_bytes(4, "big") + head + blob[offset:]
+    worker.files("k06")[0].write_bytes(changed)
+    worker.files("k07")[1].write_bytes(sidecar.rstrip()[:-1] + deep)
     pages = _pages(worker.rig.worker("cold"), Query(limit=7))
-    assert sorted(_keys(pages)) == [name for name in NAMES if name not in {"k03", "k05"}]
-    assert sum(page.damaged for page in pages) == 2
+    assert sorted(_keys(pages)) == [name for name in NAMES if name not in {"k03", "k05", "k06"}]
+    assert sum(page.damaged for page in pages) == 3
 
 
 @pytest.mark.parametrize(

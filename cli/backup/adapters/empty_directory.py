@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from cli.backup.domain import entries
-from strongroom import durable
+from strongroom import durable, jsontext
 from strongroom.diskerrors import translated
 from strongroom.durable import Filesystem, LocalFilesystem
 from strongroom.errors import ConflictError
@@ -78,7 +78,7 @@ class EmptySharedDirectory:
     def _require_same(self, mark: bytes, backup_id: str) -> None:
         try:
             begun = msgspec.json.decode(mark, type=_Mark).backup_id
-        except msgspec.MsgspecError:
+        except jsontext.UNREADABLE:
             begun = "another backup"
         if begun != backup_id:
             raise ConflictError(

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cli.backup.domain import entries
-from strongroom import blob, durable, ids, limits
+from strongroom import blob, durable, ids, jsontext, limits
 from strongroom.diskerrors import translated
 from strongroom.durable import Filesystem, LocalFilesystem
 from strongroom.errors import IntegrityError, InvalidArgumentError, NotFoundError
@@ -50,7 +50,7 @@ class SharedDirectory:
             raise NotFoundError(f"{self._layout.root} is no deployment's: it has no keyring")
         try:
             return msgspec.json.decode(raw, type=_Named).deployment
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except jsontext.UNREADABLE as error:
             raise IntegrityError("the keyring's file cannot be read") from error
 
     def databases(self) -> list[str]:
@@ -133,7 +133,7 @@ class SharedDirectory:
         raw = self.file(entries.DATABASES, name)
         try:
             found = msgspec.json.decode(raw or b"", type=_Database)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except jsontext.UNREADABLE:
             return False
         return found.body.deleted_at is not None
 

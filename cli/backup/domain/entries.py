@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from strongroom import ids, limits
+from strongroom import ids, jsontext, limits
 from strongroom.errors import IntegrityError, InvalidArgumentError
 from strongroom.layout import BLOB_SUFFIX
 
@@ -153,7 +153,7 @@ def decode(raw: bytes, kind: type[E], after: tuple[str, str]) -> list[E]:
     """
     try:
         found: list[E] = msgspec.json.Decoder(kind).decode_lines(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError("a chunk of the manifest cannot be read") from error
     if not 0 < len(found) <= limits.BACKUP_CHUNK_ENTRIES:
         raise IntegrityError("a chunk of the manifest is empty, or has too many entries")

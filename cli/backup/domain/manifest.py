@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from cli.backup.domain.entries import EntityEntry, FileEntry
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.clock import from_rfc3339
 from strongroom.errors import ConflictError, IntegrityError
 
@@ -151,7 +151,7 @@ def decode(raw: bytes, expected_id: str) -> Manifest:
         manifest = msgspec.json.decode(raw, type=Manifest)
         from_rfc3339(manifest.begun_at)
         from_rfc3339(manifest.ended_at)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError(f"the manifest of {expected_id} cannot be read") from error
     if backup_id(raw, manifest.begun_at) != expected_id:
         raise IntegrityError(f"the manifest of {expected_id} was changed: its digest is another")

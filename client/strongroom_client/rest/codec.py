@@ -102,7 +102,7 @@ class RestCodec:
             raise found
         try:
             answered: T = _WAYS[type(call)].read(call, response)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
             # Whoever answers here may be another server.
             raise errors.ServerError("the answer is none of Strongroom's") from error
         return answered

@@ -81,7 +81,7 @@ def _problem(response: HttpResponse) -> _Problem | None:
         return None
     try:
         problem = msgspec.json.decode(response.body, type=_Problem)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     return problem if problem.type.startswith(_TYPE_PREFIX) else None
 

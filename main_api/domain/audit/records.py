@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.errors import IntegrityError
 
 OK: Final = "ok"
@@ -81,7 +81,7 @@ def decode(line: bytes) -> Record:
     """
     try:
         return msgspec.json.decode(line, type=Record)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError("a record of the audit log cannot be read") from error
 
 

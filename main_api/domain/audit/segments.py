@@ -49,7 +49,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from strongroom import limits
+from strongroom import jsontext, limits
 from strongroom.crypto import signing
 from strongroom.errors import IntegrityError
 
@@ -280,7 +280,7 @@ def decode_mentions(payload: bytes) -> tuple[Head, ...]:
     try:
         found = msgspec.json.decode(payload, type=list[_Mention])
         return tuple(Head(m.chain, m.block, m.at_ms, bytes.fromhex(m.head)) for m in found)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError("the block cannot be read") from error
 
 
@@ -293,7 +293,7 @@ def decode_removal(payload: bytes) -> int:
     """Return what `encode_removal` was given; raises as `decode_mentions`."""
     try:
         return msgspec.json.decode(payload, type=_Removal).before_ms
-    except (msgspec.MsgspecError, ValueError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError("the block cannot be read") from error
 
 

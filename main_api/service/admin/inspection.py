@@ -1,7 +1,6 @@
 """Looking through all that is stored: for damage, and for what a template would refuse."""
 
 import base64
-import binascii
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from main_api.service.callers.access import Access
 from main_api.service.ports import ControlStore
 from main_api.service.requests.dispatch import Dispatcher
 from main_api.service.workers.ports import Inspected, PageRequest, RefusedPage, WorkerClient
-from strongroom import ids, limits
+from strongroom import ids, jsontext, limits
 from strongroom.clock import Clock
 from strongroom.configuration import Database, Template
 from strongroom.errors import InvalidArgumentError, StrongroomError, UnavailableError, Violation
@@ -223,5 +222,5 @@ def _opened(cursor: str) -> _Place:
             raise InvalidArgumentError("the cursor is not one of this")
         raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
         return msgspec.json.decode(raw, type=_Place)
-    except (binascii.Error, ValueError) as error:
+    except jsontext.UNREADABLE as error:
         raise InvalidArgumentError("the cursor is not one of this") from error

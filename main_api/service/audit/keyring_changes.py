@@ -7,6 +7,7 @@ import msgspec
 
 from main_api.service.audit.trail import Audit
 from main_api.service.keys.ports import KeyringStore
+from strongroom import jsontext
 from strongroom.errors import InternalError
 
 CHANGE: str = "change_keyring"
@@ -67,7 +68,7 @@ class RecordedKeyring:
 def _readable(raw: bytes | None) -> _Keyring:
     try:
         return msgspec.json.decode(raw or b"{}", type=_Keyring)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except jsontext.UNREADABLE:
         return _Keyring()
 
 

@@ -27,7 +27,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from strongroom import base64text, limits
+from strongroom import base64text, jsontext, limits
 from strongroom.clock import from_rfc3339
 from strongroom.crypto import aead
 from strongroom.crypto.secret import Material
@@ -156,10 +156,17 @@ class Parsed:
         return (self.header.version, self.header.key_id, self.header.iv)
 
     def extra(self) -> dict[str, Any]:
-        """Return the header's members that this version does not know."""
-        members: dict[str, Any] = msgspec.json.decode(
-            self.raw[_PREFIX.size : self.ciphertext_offset]
-        )
+        """Return the header's members that this version does not know.
+
+        Raises:
+            IntegrityError: One of them says what nothing can hold; nobody has vouched for it yet.
+        """
+        try:
+            members: dict[str, Any] = msgspec.json.decode(
+                self.raw[_PREFIX.size : self.ciphertext_offset]
+            )
+        except jsontext.UNREADABLE as error:
+            raise IntegrityError("the header cannot be read") from error
         return {name: value for name, value in members.items() if name not in _KNOWN_HEADER}
 
 
@@ -192,7 +199,7 @@ def parse_header(raw: bytes) -> tuple[Header, int]:
         raise IntegrityError("the file is cut short")
     try:
         header = msgspec.json.decode(raw[_PREFIX.size : offset], type=Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError("the header cannot be read") from error
     if header.format != version or header.alg != aead.ALGORITHM:
         raise IntegrityError("the header names another format or algorithm")
@@ -231,7 +238,7 @@ def _body(plaintext: bytes, header: Header) -> Body:
         members = msgspec.json.decode(prelude, type=_Prelude)
         everything: dict[str, Any] = msgspec.json.decode(prelude)
         requests = tuple(RequestRecord.unpack(text) for text in members.requests)
-    except (msgspec.MsgspecError, struct.error, ValueError) as error:
+    except (*jsontext.UNREADABLE, struct.error) as error:
         raise IntegrityError("the inside of the file cannot be read") from error
     return Body(
         entity_key=members.key,
@@ -276,7 +283,7 @@ def sidecar_version(raw: bytes) -> int | None:
     """Return the version that a sidecar names, or None where it cannot be read."""
     try:
         return msgspec.json.decode(raw, type=_SidecarVersion).version
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except jsontext.UNREADABLE:
         return None
 
 
@@ -285,7 +292,7 @@ def sidecar_expiry(raw: bytes) -> str | None:
     try:
         ends = msgspec.json.decode(raw, type=_SidecarVersion).expires_at
         return ends if ends is None or from_rfc3339(ends) else None
-    except (msgspec.MsgspecError, ValueError):
+    except jsontext.UNREADABLE:
         return None
 
 

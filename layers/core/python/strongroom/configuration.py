@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from strongroom import base64text
+from strongroom import base64text, jsontext
 from strongroom.crypto import mac
 from strongroom.crypto.secret import Material
 from strongroom.errors import IntegrityError
@@ -143,5 +143,5 @@ def _decode(raw: bytes, kind_type: type[T], kind: bytes, name: str, keys: MacKey
         return msgspec.json.decode(body, type=kind_type)
     except IntegrityError as error:
         raise IntegrityError(f"{what}: {error.detail}") from error
-    except (msgspec.MsgspecError, ValueError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError(f"{what} cannot be read") from error

@@ -18,6 +18,12 @@ from strongroom.errors import InvalidDocumentError, TooLargeError
 JsonValue = Any
 """A parsed JSON value: dict, list, str, int, Decimal, bool or None."""
 
+UNREADABLE: Final = (msgspec.MsgspecError, ValueError, RecursionError)
+"""What msgspec raises for bytes that are no JSON of the type that is asked for.
+
+The last is for text that nests deeper than Python's stack, be it in a member that nobody knows.
+"""
+
 _LONE_SURROGATE_POSSIBLE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _ODD_INTEGER: Final = re.compile(f"-0|[0-9]{{{limits.NUMBER_DIGITS_MAX + 1}}}")
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")

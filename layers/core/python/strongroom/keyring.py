@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from strongroom import base64text, ids, limits
+from strongroom import base64text, ids, jsontext, limits
 from strongroom.crypto import aead, mac
 from strongroom.crypto.secret import Material
 from strongroom.errors import (
@@ -315,7 +315,7 @@ def decode(raw: bytes, open_root: Callable[[bytes, str], bytes]) -> tuple[Keyrin
             raise IntegrityError(f"keyring format {file.format} is not known to this version")
         message = base64text.decode(file.root)
         signature = base64text.decode(file.mac)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except jsontext.UNREADABLE as error:
         raise IntegrityError("the keyring's file cannot be read") from error
     root = open_root(message, file.deployment)
     mac.verify(_mac_key(root), signature, _signed_bytes(msgspec.structs.replace(file, mac="")))
