@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from main_api import settings
 from main_api.adapters.audit_files import AuditFiles
@@ -60,6 +62,9 @@ from strongroom.keyring import Keyring
 from strongroom.layout import Layout
 from strongroom.rpc import tls
 
+if TYPE_CHECKING:
+    from strongroom.readiness import Checkup
+
 _log = logs.logger()
 
 
@@ -91,6 +96,7 @@ class Main:
     foreign_callers: ForeignCallers
     presence: Callable[[str], Presence]
     key_health: KeyHealth
+    checkup: Callable[[], "Checkup"]
     rotation: Rotation
     dispatcher: Dispatcher
     workers: GrpcWorkers
@@ -141,6 +147,16 @@ def build(configured: Settings) -> Main:
     keyring_file.record_in(audit)
     # Not before: a keyring that lies in a wrong directory stays as it is.
     keyring.escrow()
+    key_health = KeyHealth(keyring.probe, clock, configured.key_provider_check_s)
+
+    @cache
+    def checkup() -> "Checkup":
+        # A cold start of Lambda does not pay for what it seldom needs.
+        from main_api.service.readiness import MainReadiness  # noqa: PLC0415
+
+        looked_at = MainReadiness(dispatcher, keyring, key_health, audit, clock)
+        return looked_at.checkup(filesystem, layout, identity)
+
     return Main(
         access=access,
         authorization=AuthorizationServer(access.secrets, access.revocations, token_keys, clock),
@@ -184,7 +200,8 @@ def build(configured: Settings) -> Main:
         exports=Exports(
             access, store, keyring, clock, EscrowWrapper(recovery) if recovery else None
         ),
-        key_health=KeyHealth(keyring.probe, clock, configured.key_provider_check_s),
+        key_health=key_health,
+        checkup=checkup,
         dispatcher=dispatcher,
         workers=workers,
         identity=identity,

@@ -3,6 +3,8 @@
 import sys
 import threading
 
+from grpc_health.v1 import health
+
 from processing_fn import bootstrap, settings
 from processing_fn.adapters import enrolment
 from processing_fn.rpc import server
@@ -40,11 +42,14 @@ def _serve(configured: settings.Settings) -> int:
     )
     listen = f"{configured.listen_host}:{configured.listen_port}"
     threads = server.RequestThreads()
-    grpc_server, port = server.start(service, worker.identity, listen, threads)
+    servicer = health.HealthServicer()
+    grpc_server, port = server.start(service, worker.identity, listen, threads, servicer)
     stopped = threading.Event()
     for chore in (_expire_cache, _keep_house, _renew_certificate):
         threading.Thread(target=chore, args=(worker, stopped), daemon=True).start()
     threading.Thread(target=_tell_load, args=(threads, stopped), daemon=True).start()
+    followed = (servicer, worker.checkup, stopped)
+    threading.Thread(target=server.follow_health, args=followed, daemon=True).start()
     address = f"{configured.advertise_host}:{port}"
 
     def work() -> bool:

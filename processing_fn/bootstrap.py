@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from processing_fn.adapters.commit_links import CommitLinks
 from processing_fn.adapters.main_worker import GrpcMainWorker
 from processing_fn.cache.document_cache import DocumentCache
+from processing_fn.service import readiness
 from processing_fn.service.certificate_renewal import CertificateRenewal
 from processing_fn.service.coherence import Coherence, Unsent
 from processing_fn.service.engine import Engine
@@ -23,6 +24,7 @@ from strongroom.configuration_files import ConfigurationFiles
 from strongroom.durable import LocalFilesystem
 from strongroom.identity import LiveIdentity
 from strongroom.layout import Layout
+from strongroom.readiness import Checkup
 from strongroom.rpc import tls
 
 
@@ -38,6 +40,7 @@ class Worker:
     identity: LiveIdentity
     certificate_renewal: CertificateRenewal
     links: CommitLinks
+    checkup: Checkup
 
 
 def build(settings: Settings) -> Worker:
@@ -94,4 +97,5 @@ def build(settings: Settings) -> Worker:
         report=report,
     )
     renewal = CertificateRenewal(identity, main, lambda: membership.token, clock)
-    return Worker(membership, cache, main, pacer, traffic, identity, renewal, links)
+    looked_at = readiness.checkup(membership, filesystem, layout, identity, clock)
+    return Worker(membership, cache, main, pacer, traffic, identity, renewal, links, looked_at)

@@ -109,6 +109,7 @@ def response(
     request_id: str,
     headers: Mapping[str, str] | None = None,
     oauth_error: str = "",
+    members: Mapping[str, object] | None = None,
 ) -> Response:
     """Return the answer to a request that failed.
 
@@ -117,6 +118,7 @@ def response(
         request_id: Shown to the client, who can quote it.
         headers: Further headers.
         oauth_error: What RFC 6749 section 5.2 calls it.
+        members: Further members of the document (RFC 9457 section 3.2).
     """
     status = status_of(type(error))
     problem = Problem(
@@ -146,7 +148,8 @@ def response(
         all_headers["Accept-Encoding"] = "gzip"
     if status == _HTTP[errors.UnauthenticatedError]:
         all_headers.setdefault("WWW-Authenticate", 'Bearer realm="strongroom"')
-    return Response(msgspec.json.encode(problem).decode(), all_headers, status)
+    document = {**msgspec.to_builtins(problem), **members} if members else problem
+    return Response(msgspec.json.encode(document).decode(), all_headers, status)
 
 
 def status_of(kind: type[errors.StrongroomError]) -> int:

@@ -1,41 +1,47 @@
 """grpc.health.v1: whether the process answers, and whether it can serve entities.
 
 The empty name is the process, as `/healthz` over REST. `EntityService` is served while a worker is
-available, as `/readyz` says it; the other services need none.
+available, as `/readyz` says it; the other services need none. `readiness.<check>` is one of the
+checks that `/readyz?verbose` tells of, `readiness` all of them.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Awaitable, Callable, Iterable, Sized
 
-from grpc_health.v1 import health, health_pb2
+from grpc_health.v1 import health
 
 from strongroom import limits
 from strongroom.errors import StrongroomError
-
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+from strongroom.readiness import Checkup
+from strongroom.rpc.health import SERVING, status, statuses
 
 
 class Readiness:
     """Follows what can be served, and tells those who ask and those who watch."""
 
-    def __init__(self, live_workers: Callable[[], Sized], needs_workers: str) -> None:
-        """Take the way to the workers, and the name of the service that needs one."""
+    def __init__(
+        self, live_workers: Callable[[], Sized], needs_workers: str, checkup: Checkup
+    ) -> None:
+        """Take the way to the workers, the name of the service that needs one, and the checks."""
         self.servicer = health.aio.HealthServicer()
         self._live_workers = live_workers
         self._needs_workers = needs_workers
+        self._checkup = checkup
 
     async def serve(self, services: Iterable[str]) -> None:
         """Say that services are served."""
         for name in services:
-            await self.servicer.set(name, _SERVING)
+            await self.servicer.set(name, SERVING)
         await self._follow()
+        await self._look()
 
     async def run(self) -> None:
         """Follow, until cancelled."""
-        while True:
-            await asyncio.sleep(limits.REGISTRY_REFRESH_SECONDS)
-            await self._follow()
+        await asyncio.gather(
+            _again_and_again(limits.REGISTRY_REFRESH_SECONDS, self._follow),
+            # Apart: a check may wait for a directory that does not answer.
+            _again_and_again(limits.READINESS_KEPT_SECONDS, self._look),
+        )
 
     async def end(self) -> None:
         """Say that nothing is served any more, so that nobody begins what will not be finished."""
@@ -46,4 +52,15 @@ class Readiness:
             is_ready = len(await asyncio.to_thread(self._live_workers)) > 0
         except StrongroomError:
             is_ready = False
-        await self.servicer.set(self._needs_workers, _SERVING if is_ready else _NOT_SERVING)
+        await self.servicer.set(self._needs_workers, status(serves=is_ready))
+
+    async def _look(self) -> None:
+        findings = await asyncio.to_thread(self._checkup.findings)
+        for name, told in statuses(findings).items():
+            await self.servicer.set(name, told)
+
+
+async def _again_and_again(pause_s: float, step: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(pause_s)
+        await step()

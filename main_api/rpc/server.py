@@ -72,7 +72,9 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     for descriptor, functions in CLIENT_SERVICES.items():
         clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
     names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
-    readiness = Readiness(main.dispatcher.live_workers, entity_service.DESCRIPTOR.full_name)
+    readiness = Readiness(
+        main.dispatcher.live_workers, entity_service.DESCRIPTOR.full_name, main.checkup()
+    )
     await readiness.serve(names)
     health_pb2_grpc.add_HealthServicer_to_server(readiness.servicer, clients)
     reflection.enable_server_reflection(

@@ -69,7 +69,10 @@ class Membership:
         self._due = threading.Event()
         self._pause = threading.Event()
         self._token = ""
+        self._lease: Lease | None = None
         self._broken = False
+        self.skew_ms: int | None = None
+        """How far this machine's clock is off the Main Worker's, as it was told last."""
 
     def engine(self) -> Engine:
         """Return the engine in force.
@@ -81,6 +84,11 @@ class Membership:
         if engine is None:
             raise UnavailableError("this worker has no subscription", retry_after_s=1)
         return engine
+
+    def lease_left_s(self) -> float:
+        """Return how long the lease still runs, 0 without one."""
+        lease = self._lease
+        return 0.0 if lease is None or self._engine is None else lease.left_s()
 
     @property
     def token(self) -> str:
@@ -142,6 +150,7 @@ class Membership:
         except BaseException:
             engine.forget()
             raise
+        self._lease = session.lease
         self._engine = engine
         _log.info("registered", worker_id=self._worker_id, address=address)
         on_registered()
@@ -243,6 +252,7 @@ class Membership:
         """
         travelled_ms = (self._clock.boot_s() - asked_at_s) * 1000
         skew_ms = abs(self._clock.wall_ms() - answer.wall_ms)
+        self.skew_ms = round(max(0.0, skew_ms - travelled_ms))
         if skew_ms > limits.CLOCK_SKEW_MS_MAX + travelled_ms:
             self._drop(self._engine)
             raise UnavailableError(f"this machine's clock is {skew_ms} ms off the Main Worker's")

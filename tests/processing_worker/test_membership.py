@@ -3,9 +3,14 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from processing_fn.rpc import server
+from processing_fn.rpc.processing_service import ProcessingService
+from processing_fn.service import readiness
 from processing_fn.service.engine import Engine
 from processing_fn.service.membership import Membership
 from processing_fn.service.ports import (
@@ -20,6 +25,7 @@ from processing_fn.service.traffic import Traffic
 from strongroom import keyring
 from strongroom.clock import SystemClock
 from strongroom.crypto import secret
+from strongroom.durable import LocalFilesystem, open_or_make_directory
 from strongroom.errors import (
     ForbiddenError,
     StrongroomError,
@@ -27,8 +33,13 @@ from strongroom.errors import (
     UnavailableError,
 )
 from strongroom.keyring import WORKER_PURPOSES, Purpose
+from strongroom.layout import Layout
+from strongroom.readiness import Name
+from strongroom.rpc import tls
 from tests.support.deployment import wait_until
 from tests.support.engines import AT, Rig
+from tests.support.held_identities import live, mutual_channel
+from tests.support.rpc_mains import Pki
 
 PATIENCE_S = 30
 
@@ -360,3 +371,49 @@ def test_a_worker_serves_with_the_keys_of_the_moment_it_was_listed(
     main.watch = refuse_to_watch  # type: ignore[method-assign]
     running = start(main)
     assert running.sessions[0].data_keys.active()[0] == made.key_id
+
+
+def test_health_says_whether_the_worker_serves_and_what_is_in_the_way(
+    start: Callable[[ScriptedMain], Running], tmp_path: Path
+) -> None:
+    """Whoever looks at a worker sees that its process lives, and not that it serves nobody."""
+    pki = Pki.make(tmp_path / "pki", ["worker-1"])
+    identity, layout = live(pki.workers["worker-1"]), Layout(tmp_path)
+    main = ScriptedMain(lease_s=3_600)
+    running = start(main)
+    filesystem = LocalFilesystem()
+    filesystem.close(open_or_make_directory(filesystem, str(layout.keyring().parent)))
+    checkup = readiness.checkup(running.membership, filesystem, layout, identity, SystemClock())
+    assert {found.name: found.reason for found in checkup.findings()} == {
+        Name.LEASE: None,
+        Name.CLOCK: None,
+        Name.STORAGE_READ: None,
+        Name.STORAGE_WRITE: None,
+        Name.CERTIFICATE: None,
+    }
+    servicer, stopped = health.HealthServicer(), threading.Event()
+    service = ProcessingService(running.membership.engine, dict, lambda: None)
+    grpc_server, port = server.start(service, identity, "127.0.0.1:0", servicer=servicer)
+    following = threading.Thread(target=server.follow_health, args=(servicer, checkup, stopped))
+    following.start()
+    channel = mutual_channel(pki.main, f"127.0.0.1:{port}", tls.worker_name("worker-1"))
+    stub: Any = health_pb2_grpc.HealthStub(channel)
+
+    def serves(name: str) -> bool:
+        asked = health_pb2.HealthCheckRequest(service=name)
+        answer = stub.Check(asked, timeout=PATIENCE_S, wait_for_ready=True)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    try:
+        assert all(serves(name) for name in ("", server.SERVICE, "readiness", "readiness.lease"))
+        main.refusal = UnauthenticatedError("revoked")
+        running.membership.leave_service()
+        assert wait_until(lambda: not serves(server.SERVICE), PATIENCE_S)
+        assert not serves("readiness.lease")
+        assert serves("readiness.storage-read")
+        assert serves("")
+    finally:
+        stopped.set()
+        following.join(PATIENCE_S)
+        channel.close()
+        grpc_server.stop(None).wait()

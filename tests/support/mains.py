@@ -3,6 +3,7 @@
 import base64
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from main_api.adapters.authority_files import AuthorityFiles
@@ -44,6 +45,7 @@ from main_api.service.keys.ports import RootWrapper
 from main_api.service.keys.rotation import Rotation
 from main_api.service.keys.signing import SigningKeys
 from main_api.service.ports import Barrier, ControlStore
+from main_api.service.readiness import MainReadiness
 from main_api.service.requests.dispatch import Dispatcher
 from main_api.service.requests.entities import Entities
 from main_api.service.requests.quotas import Quotas
@@ -56,9 +58,12 @@ from main_api.service.workers.worker_credentials import WorkerCredentials
 from strongroom import keyring
 from strongroom.clock import SystemClock
 from strongroom.crypto import aead
+from strongroom.durable import Filesystem
 from strongroom.errors import StrongroomError
 from strongroom.identity import Identity
 from strongroom.keyring import Keyring
+from strongroom.layout import Layout
+from strongroom.readiness import Checkup
 from tests.support.audit_logs import MemorySegments
 from tests.support.clocks import ManualClock
 from tests.support.foreign_issuers import MemoryIssuers
@@ -72,6 +77,7 @@ from tests.support.main_fakes import (
     a_database,
     a_worker,
 )
+from tests.support.memory_filesystem import MemoryFilesystem
 
 AT = "2026-01-01T00:00:00.000Z"
 NO_IDENTITY = Identity(Path("no-ca"), Path("no-certificate"), Path("no-key"))
@@ -108,6 +114,8 @@ class MainRig:
     issuers: KeySetSource = field(default_factory=MemoryIssuers)
     audit_policy: AuditPolicy = field(default_factory=AuditPolicy)
     audit_log: MemorySegments = field(default_factory=MemorySegments)
+    disk: Filesystem = field(default_factory=MemoryFilesystem)
+    identity: Identity = NO_IDENTITY
 
     def __post_init__(self) -> None:
         """Put the parts together as the composition root does."""
@@ -213,6 +221,17 @@ class MainRig:
             clock=self.clock,
         )
 
+    @cached_property
+    def checkup(self) -> Checkup:
+        """What looks at everything; of the shared directory it sees `disk`."""
+        layout = Layout(Path("/shared"))
+        for directory in (layout.root, layout.keyring().parent):
+            self.disk.make_directory(str(directory))
+        looked_at = MainReadiness(
+            self.dispatcher, self.live, self.key_health, self.audit, self.clock
+        )
+        return looked_at.checkup(self.disk, layout, live(self.identity))
+
     def main(self) -> Main:
         """Return the Main that the faces are given."""
         return Main(
@@ -243,7 +262,8 @@ class MainRig:
             rotation=Rotation(self.live, self.store, self.clock),
             dispatcher=self.dispatcher,
             workers=GrpcWorkers(live(NO_IDENTITY)),
-            identity=live(NO_IDENTITY),
+            identity=live(self.identity),
+            checkup=lambda: self.checkup,
             certificates=Certificates(self.subscriptions, self.authority, SystemClock()),
         )
 

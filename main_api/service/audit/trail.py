@@ -95,11 +95,14 @@ class Audit:
         return self._journal.state()
 
     @property
+    def is_needed(self) -> bool:
+        """Whether clients can do nothing at all that is not recorded."""
+        return {self._policy.reads, self._policy.writes} == {Recording.REQUIRED}
+
+    @property
     def can_serve(self) -> bool:
-        """Tell whether clients can do anything at all: False where nothing is served unrecorded."""
-        policy = self._policy
-        serves = {policy.reads, policy.writes} != {Recording.REQUIRED}
-        return serves or self.state().is_up
+        """Tell whether clients can do anything at all."""
+        return not self.is_needed or self.state().is_up
 
     # -- an act ------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from main_api.domain.registry import WorkerRecord
 from main_api.service.requests import patience
 from main_api.service.requests.fan_out import Begin, FanOut
 from main_api.service.requests.retry_budget import RetryBudget
-from main_api.service.workers.fleet import Fleet
+from main_api.service.workers.fleet import Fleet, RegistryView
 from main_api.service.workers.ports import WorkerLostError
 from strongroom import limits
 from strongroom.clock import Clock
@@ -37,6 +37,10 @@ class Dispatcher:
     def live_workers(self) -> tuple[WorkerRecord, ...]:
         """Return the workers that take requests; as `Fleet.live_workers`."""
         return self._fleet.live_workers()
+
+    def registry_view(self) -> RegistryView:
+        """Return what is known of the registry; as `Fleet.view`."""
+        return self._fleet.view()
 
     def read(self, database: str, key: str, attempt: Attempt[T]) -> T:
         """Call the best worker for a key; the next one when it fails.

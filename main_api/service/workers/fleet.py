@@ -8,6 +8,7 @@ renewal, less the share of this process in it. Whose circuit is open is this pro
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final, TypeVar
 
 from main_api.domain import placement, registry
@@ -54,6 +55,20 @@ class UnderWay:
     worker: WorkerRecord
     standing: _Standing
     began_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryView:
+    """The registry as this process has read it last.
+
+    Attributes:
+        age_s: How long ago that was; infinite for never.
+        lease_until_ms: When the last of the leases in it ends, on some Main Worker's wall clock; 0
+            where there is none.
+    """
+
+    age_s: float
+    lease_until_ms: int
 
 
 class Fleet:
@@ -105,6 +120,12 @@ class Fleet:
             self._look(now_s, wait_s=limits.REGISTRY_WAIT_SECONDS)
             found = self._live()
         return found
+
+    def view(self) -> RegistryView:
+        """Return what is known of the registry, without a look at it."""
+        age_s = self._clock.boot_s() - self._looked_s if self._looked_s >= 0 else inf
+        latest_ms = max((one.lease_until_ms for one in self._listed), default=0)
+        return RegistryView(age_s, latest_ms)
 
     def candidates(self, database: str, key: str) -> list[WorkerRecord]:
         """Return the workers in the order in which they are to be asked for a key.
