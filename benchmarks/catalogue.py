@@ -3,6 +3,13 @@
 from typing import Final
 
 from benchmarks.figure import Figure
-from benchmarks.figures import steps
+from benchmarks.figures import cold_get, multi_get, put, rest_get, steps, warm_get
 
-FIGURES: Final[tuple[Figure, ...]] = (*steps.FIGURES,)
+FIGURES: Final[tuple[Figure, ...]] = (
+    *warm_get.FIGURES,
+    *rest_get.FIGURES,
+    *put.FIGURES,
+    *multi_get.FIGURES,
+    *cold_get.FIGURES,
+    *steps.FIGURES,
+)
