@@ -8,6 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from cli.emulation.deployment import LocalDeployment, Options
+from cli.emulation.launching import Nursery
 from strongroom import logs, process
 from strongroom.errors import UnavailableError
 
@@ -35,15 +36,17 @@ def run(options: Options, ready_file: Path | None) -> None:
         StrongroomError: A part does not start.
         OSError: The disk refuses.
     """
+    nursery = Nursery()
     logs.configure("up")
     process.keep_memory_private()
-    deployment = LocalDeployment(options)
+    deployment = LocalDeployment(options, nursery.start)
     _stop_at_signals()
     pause = threading.Event()
     try:
         deployment.start()
         _announce(deployment, ready_file)
         _greet(deployment, options)
+        process.settle()
         while True:
             pause.wait(_WATCH_EVERY_S)
             _watch(deployment, ready_file)
@@ -52,6 +55,7 @@ def run(options: Options, ready_file: Path | None) -> None:
     finally:
         _ignore_signals()
         deployment.stop()
+        nursery.close()
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
 

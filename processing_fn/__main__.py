@@ -24,6 +24,7 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT; 1 after a failure that a restart may cure."""
     process.die_with_parent()
     process.keep_memory_private()
+    process.settle()
     logs.configure("processing-worker")
     try:
         configured = settings.from_environment(task_metadata.environment())

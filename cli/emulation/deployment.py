@@ -16,7 +16,9 @@ from typing import IO, Any, Final
 import msgspec
 
 from cli import operator
+from cli.emulation import launching
 from cli.emulation.claim import claim
+from cli.emulation.launching import Launch
 from cli.emulation.master_key import LocalMasterKey, LocalProvider
 from cli.emulation.pki import CertificateAuthority
 from cli.emulation.processes import Child
@@ -59,9 +61,10 @@ class Credentials(msgspec.Struct, frozen=True):
 class LocalDeployment:
     """Starts, watches and stops the processes of one deployment."""
 
-    def __init__(self, options: Options) -> None:
-        """Start nothing yet."""
+    def __init__(self, options: Options, launch: Launch = launching.afresh) -> None:
+        """Start nothing yet; `launch` is how processes will be."""
         self._options = options
+        self._launch = launch
         self._root = options.root.resolve()
         self._clock = SystemClock()
         self._master_key = LocalMasterKey(self._root, options.key_provider)
@@ -293,7 +296,7 @@ class LocalDeployment:
         }
 
     def _add(self, name: str, module: str, environment: dict[str, str]) -> Child:
-        child = Child(name, module, environment, self._root / "run", self._clock)
+        child = Child(name, module, environment, self._root / "run", self._clock, self._launch)
         self._children[name] = child
         child.start()
         return child

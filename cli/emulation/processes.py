@@ -1,19 +1,17 @@
 """Child processes: started, watched, restarted, ended."""
 
-import os
 import socket
 import subprocess
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from cli.emulation.launching import Launch, Order, Running
 from strongroom import durable, jsontext, limits
 from strongroom.clock import Clock
 from strongroom.errors import UnavailableError
-from strongroom.process import PARENT_VARIABLE
 
 _POLL_S: Final = 0.02
 _STOP_S: Final = 8.0
@@ -33,6 +31,7 @@ class Child:
         environment: Its whole environment.
         run_dir: Where log and ready file lie.
         clock: Measures its life.
+        launch: How it is started.
     """
 
     name: str
@@ -40,7 +39,8 @@ class Child:
     environment: dict[str, str]
     run_dir: Path
     clock: Clock
-    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    launch: Launch
+    _process: Running | None = field(default=None, init=False)
     _started_s: float = field(default=0.0, init=False)
     _restart_at_s: float = field(default=0.0, init=False)
     _backoff_s: float = field(default=_BACKOFF_FIRST_S, init=False)
@@ -58,19 +58,15 @@ class Child:
     def start(self) -> None:
         """Start it; it dies with this process."""
         self._ready_file.unlink(missing_ok=True)
-        environment = {
-            **self.environment,
-            PARENT_VARIABLE: str(os.getpid()),
-            "STRONGROOM_READY_FILE": str(self._ready_file),
-        }
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own modules
-                [sys.executable, "-m", self.module],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+        environment = {**self.environment, "STRONGROOM_READY_FILE": str(self._ready_file)}
+        self._process = self.launch(
+            Order(
+                name=self.name,
+                module=self.module,
+                environment=environment,
+                log_file=str(self.log_file),
             )
+        )
         self._started_s = self.clock.boot_s()
 
     def wait_until_ready(self, timeout_s: float) -> dict[str, Any]:

@@ -56,6 +56,7 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     process.die_with_parent()
     process.keep_memory_private()
+    process.settle()
     try:
         configured = settings.rest_from_environment()
         certificate = _certificate(configured)

@@ -18,6 +18,7 @@ def main() -> int:
     """Serve until SIGTERM or SIGINT."""
     process.die_with_parent()
     process.keep_memory_private()
+    process.settle()
     # A connection is a descriptor, and shells hand 1,024 of them down. (granian does the same.)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -139,10 +139,37 @@ def test_every_process_dies_with_up(own: Deployment) -> None:
     assert wait_until(lambda: not any(is_alive(pid) for pid in children), 20)
 
 
+def _children(pid: int) -> set[int]:
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
 def _descendants(pid: int) -> set[int]:
-    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    children = {int(child) for child in listed}
+    children = _children(pid)
     return children | {d for child in children for d in _descendants(child)}
+
+
+def test_processes_come_back_without_the_one_that_they_were_forked_from(own: Deployment) -> None:
+    """A process that nobody knows of is killed, and the deployment never serves again."""
+    before, before_pids = own.facts, own.all_pids()
+    (nursery,) = _children(before["pids"]["up"])
+    assert Path(f"/proc/{nursery}/comm").read_text() == "nursery\n"
+    kill(nursery)
+
+    def is_whole() -> bool:
+        own.reload()
+        return not {*own.all_pids()} & {*before_pids[1:]} and all(map(is_alive, own.all_pids()))
+
+    assert wait_until(is_whole, 20)
+    assert own.facts["http_url"] == before["http_url"]
+
+    def served() -> bool:
+        try:
+            with own.http() as http:
+                return http.put("/entity/chatdb", json={"there": CHAT}).is_success
+        except httpx.TransportError:
+            return False
+
+    assert wait_until(served, 20)
 
 
 def test_a_second_deployment_of_the_same_root_or_port_is_refused(

@@ -1,6 +1,7 @@
 """What every long-running process of the system does with itself."""
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -15,6 +16,7 @@ from strongroom import durable, jsontext
 PARENT_VARIABLE: Final = "STRONGROOM_PARENT_PID"
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
+_PR_SET_NAME: Final = 15
 _JOIN_S: Final = 0.1
 
 
@@ -44,6 +46,20 @@ def keep_memory_private() -> None:
     """Switch core dumps off, so that no key reaches a disk that way."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def take_name(name: str) -> None:
+    """Show in lists of processes which this is (15 bytes of it); a fork has its parent's name."""
+    _prctl(_PR_SET_NAME, name.encode())
+
+
+def settle() -> None:
+    """Take what there is now, after the imports, to last for as long as the process.
+
+    The collector does not look at it again, and the end of the process does not take it apart,
+    which costs a Main Worker 0.1 s of processor time. What is forked from here shares it longer.
+    """
+    gc.freeze()
 
 
 def facts() -> dict[str, str | int]:
@@ -79,7 +95,7 @@ def run_until_signal(work: Callable[[], bool], stop: Callable[[], None]) -> bool
     return bool(answers and answers[0])
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int | bytes) -> None:
     library = ctypes.CDLL(None, use_errno=True)
     if library.prctl(option, value, 0, 0, 0) != 0:
         code = ctypes.get_errno()
