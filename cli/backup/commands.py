@@ -59,6 +59,12 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
     verify: Annotated[
         bool, typer.Option("--verify", help="Prove the backup, and bring nothing back.")
     ] = False,
+    leave_out_damaged: Annotated[
+        bool,
+        typer.Option(
+            "--leave-out-damaged", help="Leave out what does not verify, instead of giving up."
+        ),
+    ] = False,
     backup_id: Annotated[
         str | None, typer.Option("--id", help="Which backup; else the newest one.")
     ] = None,
@@ -75,7 +81,7 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
     which has a keyring (`strongroom keys recover`) and nothing else. With one of them
     entities are put into the deployment that STRONGROOM_URL, STRONGROOM_CLIENT_ID and
     STRONGROOM_CLIENT_SECRET name, as new versions; nothing there is removed. With --verify and no
-    keys, nothing is decrypted. Exit code 1: nothing was done, or an entity was refused.
+    keys, nothing is decrypted. Exit code 1: nothing was done, or an entity was refused or left out.
     """
     from cli.backup import restore as command  # noqa: PLC0415
     from cli.backup.domain.selection import Selection  # noqa: PLC0415
@@ -83,14 +89,15 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
 
     keys = KeySource(Place(root, shared_dir), recovery_key, export)
     selection = Selection(tuple(database or ()), tuple(key or ()))
-    options = command.Options(where, backup_id, keys, selection)
+    options = command.Options(where, backup_id, keys, selection, leave_out_damaged)
     is_running = in_place or side is not None
     if verify and is_running:
         raise typer.BadParameter("nothing is brought back with it", param_hint="--verify")
     if verify:
-        command.verify(options, json=json)
+        is_whole = command.verify(options, json=json)
     elif is_running:
-        if not command.into_running(options, side, in_place=in_place, json=json):
-            raise typer.Exit(1)
+        is_whole = command.into_running(options, side, in_place=in_place, json=json)
     else:
-        command.into_empty(options, json=json)
+        is_whole = command.into_empty(options, json=json)
+    if not is_whole:
+        raise typer.Exit(1)

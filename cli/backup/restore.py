@@ -1,7 +1,8 @@
 """`strongroom restore`: a backup is proven, and brought back."""
 
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ from cli.backup.domain.selection import Selection
 from cli.backup.places import KeySource
 from cli.backup.service import proving, putting_back, reading, restoring
 from cli.backup.service.ports import Progress
-from cli.backup.service.proving import Proof
+from cli.backup.service.proving import Damage, DamagedError, Proof
 from cli.backup.service.putting_back import PutBack, Wish
 from cli.backup.service.reading import Backup
 from cli.emulation.claim import claim
@@ -25,6 +26,7 @@ from cli.output import as_json, line
 from cli.progress import Bar
 from main_api import bootstrap
 from strongroom.clock import SystemClock
+from strongroom.errors import IntegrityError
 from strongroom.layout import Layout
 
 _PUT_BACK: Final = ("written", "same", "gone", "destroyed", "refusals", "databases")
@@ -38,23 +40,27 @@ class Options:
     backup_id: str | None
     keys: KeySource
     selection: Selection
+    leaves_out: bool = False
 
 
-def verify(options: Options, *, json: bool) -> None:
-    """Prove a backup, and bring nothing back.
+def verify(options: Options, *, json: bool) -> bool:
+    """Prove a backup, and bring nothing back; tell whether all of it verifies.
 
     Raises:
         StrongroomError: As `proving.prove`, `reading.find` and `KeySource.keys`.
     """
     keys = options.keys.keys() if options.keys.is_named else None
     backup = reading.find(places.store(options.where), options.backup_id)
-    with Bar("verifying") as bar:
-        proof = proving.prove(backup, keys, _shown(bar), options.selection)
+    with Bar("verifying") as bar, _advised():
+        proof = proving.prove(
+            backup, keys, _shown(bar), options.selection, leaves_out=options.leaves_out
+        )
     _tell(backup, proof, "verified", with_keys=keys is not None, json=json)
+    return not proof.damage.count
 
 
-def into_empty(options: Options, *, json: bool) -> None:
-    """Put a whole deployment back.
+def into_empty(options: Options, *, json: bool) -> bool:
+    """Put a whole deployment back; tell whether all of it is there.
 
     Raises:
         StrongroomError: As `restoring.restore`, `reading.find` and `KeySource.keys`.
@@ -71,11 +77,20 @@ def into_empty(options: Options, *, json: bool) -> None:
         facts = operator.facts()
         with (
             Bar("restoring") as bar,
+            _advised(),
             audit.acting("restore_backup", backup_id=backup.backup_id, **facts),
         ):
             target, keys = EmptySharedDirectory(shared), KeyringKeys(keyring)
-            proof = restoring.restore(backup, keys, target, _shown(bar), options.selection)
+            proof = restoring.restore(
+                backup,
+                keys,
+                target,
+                _shown(bar),
+                options.selection,
+                leaves_out=options.leaves_out,
+            )
     _tell(backup, proof, f"restored into {shared}", with_keys=True, json=json)
+    return not proof.damage.count
 
 
 def into_running(options: Options, into: str | None, *, in_place: bool, json: bool) -> bool:
@@ -86,21 +101,45 @@ def into_running(options: Options, into: str | None, *, in_place: bool, json: bo
     """
     keys = options.keys.keys()
     backup = reading.find(places.store(options.where), options.backup_id)
-    wish = Wish(options.selection, into, may_be_there=in_place)
-    with RunningDeployment(Deployment(time.sleep)) as target, Bar("restoring") as bar:
+    wish = Wish(options.selection, into, in_place, options.leaves_out)
+    with RunningDeployment(Deployment(time.sleep)) as target, Bar("restoring") as bar, _advised():
         done = putting_back.put_back(
             backup, keys, target, wish, clock=SystemClock(), progress=_shown(bar)
         )
     if json:
         facts = {name: getattr(done, name) for name in _PUT_BACK}
         refused = [{"key": key, "reason": reason} for key, reason in done.refused]
-        as_json({"backup_id": backup.backup_id, **facts, "first_refused": refused})
+        told = {"first_refused": refused} | _damage(done.damage)
+        as_json({"backup_id": backup.backup_id, **facts, **told})
     else:
         _print(backup, done)
-    return not done.refusals
+    return not done.refusals and not done.damage.count
+
+
+@contextmanager
+def _advised() -> Iterator[None]:
+    """Say what can be done about damage."""
+    try:
+        yield
+    except DamagedError as error:
+        raise IntegrityError(
+            f"{error.detail}; with --leave-out-damaged all that verifies is brought back without it"
+        ) from error
+
+
+def _damage(damage: Damage) -> dict[str, object]:
+    return {"damaged": damage.count, "first_damaged": damage.told}
+
+
+def _print_damage(damage: Damage) -> None:
+    for reason in damage.told:
+        line(f"left out  {reason}")
+    if damage.count:
+        line(f"{damage.count} entities and files do not verify, and are left out")
 
 
 def _print(backup: Backup, done: PutBack) -> None:
+    _print_damage(done.damage)
     for key, reason in done.refused:
         line(f"refused  {key}: {reason}")
     if done.destroyed:
@@ -124,9 +163,15 @@ def _shown(bar: Bar) -> Progress:
 def _tell(backup: Backup, proof: Proof, what: str, *, with_keys: bool, json: bool) -> None:
     counts = backup.manifest.counts
     if json:
-        facts = {"backup_id": backup.backup_id, "decrypted": proof.opened, "read": proof.read}
-        as_json(msgspec.structs.asdict(counts) | facts | {"destroyed": proof.destroyed})
+        facts: dict[str, object] = {
+            "backup_id": backup.backup_id,
+            "decrypted": proof.opened,
+            "read": proof.read,
+        }
+        facts |= {"destroyed": proof.destroyed} | _damage(proof.damage)
+        as_json(msgspec.structs.asdict(counts) | facts)
         return
+    _print_damage(proof.damage)
     if proof.destroyed:
         line(f"{proof.destroyed} entities lie under keys that were destroyed: nobody can read them")
     if backup.manifest.left_out:

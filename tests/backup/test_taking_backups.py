@@ -148,6 +148,21 @@ def test_a_damaged_entity_stops_no_other(backups: BackupRig) -> None:
     assert backups.prove().opened == 8
 
 
+def test_an_entity_whose_blob_is_gone_is_told(backups: BackupRig) -> None:
+    """A backup says that it is whole, and an entity is not in it: its blob was lost before."""
+    backups.put(3)
+    assert backups.take().tally.damaged == 0
+    blob_file, _ = backups.worker.files("key-1")
+    blob_file.unlink()
+    for after_another in (True, False):
+        if not after_another:
+            shutil.rmtree(backups.place)
+        taken = backups.take()
+        assert taken.earlier is None or after_another
+        assert [one.reason for one in taken.tally.left_out] == ["the entity's blob is missing"]
+        assert (taken.manifest.left_out, taken.manifest.counts.entities) == (1, 2)
+
+
 def test_one_that_was_put_back_since_the_last_backup_is_told(backups: BackupRig) -> None:
     """Both files are put back to an older version, and the backup takes it for the newest."""
     backups.put(3)

@@ -12,7 +12,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 import cli.access
+from cli.backup.adapters.directory import DirectoryStore
 from cli.backup.adapters.register import DeploymentsRegister
+from cli.backup.domain import manifest
+from cli.backup.service import reading
 from tests.support.commands import Command, environment, on_a_terminal, ran, refusal
 from tests.support.deployment import Deployment
 
@@ -219,6 +222,30 @@ def test_a_changed_backup_is_one_line(desk: Desk) -> None:
     )
     assert "its digest is another" in refusal(ended)
     assert desk.all() == before
+
+
+def test_damage_is_told_and_gone_past_where_that_is_asked_for(desk: Desk) -> None:
+    """A script takes a part for the whole, or nobody learns how to get the rest back."""
+    desk.put(dict(CHATS))
+    desk.backup()
+    found = reading.find(DirectoryStore(desk.place))
+    damaged = next(entry for entry in found.entities() if entry.database == "desk")
+    (desk.place / manifest.object_name(damaged.sha256)).write_bytes(b"garbage")
+    verify = ("restore", str(desk.place), "--verify")
+    line = refusal(ran({}, *verify))
+    assert damaged.path in line
+    assert "--leave-out-damaged" in line
+    ended = ran({}, *verify, "--leave-out-damaged", "--json")
+    assert ended.returncode == 1
+    told = json.loads(ended.stdout)
+    assert (told["damaged"], told["read"]) == (1, told["entities"] - 1)
+    assert damaged.path in told["first_damaged"][0]
+    named, root = environment(desk.deployment), ("--root", str(desk.deployment.root))
+    back = ("restore", str(desk.place), *root, "--in-place", "--database", "desk")
+    ended = desk.command(named, *back, "--leave-out-damaged", "--json")
+    assert ended.returncode == 1
+    done = json.loads(ended.stdout)
+    assert (done["damaged"], done["written"], done["refusals"]) == (1, 0, 0)
 
 
 def test_a_terminal_sees_how_far_it_is(desk: Desk) -> None:

@@ -134,10 +134,12 @@ class BackupRig:
         """Return a backup."""
         return reading.find(self.store, backup_id)
 
-    def prove(self, backup_id: str | None = None, *, with_keys: bool = True) -> Proof:
+    def prove(
+        self, backup_id: str | None = None, *, with_keys: bool = True, leaves_out: bool = False
+    ) -> Proof:
         """Prove a backup."""
         keys = self.opened if with_keys else None
-        return proving.prove(self.find(backup_id), keys, QUIET)
+        return proving.prove(self.find(backup_id), keys, QUIET, leaves_out=leaves_out)
 
     def fresh(self, name: str = "fresh") -> Path:
         """Return an empty shared directory which has the keyring."""

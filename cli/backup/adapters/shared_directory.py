@@ -93,13 +93,16 @@ class SharedDirectory:
         In this order a sidecar is ahead only of a blob that was put back: writers write the blob
         first.
         """
+        path = self._path(database, file_id, SIDECAR_SUFFIX)
         sidecar: bytes | None = None
         # One that cannot be read is made anew from its blob.
         with suppress(IntegrityError):
-            path = self._path(database, file_id, SIDECAR_SUFFIX)
             sidecar = self._read(path, limits.SIDECAR_BYTES_MAX)
         raw = self._read(self._path(database, file_id, BLOB_SUFFIX), entries.BLOB_BYTES_MAX)
         if raw is None:
+            # Whoever removes an entity removes its sidecar first.
+            if self._read(path, limits.SIDECAR_BYTES_MAX) is not None:
+                raise IntegrityError("the entity's blob is missing")
             return None
         ahead = None if sidecar is None else blob.sidecar_version(sidecar)
         if ahead is not None and ahead > blob.parse(raw).header.version:

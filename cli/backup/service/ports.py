@@ -69,7 +69,7 @@ class Source(Protocol):
         """Return a blob, whole and of one write, None where there is none.
 
         Raises:
-            IntegrityError: It is none, or its sidecar is ahead of it.
+            IntegrityError: It is none, its sidecar is ahead of it, or there is a sidecar alone.
         """
         ...
 

@@ -29,6 +29,7 @@ class Proof:
         destroyed: How many lie under keys that were destroyed since.
         bound: Databases as the backup has them, where keys are at hand.
         highest: The highest version of each database.
+        damage: What does not verify, and is left out.
     """
 
     read: int
@@ -36,25 +37,66 @@ class Proof:
     destroyed: int
     bound: dict[str, Configured] = field(default_factory=dict)
     highest: dict[str, int] = field(default_factory=dict)
+    damage: "Damage" = field(default_factory=lambda: Damage(is_left_out=False))
+
+
+@dataclass(slots=True)
+class Damage:
+    """What of a backup does not verify.
+
+    A blob may have been damaged before it was copied, which nobody sees who has no keys; one such
+    blob must not keep all the others from being brought back.
+
+    Attributes:
+        is_left_out: Whether it is left out, and told; else the first of it ends everything.
+        count: How much there is of it.
+        told: The first of it, each with its path.
+        files: Kind and name of the files among it.
+    """
+
+    is_left_out: bool
+    count: int = 0
+    told: list[str] = field(default_factory=list)
+    files: set[tuple[str, str]] = field(default_factory=set)
+
+    def note(self, error: IntegrityError) -> None:
+        """Count it; raises it where nothing is left out."""
+        if not self.is_left_out:
+            raise DamagedError(error.detail) from error
+        self.count += 1
+        if len(self.told) < limits.BACKUP_TOLD_MAX:
+            self.told.append(error.detail)
+
+
+class DamagedError(IntegrityError):
+    """An entity or a file does not verify; without it the others can be brought back."""
 
 
 def prove(
-    backup: Backup, keys: Keys | None, progress: Progress, selection: Selection | None = None
+    backup: Backup,
+    keys: Keys | None,
+    progress: Progress,
+    selection: Selection | None = None,
+    *,
+    leaves_out: bool = False,
 ) -> Proof:
     """Check a backup: its whole manifest, every file of configuration, and the entities selected.
 
     Every digest and size is compared, and the counts; every blob's header is read and compared with
     its entry. With keys the deployment's record of the backup and every file of configuration
-    verify, and every blob decrypts for the place that it is to lie in.
+    verify, and every blob decrypts for the place that it is to lie in. What `leaves_out` is for
+    are entities and files that do not; the manifest has to be whole in any case.
 
     Raises:
-        IntegrityError: Something is not as the deployment has put it on record.
+        DamagedError: An entity or a file does not verify, and nothing is to be left out.
+        IntegrityError: The manifest or its record is not as the deployment has put it on record.
         UnavailableError: The store refuses.
     """
     chosen = selection or Selection()
-    counts, bound = _files(backup, keys)
+    damage = Damage(leaves_out)
+    counts, bound = _files(backup, keys, damage)
     total = backup.manifest.counts.entities
-    proof = Proof(0, 0, 0, bound)
+    proof = Proof(0, 0, 0, bound, damage=damage)
     with ThreadPoolExecutor(limits.BACKUP_THREADS) as pool:
         seen = 0
         for batch in batches(backup.entities(), _AT_ONCE):
@@ -62,14 +104,14 @@ def prove(
                 counts = counts.plus(entry)
                 known = proof.highest.get(entry.database, 0)
                 proof.highest[entry.database] = max(known, entry.version)
-                _require_bound(entry, backup, keys, bound)
             wanted = [entry for entry in batch if chosen.has_database(entry.database)]
+            _note_unbound(wanted if leaves_out else batch, backup, proof, keys)
             wanted = _narrowed(wanted, chosen, keys, bound)
             work = [(backup, entry, keys, bound.get(entry.database)) for entry in wanted]
-            outcomes = list(pool.map(_entity, work))
+            outcomes = [_noted(outcome, damage) for outcome in pool.map(_entity, work)]
             proof = replace(
                 proof,
-                read=proof.read + len(outcomes),
+                read=proof.read + len(outcomes) - outcomes.count("damaged"),
                 opened=proof.opened + outcomes.count("opened"),
                 destroyed=proof.destroyed + outcomes.count("destroyed"),
             )
@@ -80,7 +122,16 @@ def prove(
     return proof
 
 
-def _files(backup: Backup, keys: Keys | None) -> tuple[Counts, dict[str, Configured]]:
+def _noted(outcome: str | IntegrityError, damage: Damage) -> str:
+    if isinstance(outcome, str):
+        return outcome
+    damage.note(outcome)
+    return "damaged"
+
+
+def _files(
+    backup: Backup, keys: Keys | None, damage: Damage
+) -> tuple[Counts, dict[str, Configured]]:
     if keys is not None:
         if backup.manifest.deployment != keys.deployment:
             raise IntegrityError(
@@ -93,21 +144,29 @@ def _files(backup: Backup, keys: Keys | None) -> tuple[Counts, dict[str, Configu
     counts, bound = Counts(), {}
     for entry in backup.files():
         counts = counts.plus(entry)
-        raw = backup.content(entry)
-        if keys is not None:
-            keys.check_file(entry.kind, entry.name, raw)
-            if entry.kind == entries.DATABASES:
-                bound[entry.name] = keys.database(entry.name, raw)
+        try:
+            raw = backup.content(entry)
+            if keys is not None:
+                keys.check_file(entry.kind, entry.name, raw)
+                if entry.kind == entries.DATABASES:
+                    bound[entry.name] = keys.database(entry.name, raw)
+        except IntegrityError as error:
+            damage.note(error)
+            damage.files.add(entry.order)
     return counts, bound
 
 
-def _require_bound(
-    entry: EntityEntry, backup: Backup, keys: Keys | None, bound: dict[str, Configured]
+def _note_unbound(
+    batch: list[EntityEntry], backup: Backup, proof: Proof, keys: Keys | None
 ) -> None:
-    if keys is not None and entry.database not in bound:
-        raise IntegrityError(
-            f"{backup.backup_id} has entities of {entry.database}, and not its file"
-        )
+    """Note entities whose database has no file that verifies: nobody can say what they belong to.
+
+    Where the file is there and is damaged, it is told of itself.
+    """
+    for entry in batch:
+        if keys is not None and entry.database not in proof.bound:
+            what = f"{entry.path}: {backup.backup_id} has no file of its database that verifies"
+            proof.damage.note(IntegrityError(what))
 
 
 def _narrowed(
@@ -117,8 +176,11 @@ def _narrowed(
     bound: dict[str, Configured],
 ) -> list[EntityEntry]:
     """Leave out what cannot be meant, where the keys that are meant are known to the letter."""
+    if keys is None:
+        return batch
+    batch = [entry for entry in batch if entry.database in bound]
     exact = selection.exact_keys()
-    if exact is None or keys is None:
+    if exact is None:
         return batch
     names = {entry.database for entry in batch}
     meant = {(name, keys.file_id(bound[name], key)) for name in names for key in exact}
@@ -145,10 +207,15 @@ def require_as_entered(entry: EntityEntry, raw: bytes) -> blob.Parsed:
     return parsed
 
 
-def _entity(work: tuple[Backup, EntityEntry, Keys | None, Configured | None]) -> str:
+def _entity(
+    work: tuple[Backup, EntityEntry, Keys | None, Configured | None],
+) -> str | IntegrityError:
     backup, entry, keys, configured = work
-    raw = backup.content(entry)
-    require_as_entered(entry, raw)
+    try:
+        raw = backup.content(entry)
+        require_as_entered(entry, raw)
+    except IntegrityError as error:
+        return error
     if keys is None or configured is None:
         return "read"
     try:
@@ -156,7 +223,7 @@ def _entity(work: tuple[Backup, EntityEntry, Keys | None, Configured | None]) ->
     except KeyDestroyedError:
         return "destroyed"
     except IntegrityError as error:
-        raise IntegrityError(f"{entry.path}: {error.detail}") from error
+        return IntegrityError(f"{entry.path}: {error.detail}")
     return "opened"
 
 

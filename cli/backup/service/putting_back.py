@@ -17,6 +17,7 @@ from cli.backup.domain.entries import EntityEntry
 from cli.backup.domain.selection import Selection
 from cli.backup.service import proving
 from cli.backup.service.ports import Configured, Keys, Progress
+from cli.backup.service.proving import Damage
 from cli.backup.service.reading import Backup
 from strongroom import limits
 from strongroom.clock import Clock, from_rfc3339
@@ -72,11 +73,13 @@ class Wish:
         selection: Of the backup.
         into: The name of the database that it is put into; None for the one that it was in.
         may_be_there: Whether that database may be there already.
+        leaves_out: Whether what does not verify is left out, and told.
     """
 
     selection: Selection
     into: str | None
     may_be_there: bool
+    leaves_out: bool = False
 
 
 @dataclass(slots=True)
@@ -91,6 +94,7 @@ class PutBack:
         refused: The first of the entities that the deployment refuses, as (key, reason).
         refusals: How many these are.
         databases: Databases that were made.
+        damage: What of the backup does not verify, and was left out.
     """
 
     written: int = 0
@@ -100,6 +104,7 @@ class PutBack:
     refused: list[tuple[str, str]] = field(default_factory=list)
     refusals: int = 0
     databases: list[str] = field(default_factory=list)
+    damage: Damage = field(default_factory=lambda: Damage(is_left_out=False))
 
 
 def put_back(
@@ -114,9 +119,9 @@ def put_back(
         IntegrityError: As `proving.prove`; nothing was put back.
         ForbiddenError, UnavailableError: Store or deployment refuse; some of it may be put back.
     """
-    proof = proving.prove(backup, keys, progress, wish.selection)
+    proof = proving.prove(backup, keys, progress, wish.selection, leaves_out=wish.leaves_out)
     chosen = _chosen(proof.bound, wish)
-    done = PutBack()
+    done = PutBack(damage=proof.damage)
     putting = _Putting(backup, keys, target, wish, clock, done)
     for name in sorted(chosen):
         putting.provide(chosen[name])
@@ -168,6 +173,7 @@ class _Missing(Enum):
     NOT_MEANT = auto()
     GONE = auto()
     DESTROYED = auto()
+    DAMAGED = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,12 +217,17 @@ class _Putting:
     def opened(self, found: tuple[Configured, EntityEntry]) -> _Document | _Missing:
         """Return what is to be put of an entry."""
         configured, entry = found
-        raw = self.backup.content(entry)
-        header = proving.require_as_entered(entry, raw).header
         try:
+            raw = self.backup.content(entry)
+            header = proving.require_as_entered(entry, raw).header
             inside = self.keys.open(configured, entry.file_id, raw)
         except KeyDestroyedError:
             return _Missing.DESTROYED
+        except IntegrityError:
+            if self.wish.leaves_out:
+                # The proof has told of it.
+                return _Missing.DAMAGED
+            raise
         if not inside.belongs or not self.wish.selection.has_key(inside.key):
             return _Missing.NOT_MEANT
         ends = None if header.expires_at is None else from_rfc3339(header.expires_at)

@@ -12,7 +12,7 @@ from cli.backup.service.ports import Keys, Progress
 from cli.backup.service.proving import Proof
 from cli.backup.service.reading import Backup
 from strongroom import blob, limits
-from strongroom.errors import KeyDestroyedError, NotFoundError
+from strongroom.errors import IntegrityError, KeyDestroyedError, NotFoundError
 
 
 class EmptyDirectory(Protocol):
@@ -48,6 +48,8 @@ def restore(
     target: EmptyDirectory,
     progress: Progress,
     selection: Selection | None = None,
+    *,
+    leaves_out: bool = False,
 ) -> Proof:
     """Prove a backup, then put it back: blobs as they are, versions to go on far above them.
 
@@ -58,6 +60,9 @@ def restore(
     raised above any version that can have been. Databases are put back last: until then nothing
     serves what is there.
 
+    With `leaves_out` that is put back which verifies, and what does not is told; the versions of
+    entities that are left out are not given again either.
+
     Raises:
         ConflictError: The directory is not empty.
         NotFoundError: The backup has no such database.
@@ -65,7 +70,7 @@ def restore(
         UnavailableError: Store or disk refuse; put back again, it goes on.
     """
     chosen = selection or Selection()
-    proof = proving.prove(backup, keys, progress, chosen)
+    proof = proving.prove(backup, keys, progress, chosen, leaves_out=leaves_out)
     missing = [one for one in chosen.databases if one not in proof.bound]
     if missing:
         raise NotFoundError(f"the backup has no database {missing[0]}")
@@ -73,6 +78,8 @@ def restore(
     _Entities(backup, keys, target, chosen, proof).put(progress)
     databases: list[FileEntry] = []
     for entry in backup.files():
+        if entry.order in proof.damage.files:
+            continue
         if entry.kind == entries.DATABASES:
             databases += [entry] if chosen.has_database(entry.name) else []
         else:
@@ -104,17 +111,24 @@ class _Entities:
                 progress(done, self.proof.read)
 
     def _put(self, entry: EntityEntry) -> None:
-        raw = self.backup.content(entry)
-        parsed = proving.require_as_entered(entry, raw)
-        if self._is_meant(entry, raw):
+        try:
+            raw = self.backup.content(entry)
+            parsed = proving.require_as_entered(entry, raw)
+            is_meant = self._is_meant(entry, raw)
+        except IntegrityError:
+            if self.proof.damage.is_left_out:
+                # The proof has told of it.
+                return
+            raise
+        if is_meant:
             self.target.put_entity(entry.database, entry.file_id, raw, blob.sidecar(parsed))
 
     def _is_meant(self, entry: EntityEntry, raw: bytes) -> bool:
-        if not self.selection.patterns:
+        if not self.selection.patterns and not self.proof.damage.is_left_out:
             return True
         try:
             found = self.keys.open(self.proof.bound[entry.database], entry.file_id, raw)
         except KeyDestroyedError:
             # Nobody can tell its key any more.
-            return False
+            return not self.selection.patterns
         return self.selection.has_key(found.key)

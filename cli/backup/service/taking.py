@@ -223,10 +223,8 @@ class _Taking:
             return LeftOut(f"{database}/{file_id}", error.detail)
 
     def _copied(self, database: str, file_id: str, before: EntityEntry | None) -> _Copied | None:
-        if before is not None:
-            header = self.source.header(database, file_id)
-            if header is None:
-                return None
+        header = None if before is None else self.source.header(database, file_id)
+        if before is not None and header is not None:
             if header.version < before.version:
                 raise IntegrityError("it is older than in the backup before: it was put back")
             if before.identity == (header.version, header.key_id, header.iv) and self.store.has(
