@@ -44,6 +44,7 @@ from main_api.service.keys.live_keyring import LiveKeyring
 from main_api.service.keys.own_keyring import require_own
 from main_api.service.keys.rotation import Rotation
 from main_api.service.keys.signing import SigningKeys
+from main_api.service.readings import Readings
 from main_api.service.requests.dispatch import Dispatcher
 from main_api.service.requests.entities import Entities
 from main_api.service.requests.quotas import Quotas
@@ -60,6 +61,8 @@ from strongroom.errors import ConflictError, StrongroomError, UnavailableError
 from strongroom.identity import LiveIdentity
 from strongroom.keyring import Keyring
 from strongroom.layout import Layout
+from strongroom.metrics.filesystem import MeasuredFilesystem
+from strongroom.metrics.instruments import Metrics
 from strongroom.rpc import tls
 
 if TYPE_CHECKING:
@@ -102,13 +105,18 @@ class Main:
     workers: GrpcWorkers
     identity: LiveIdentity
     certificates: Certificates
+    metrics: Metrics
 
 
-def build(configured: Settings) -> Main:
+def build(configured: Settings, metrics: Metrics | None = None) -> Main:
     """Open the keyring with one call to the key provider and put the parts together.
 
     Where the deployment names another recovery key than the keyring's root was wrapped for, the
     root is wrapped anew: one call more, once.
+
+    Args:
+        configured: The settings.
+        metrics: What the process counts with; None for a process that nobody asks.
 
     Raises:
         UnavailableError: The key provider or the disk refuse, or there is no keyring.
@@ -116,7 +124,8 @@ def build(configured: Settings) -> Main:
         InvalidArgumentError: The recovery key is none.
     """
     _provide_files(configured)
-    clock, filesystem = SystemClock(), LocalFilesystem()
+    metrics = metrics or Metrics()
+    clock, filesystem = SystemClock(), MeasuredFilesystem(metrics)
     layout = Layout(configured.shared_dir)
     recovery = providers.recovery_public_key(configured.keys)
     provider = providers.provider(configured.keys, recovery)
@@ -145,6 +154,8 @@ def build(configured: Settings) -> Main:
         database=store.database,
     )
     keyring_file.record_in(audit)
+    key_health = KeyHealth(keyring.probe, clock, configured.key_provider_check_s)
+    Readings(clock, keyring, key_health, dispatcher, identity, foreign_callers, audit).give(metrics)
     # Not before: a keyring that lies in a wrong directory stays as it is.
     keyring.escrow()
     key_health = KeyHealth(keyring.probe, clock, configured.key_provider_check_s)
@@ -206,6 +217,7 @@ def build(configured: Settings) -> Main:
         workers=workers,
         identity=identity,
         certificates=Certificates(subscriptions, authority, clock),
+        metrics=metrics,
     )
 
 
@@ -272,10 +284,14 @@ class Current:
     """The Main of this process, built at the first request (a Lambda is imported, not started).
 
     After a failure the next attempt is made some seconds later: requests must not hammer KMS.
+
+    Attributes:
+        metrics: What the process counts with, whether it can be built or not.
     """
 
     def __init__(self) -> None:
         """Build nothing yet."""
+        self.metrics = Metrics()
         self._lock = threading.Lock()
         self._main: Main | None = None
         self._http_policy: HttpPolicy | None = None
@@ -308,7 +324,7 @@ class Current:
     def start(self) -> Main:
         """Build it now, for a process that ends when that fails; raises as `build`."""
         self.http_policy()
-        self._main = build(settings.from_environment())
+        self._main = build(settings.from_environment(), self.metrics)
         return self._main
 
     def _attempt(self) -> Main:

@@ -20,6 +20,7 @@ from strongroom import limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.identity import Identity
+from strongroom.metrics import listener
 
 T = TypeVar("T")
 _DECIMAL: Final = re.compile(r"[0-9]{0,12}\.?[0-9]{1,12}")
@@ -119,6 +120,7 @@ class RpcSettings:
         advertise_host: The host under which workers reach the subscription API.
         server_identity: The certificate that clients see.
         ready_file: Written once both ports are bound; empty for none.
+        metrics_listen: Where metrics are served, an address of this machine; None for nowhere.
         rotation: What a data key may serve for.
         signing_key_days: How long a key signs tokens.
     """
@@ -128,6 +130,7 @@ class RpcSettings:
     advertise_host: str
     server_identity: Identity
     ready_file: str
+    metrics_listen: tuple[str, int] | None = None
     rotation: RotationPolicy = NEVER
     signing_key_days: float = limits.SIGNING_KEY_DAYS
 
@@ -239,6 +242,7 @@ def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSett
             key_file=Path(_required(environment, "SERVER_KEY_FILE")),
         ),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+        metrics_listen=listener.from_environment(environment),
         rotation=_rotation(environment),
         signing_key_days=_number(
             environment,

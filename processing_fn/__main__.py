@@ -12,6 +12,8 @@ from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.housekeeping import Housekeeper
 from strongroom import logs, process, task_metadata
 from strongroom.errors import StrongroomError
+from strongroom.metrics import catalogue
+from strongroom.metrics.listener import MetricsListener
 
 _HANG_UP_S = 1.0
 _EXPIRE_EVERY_S = 1.0
@@ -39,7 +41,11 @@ def main() -> int:
 def _serve(configured: settings.Settings) -> int:
     worker = bootstrap.build(configured)
     service = ProcessingService(
-        worker.membership.engine, worker.cache.statistics, worker.pacer.note, worker.traffic
+        worker.membership.engine,
+        worker.cache.statistics,
+        worker.pacer.note,
+        worker.traffic,
+        worker.metrics,
     )
     listen = f"{configured.listen_host}:{configured.listen_port}"
     threads = server.RequestThreads()
@@ -52,11 +58,14 @@ def _serve(configured: settings.Settings) -> int:
     followed = (servicer, worker.checkup, stopped)
     threading.Thread(target=server.follow_health, args=followed, daemon=True).start()
     address = f"{configured.advertise_host}:{port}"
+    worker.metrics.read(catalogue.WAITING, lambda: threads.waiting)
+    listener = MetricsListener.start(configured.metrics_listen, worker.metrics)
+    facts = {"address": address, **({} if listener is None else {"metrics_url": listener.url})}
 
     def work() -> bool:
         return worker.membership.run(
             address,
-            on_registered=lambda: process.announce(configured.ready_file, {"address": address}),
+            on_registered=lambda: process.announce(configured.ready_file, facts),
             hang_up=lambda: grpc_server.stop(_HANG_UP_S).wait(),
         )
 

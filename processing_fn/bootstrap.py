@@ -9,9 +9,11 @@ from processing_fn.service import readiness
 from processing_fn.service.certificate_renewal import CertificateRenewal
 from processing_fn.service.coherence import Coherence, Unsent
 from processing_fn.service.engine import Engine
+from processing_fn.service.instruments import Instruments
 from processing_fn.service.membership import Membership
 from processing_fn.service.pacing import Pacer
 from processing_fn.service.ports import WorkerReport
+from processing_fn.service.readings import Readings
 from processing_fn.service.session import Session
 from processing_fn.service.traffic import Traffic
 from processing_fn.settings import Settings
@@ -21,9 +23,10 @@ from processing_fn.storage.overlap import for_mount
 from strongroom import release
 from strongroom.clock import SystemClock
 from strongroom.configuration_files import ConfigurationFiles
-from strongroom.durable import LocalFilesystem
 from strongroom.identity import LiveIdentity
 from strongroom.layout import Layout
+from strongroom.metrics.filesystem import MeasuredFilesystem
+from strongroom.metrics.instruments import Metrics
 from strongroom.readiness import Checkup
 from strongroom.rpc import tls
 
@@ -41,13 +44,15 @@ class Worker:
     certificate_renewal: CertificateRenewal
     links: CommitLinks
     checkup: Checkup
+    metrics: Metrics
 
 
 def build(settings: Settings) -> Worker:
     """Put a worker together; nothing is opened or called yet."""
-    clock, filesystem = SystemClock(), LocalFilesystem()
+    clock, metrics = SystemClock(), Metrics()
+    filesystem = MeasuredFilesystem(metrics)
     layout = Layout(settings.shared_dir)
-    locks = EntityLocks(filesystem, layout, clock)
+    locks = EntityLocks(filesystem, layout, clock, metrics)
     overlap = for_mount(settings.shared_dir)
     pacer, traffic = Pacer(clock), Traffic(clock)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
@@ -95,7 +100,28 @@ def build(settings: Settings) -> Worker:
         links.follow,
         traffic=traffic,
         report=report,
+        instruments=Instruments(metrics),
     )
     renewal = CertificateRenewal(identity, main, lambda: membership.token, clock)
     looked_at = readiness.checkup(membership, filesystem, layout, identity, clock)
-    return Worker(membership, cache, main, pacer, traffic, identity, renewal, links, looked_at)
+    Readings(
+        worker_id=settings.worker_id,
+        membership=membership,
+        cache=cache.statistics,
+        cache_bytes_max=settings.cache_bytes,
+        traffic=traffic,
+        unsent=unsent,
+        identity=identity,
+    ).give(metrics)
+    return Worker(
+        membership=membership,
+        cache=cache,
+        main=main,
+        pacer=pacer,
+        traffic=traffic,
+        identity=identity,
+        certificate_renewal=renewal,
+        links=links,
+        checkup=looked_at,
+        metrics=metrics,
+    )

@@ -10,6 +10,7 @@ from strongroom import ids, limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.identity import Identity
+from strongroom.metrics import listener
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Settings:
         coherence_bound_s: How old what is answered out of it may be; 0 for never old.
         sealing: How it has its keys sealed.
         ready_file: Written once the worker is registered; empty for none.
+        metrics_listen: Where metrics are served, an address of this machine; None for nowhere.
         enrolment: JSON: what the worker has its first certificate issued with; empty for nothing.
     """
 
@@ -44,6 +46,7 @@ class Settings:
     coherence_bound_s: float
     sealing: Suite
     ready_file: str
+    metrics_listen: tuple[str, int] | None = None
     enrolment: str = field(default="", repr=False)
 
 
@@ -85,5 +88,6 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         coherence_bound_s=coherence.bound_s(environment.get("STRONGROOM_COHERENCE", "")),
         sealing=sealing(environment),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+        metrics_listen=listener.from_environment(environment),
         enrolment=environment.get("STRONGROOM_ENROLMENT", ""),
     )

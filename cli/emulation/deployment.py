@@ -30,6 +30,7 @@ from strongroom.clock import SystemClock
 from strongroom.errors import ConflictError, UnauthenticatedError
 from strongroom.identity import Identity
 from strongroom.layout import Layout
+from strongroom.metrics import listener
 from strongroom.rpc import tls
 
 _READY_S: Final = 30.0
@@ -180,12 +181,23 @@ class LocalDeployment:
             "shared_dir": str(self.shared_dir),
             "client_id": self.credentials.client_id,
             "client_secret": self.credentials.client_secret,
+            "metrics_urls": self._metrics_urls(),
             "pids": {
                 "up": os.getpid(),
                 "rest": self._children["rest"].pid,
                 "grpc": self._children["grpc"].pid,
                 "workers": {name: self._children[name].pid for name in self.worker_names},
             },
+        }
+
+    def _metrics_urls(self) -> dict[str, Any]:
+        """Return where each process tells its metrics, as far as it has come to serve."""
+        told = {name: child.announced() or {} for name, child in self._children.items()}
+        urls = {name: facts.get("metrics_url", "") for name, facts in told.items()}
+        return {
+            "rest": f"{self.http_url}/metrics",
+            "grpc": urls["grpc"],
+            "workers": {name: urls[name] for name in self.worker_names},
         }
 
     def main_settings(self) -> Settings:
@@ -293,6 +305,7 @@ class LocalDeployment:
             "STRONGROOM_CA_FILE": str(identity.ca_file),
             "STRONGROOM_CERTIFICATE_FILE": str(identity.certificate_file),
             "STRONGROOM_KEY_FILE": str(identity.key_file),
+            listener.VARIABLE: "127.0.0.1:0",
         }
 
     def _add(self, name: str, module: str, environment: dict[str, str]) -> Child:

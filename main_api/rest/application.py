@@ -41,6 +41,7 @@ from strongroom.errors import (
     NotFoundError,
     StrongroomError,
 )
+from strongroom.metrics.instruments import Metrics
 
 _UNAUTHENTICATED: Final = 401
 _OPTIONS: Final = "OPTIONS"
@@ -142,6 +143,11 @@ class StrongroomApp(Chalice):
     def main(self) -> Main:
         """The use cases."""
         return self._current.get()
+
+    @property
+    def metrics(self) -> Metrics:
+        """What this process counts with."""
+        return self._current.metrics
 
     def query(self, kind: type[Q]) -> Q:
         """Return the query parameters of the request, as the view's operation declares them."""

@@ -1,10 +1,12 @@
 """The path of the metrics."""
 
+from contextlib import suppress
+
 from chalice.app import Response
 
 from main_api.rest.application import StrongroomApp
 from main_api.rest.operations import Answer, Content, Operation, Right, Tag
-from strongroom.clock import SystemClock
+from strongroom.errors import StrongroomError
 
 
 def add(app: StrongroomApp) -> None:
@@ -20,7 +22,7 @@ def add(app: StrongroomApp) -> None:
                 Answer(
                     200,
                     "In the text format of Prometheus.",
-                    {"text/plain": Content(None, "strongroom_workers 2\n")},
+                    {"text/plain": Content(None, "strongroom_workers_live 2.0\n")},
                 ),
             ),
         ),
@@ -28,9 +30,10 @@ def add(app: StrongroomApp) -> None:
     def get_metrics() -> Response:
         """Answer the metrics, to an administrator of every database."""
         # A cold start of Lambda does not pay for what it seldom needs.
-        from main_api.rest import metrics as exposed  # noqa: PLC0415
+        from strongroom.metrics import exposition  # noqa: PLC0415
 
         app.main.access.require_everywhere(app.caller)
-        headers = {"Content-Type": exposed.CONTENT_TYPE, "Cache-Control": "no-store"}
-        text = exposed.exposition(app.main, SystemClock()).decode()
-        return Response(text, dict(headers), 200)
+        with suppress(StrongroomError):  # then the figures are of the keyring in use
+            app.main.keyring.follow()
+        headers = {"Content-Type": exposition.CONTENT_TYPE, "Cache-Control": "no-store"}
+        return Response(exposition.text(app.metrics).decode(), dict(headers), 200)

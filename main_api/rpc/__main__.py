@@ -12,6 +12,8 @@ from strongroom import limits, logs, process, task_metadata
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError
 from strongroom.identity import LiveIdentity
+from strongroom.metrics.instruments import Metrics
+from strongroom.metrics.listener import MetricsListener
 
 
 def main() -> int:
@@ -35,7 +37,8 @@ def main() -> int:
 async def _serve() -> None:
     common = settings.from_environment()
     configured = settings.rpc_from_environment(task_metadata.environment())
-    main_worker = bootstrap.build(common)
+    main_worker = bootstrap.build(common, Metrics())
+    told = MetricsListener.start(configured.metrics_listen, main_worker.metrics)
     main_worker.key_health.start()
     main_worker.audit.start("grpc", **process.facts())
     chores = _chores(main_worker, configured)
@@ -53,7 +56,11 @@ async def _serve() -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     process.announce(
         configured.ready_file,
-        {"client_port": running.client_port, "subscription_port": running.subscription_port},
+        {
+            "client_port": running.client_port,
+            "subscription_port": running.subscription_port,
+            **({} if told is None else {"metrics_url": told.url}),
+        },
     )
     await stopping.wait()
     present.stop()

@@ -6,12 +6,14 @@ concerns the call itself: no proof of being a Main Worker, no room, a defect of 
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from time import perf_counter
 from typing import Final, TypeVar
 
 import grpc
 
 from processing_fn.domain.entity import Outcome
 from processing_fn.rpc import translation
+from processing_fn.rpc.operation_times import OK, OperationTimes
 from processing_fn.service import deadline
 from processing_fn.service.bindings import Binding
 from processing_fn.service.engine import Engine
@@ -28,6 +30,7 @@ from strongroom.errors import (
     OutcomeUnknownError,
     StrongroomError,
 )
+from strongroom.metrics.instruments import Metrics
 from strongroom.rpc import status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc as services
@@ -47,6 +50,7 @@ class ProcessingService(services.ProcessingServiceServicer):
         statistics: Callable[[], dict[str, int]],
         note: Callable[[], object],
         traffic: Traffic | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Take the parts.
 
@@ -55,7 +59,11 @@ class ProcessingService(services.ProcessingServiceServicer):
             statistics: The counters.
             note: Takes note of a client's request.
             traffic: Counts the calls, and ends them.
+            metrics: Where it is counted how long they take.
         """
+        metrics = metrics or Metrics()
+        self._times = OperationTimes(metrics)
+        self._times_of_many = OperationTimes(metrics, "-many")
         self._engine = engine
         self._statistics = statistics
         self._note = note
@@ -65,36 +73,52 @@ class ProcessingService(services.ProcessingServiceServicer):
         self, request: pb.ProcessRequest, context: grpc.ServicerContext
     ) -> pb.ProcessResponse:
         """Answer one operation on one entity."""
+        began_s = perf_counter()
         _require_main(context)
         self._note()
+        outcome = InternalError.code
         with _traced(context):
             try:
                 with self._traffic, deadline.Serving(context):
-                    return self._process(request)
+                    answer = self._process(request)
+                outcome = OK
             except StrongroomError as error:
+                outcome = error.code
                 _tell(error, request.database_name)
                 return translation.response(error)
             except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
                 _log.exception("process-failed", database=request.database_name)
                 return translation.response(_defect())
+            else:
+                return answer
+            finally:
+                self._times[request.operation, outcome](perf_counter() - began_s)
 
     def ProcessBatch(  # noqa: N802 - named by gRPC
         self, request: pb.ProcessBatchRequest, context: grpc.ServicerContext
     ) -> pb.ProcessBatchResponse:
         """Answer one operation on several entities."""
+        began_s = perf_counter()
         _require_main(context)
         self._note()
+        outcome = InternalError.code
         with _traced(context):
             try:
                 with self._traffic, deadline.Serving(context):
-                    return pb.ProcessBatchResponse(responses=self._process_batch(request))
+                    answers = self._process_batch(request)
+                outcome = OK
             except StrongroomError as error:
+                outcome = error.code
                 _tell(error, request.database_name)
                 # Not as the call's own status: violations may be more than trailing metadata holds.
                 return pb.ProcessBatchResponse(status=status.to_status(error))
             except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
                 _log.exception("process-failed", database=request.database_name)
                 return pb.ProcessBatchResponse(status=status.to_status(_defect()))
+            else:
+                return pb.ProcessBatchResponse(responses=answers)
+            finally:
+                self._times_of_many[request.operation, outcome](perf_counter() - began_s)
 
     def Scan(  # noqa: N802 - named by gRPC
         self, request: pb.ScanRequest, context: grpc.ServicerContext
@@ -107,7 +131,7 @@ class ProcessingService(services.ProcessingServiceServicer):
             with self._traffic, deadline.Serving(context):
                 return translation.page(self._engine().page(binding, query))
 
-        return _served(context, work)
+        return self._served("scan", context, work)
 
     def TryTemplate(  # noqa: N802 - named by gRPC
         self, request: pb.TryTemplateRequest, context: grpc.ServicerContext
@@ -119,7 +143,7 @@ class ProcessingService(services.ProcessingServiceServicer):
             with self._traffic, deadline.Serving(context):
                 return translation.page(self._engine().try_template(binding, request.schema, query))
 
-        return _served(context, work)
+        return self._served("try-template", context, work)
 
     def Inspect(  # noqa: N802 - named by gRPC
         self, request: pb.InspectRequest, context: grpc.ServicerContext
@@ -131,7 +155,7 @@ class ProcessingService(services.ProcessingServiceServicer):
                 inspector = self._engine().inspector
                 return translation.report(inspector.inspect(request.cursor, repair=request.repair))
 
-        return _served(context, work)
+        return self._served("inspect", context, work)
 
     def Rewrap(  # noqa: N802 - named by gRPC
         self, request: pb.RewrapRequest, context: grpc.ServicerContext
@@ -145,7 +169,7 @@ class ProcessingService(services.ProcessingServiceServicer):
                 rewrapper = self._engine().rewrapper
                 return translation.census(rewrapper.run(shard, cursor, drained, rate))
 
-        return _served(context, work)
+        return self._served("rewrap", context, work)
 
     def GetStatistics(  # noqa: N802 - named by gRPC
         self, request: pb.GetStatisticsRequest, context: grpc.ServicerContext
@@ -154,6 +178,27 @@ class ProcessingService(services.ProcessingServiceServicer):
         del request
         _require_main(context)
         return pb.GetStatisticsResponse(counters=self._statistics())
+
+    def _served(self, operation: str, context: grpc.ServicerContext, work: Callable[[], T]) -> T:
+        """Run a handler whose refusals are the call's own status."""
+        began_s = perf_counter()
+        _require_main(context)
+        outcome = InternalError.code
+        with _traced(context):
+            try:
+                answer = work()
+                outcome = OK
+            except StrongroomError as error:
+                outcome = error.code
+                _tell(error)
+                return status.abort(context, error)
+            except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
+                _log.exception("process-failed")
+                return status.abort(context, _defect())
+            else:
+                return answer
+            finally:
+                self._times[operation, outcome](perf_counter() - began_s)
 
     def _process(self, request: pb.ProcessRequest) -> pb.ProcessResponse:
         engine, params = self._engine(), request.params
@@ -198,20 +243,6 @@ def _write(engine: Engine, binding: Binding, request: pb.ProcessRequest) -> Outc
     if request.operation == pb.OPERATION_STORE_TRANSFORMED:
         return engine.store_transformed(binding, translation.transform(key, params))
     raise _unknown_operation()
-
-
-def _served(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
-    """Run a handler whose refusals are the call's own status."""
-    _require_main(context)
-    with _traced(context):
-        try:
-            return work()
-        except StrongroomError as error:
-            _tell(error)
-            return status.abort(context, error)
-        except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
-            _log.exception("process-failed")
-            return status.abort(context, _defect())
 
 
 def _traced(context: grpc.ServicerContext) -> AbstractContextManager[None]:

@@ -59,6 +59,10 @@ class Unsent:
             self._waiting.append(commit)
             self._changed.notify()
 
+    def waiting(self) -> int:
+        """Return how many there are."""
+        return len(self._waiting)
+
     def take(self, wait_s: float) -> list[Commit]:
         """Return some that wait, and forget them; none where there are none for `wait_s`."""
         with self._changed:

@@ -64,6 +64,10 @@ class DataKeys:
         """Return id and material of the key for new files."""
         return self._keys.active()
 
+    def active_made_at(self) -> str:
+        """Return when the key for new files was made, in RFC 3339."""
+        return self._keys.active_made_at
+
     def material(self, key_id: str) -> Material:
         """Return a key; for an unknown one the Main Worker is asked, once for all who wait.
 

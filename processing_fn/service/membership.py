@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from processing_fn.service.engine import Engine
+from processing_fn.service.instruments import Instruments
 from processing_fn.service.key_following import KeyFollower
 from processing_fn.service.lease_end import LeaseEnd
 from processing_fn.service.ports import MainWorker, Renewal, Subscription, WorkerReport
@@ -18,7 +19,7 @@ from processing_fn.service.session import Lease, Session, open_session
 from processing_fn.service.traffic import Traffic
 from processing_fn.service.written import WrittenBytes
 from strongroom import limits, logs
-from strongroom.clock import Clock
+from strongroom.clock import Clock, from_rfc3339
 from strongroom.errors import (
     ForbiddenError,
     StrongroomError,
@@ -44,6 +45,7 @@ class Membership:
         *,
         traffic: Traffic | None = None,
         report: Callable[[], WorkerReport] = WorkerReport,
+        instruments: Instruments | None = None,
     ) -> None:
         """Start without an engine.
 
@@ -55,21 +57,24 @@ class Membership:
             follow: Is told of the Main Workers, with the newest token.
             traffic: The calls that it serves.
             report: What it tells of itself.
+            instruments: What it counts with.
         """
         self._follow = follow
         self._traffic = traffic or Traffic(clock)
         self._report = report
+        self._instruments = instruments or Instruments()
         self._worker_id = worker_id
         self._main = main
         self._make_engine = make_engine
         self._clock = clock
         self._engine: Engine | None = None
+        self._session: Session | None = None
+        self._renewed_s = clock.boot_s()
         self._dropping = threading.Lock()
         self._stopping = threading.Event()
         self._due = threading.Event()
         self._pause = threading.Event()
         self._token = ""
-        self._lease: Lease | None = None
         self._broken = False
         self.skew_ms: int | None = None
         """How far this machine's clock is off the Main Worker's, as it was told last."""
@@ -87,13 +92,29 @@ class Membership:
 
     def lease_left_s(self) -> float:
         """Return how long the lease still runs, 0 without one."""
-        lease = self._lease
-        return 0.0 if lease is None or self._engine is None else lease.left_s()
+        session = self._session
+        return 0.0 if session is None or self._engine is None else session.lease.left_s()
 
     @property
     def token(self) -> str:
         """The newest token of the subscription; of no use when its lease has ended."""
         return self._token
+
+    def lease_age_s(self) -> float:
+        """Return since when the lease was not renewed; before the first, since the start."""
+        return self._clock.boot_s() - self._renewed_s
+
+    def active_key_age_s(self) -> float:
+        """Return the age of the data key that is written under.
+
+        Raises:
+            UnavailableError: There is no subscription now.
+        """
+        session = self._session
+        if session is None or session.lease.has_ended():
+            raise UnavailableError("this worker has no subscription", retry_after_s=1)
+        made_ms = from_rfc3339(session.data_keys.active_made_at())
+        return (self._clock.wall_ms() - made_ms) / 1000
 
     def stop(self) -> None:
         """Leave at the next opportunity; `run` returns."""
@@ -124,6 +145,7 @@ class Membership:
                 hang_up()
                 pause = _RETRY_FIRST_S
             except StrongroomError as error:
+                self._instruments.subscription_failures.add()
                 _log.warning("subscription-failed", code=error.code, reason=error.detail)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _RETRY_LONGEST_S)
@@ -150,7 +172,8 @@ class Membership:
         except BaseException:
             engine.forget()
             raise
-        self._lease = session.lease
+        # In this order: who finds an engine asks for the lease.
+        self._session = session
         self._engine = engine
         _log.info("registered", worker_id=self._worker_id, address=address)
         on_registered()
@@ -172,8 +195,10 @@ class Membership:
         subscription = self._main.subscribe()
         self._check_clock(subscription, asked_at_s)
         lease = Lease(self._clock, asked_at_s + subscription.lease_s)
+        self._renewed_s = asked_at_s
         deployment, keys = subscription.deployment, subscription.keys
-        return open_session(deployment, self._worker_id, lease, keys), subscription.token
+        session = open_session(deployment, self._worker_id, lease, keys, self._instruments)
+        return session, subscription.token
 
     def _drain(self, lease: Lease, follower: KeyFollower, written: WrittenBytes) -> None:
         """Finish what was begun: say that nothing more is wanted, take no more, wait for the last.
@@ -230,10 +255,12 @@ class Membership:
                 self._check_clock(renewal, asked_at_s)
                 lease.require()
                 lease.extend(asked_at_s + renewal.lease_s)
+                self._renewed_s = asked_at_s
                 pause = renewal.lease_s / limits.LEASE_RENEWALS_PER_LEASE
             except (UnauthenticatedError, ForbiddenError):
                 raise
             except StrongroomError as error:
+                self._instruments.renewal_failures.add()
                 _log.warning("renewal-failed", code=error.code, reason=error.detail)
                 lease.require()
                 pause = _RETRY_FIRST_S

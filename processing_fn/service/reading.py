@@ -84,7 +84,7 @@ class Reader:
             MisplacedError: It belongs to another database.
         """
         session = self._session
-        body = blob.decrypt(parsed, place.file_id, session.data_keys)
+        body = session.decrypt(parsed, place.file_id)
 
         def belongs(incarnation: str) -> bool:
             file_id = session.file_id(place.database, incarnation, body.entity_key)

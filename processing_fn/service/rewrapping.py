@@ -154,6 +154,8 @@ class Rewrapper:
         self._session.lease.require()
         for file_id, header in chunk:
             tally.take(header, fates.get(file_id))
+        for fate in fates.values():
+            self._session.instruments.rewrapped.of(fate.value).add()
         return len(todo)
 
     def _attempt(self, name: str, file_id: bytes) -> _Fate:

@@ -1,14 +1,16 @@
 """What a subscription gives a worker: its keys, and how long it may use them."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from processing_fn.service.data_keys import DataKeys
+from processing_fn.service.instruments import Instruments
 from processing_fn.service.written import WrittenBytes
-from strongroom import naming
+from strongroom import blob, naming
 from strongroom.clock import Clock
 from strongroom.crypto import mac
 from strongroom.crypto.secret import Material, Secret
-from strongroom.errors import UnavailableError
+from strongroom.errors import IntegrityError, KeyDestroyedError, UnavailableError
 from strongroom.keyring import Key, KeySet, Purpose
 
 _REQUEST_ID_LABEL = b"strongroom/request-id/v1"
@@ -64,6 +66,7 @@ class Session:
     naming_key: Material = field(repr=False)
     secrets: tuple[Secret, ...] = field(repr=False)
     written: WrittenBytes = field(default_factory=WrittenBytes)
+    instruments: Instruments = field(default_factory=Instruments, repr=False)
 
     def forget(self) -> None:
         """End the lease and overwrite every key."""
@@ -75,6 +78,32 @@ class Session:
     def file_id(self, database: str, incarnation: str, entity_key: str) -> bytes:
         """Return the 32 bytes that name an entity's files (design.md section 3)."""
         return naming.file_id(self.naming_key, database, incarnation, entity_key)
+
+    def decrypt(self, parsed: blob.Parsed, file_id: bytes) -> blob.Body:
+        """Return what lies inside a blob; raises as `blob.decrypt`."""
+        try:
+            return blob.decrypt(parsed, file_id, self.data_keys)
+        except KeyDestroyedError:
+            raise
+        except IntegrityError:
+            self.instruments.decrypt_failures.add()
+            raise
+
+    def encrypt(
+        self, header: blob.Header, body: blob.Body, file_id: bytes, header_extra: dict[str, Any]
+    ) -> bytes:
+        """Return a blob under the key that its header names.
+
+        Raises:
+            UnavailableError: This worker has forgotten its keys.
+            IntegrityError: There is no such key.
+        """
+        try:
+            key = self.data_keys.material(header.key_id)
+            return blob.encrypt(header, body, file_id, key, header_extra)
+        except Exception:
+            self.instruments.encrypt_failures.add()
+            raise
 
     def request_hash(self, file_id: bytes, request_id: str) -> bytes:
         """Return the keyed hash under which a request id is remembered in an entity."""
@@ -90,7 +119,13 @@ class Session:
         return mac.tag(self.naming_key, _DIGEST_LABEL, *parts)[:_DIGEST_BYTES]
 
 
-def open_session(deployment: str, worker_id: str, lease: Lease, keys: tuple[Key, ...]) -> Session:
+def open_session(
+    deployment: str,
+    worker_id: str,
+    lease: Lease,
+    keys: tuple[Key, ...],
+    instruments: Instruments | None = None,
+) -> Session:
     """Return the session of the keys that a subscription brought."""
 
     def of(purpose: Purpose) -> tuple[Key, ...]:
@@ -112,4 +147,5 @@ def open_session(deployment: str, worker_id: str, lease: Lease, keys: tuple[Key,
         configuration_keys=configuration_keys,
         naming_key=naming_key,
         secrets=tuple(secrets),
+        instruments=instruments or Instruments(),
     )

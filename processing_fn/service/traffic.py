@@ -42,6 +42,10 @@ class Traffic:
         """Return how many calls were under way on the average since this was asked last."""
         return self._calls.mean()
 
+    def under_way(self) -> int:
+        """Return how many calls are under way."""
+        return self._calls.under_way
+
     def is_quiet(self) -> bool:
         """Tell whether no call has begun or ended for a while."""
         return self._clock.boot_s() - self._calls.changed_s > limits.TRAFFIC_QUIET_SECONDS

@@ -141,7 +141,7 @@ class Committer:
             with self._session.data_keys.writing() as key_id:
                 if parsed is None or parsed.header.key_id == key_id:
                     return False
-                body = blob.decrypt(parsed, place.file_id, self._session.data_keys)
+                body = self._session.decrypt(parsed, place.file_id)
                 header = msgspec.structs.replace(parsed.header, key_id=key_id, iv=blob.fresh_iv())
                 sidecar = self._encrypt(transaction, place, header, body, parsed.extra())
                 self._reader.refresh(place, header, body, sidecar)
@@ -193,8 +193,7 @@ class Committer:
         header_extra: dict[str, Any],
     ) -> bytes:
         """Commit a blob; return its sidecar."""
-        key = self._session.data_keys.material(header.key_id)
-        raw = blob.encrypt(header, body, place.file_id, key, header_extra)
+        raw = self._session.encrypt(header, body, place.file_id, header_extra)
         sidecar = transaction.commit(raw, self._guard)
         self._session.written.add(header.key_id, len(raw))
         return sidecar

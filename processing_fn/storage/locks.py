@@ -17,13 +17,23 @@ from strongroom import durable, filelock, limits
 from strongroom.clock import Clock
 from strongroom.errors import BusyError
 from strongroom.layout import Layout
+from strongroom.metrics import catalogue
+from strongroom.metrics.instruments import Metrics
 
 
 class EntityLocks:
     """The locks of one process over one shared directory."""
 
-    def __init__(self, filesystem: durable.Filesystem, layout: Layout, clock: Clock) -> None:
+    def __init__(
+        self,
+        filesystem: durable.Filesystem,
+        layout: Layout,
+        clock: Clock,
+        metrics: Metrics | None = None,
+    ) -> None:
         """Open nothing yet."""
+        waits = (metrics or Metrics()).histograms(catalogue.LOCK_WAIT_SECONDS)
+        self._had, self._refused = waits.of("had"), waits.of("refused")
         self._filesystem = filesystem
         self._directory = layout.locks()
         self._clock = clock
@@ -42,23 +52,22 @@ class EntityLocks:
             UnavailableError: Whoever this is done for waits no longer.
             OSError: The filesystem refuses.
         """
-        until_s = self._clock.boot_s() + deadline.within(wait_s)
-        with self._threads.exclusive(file_id, wait_s, limits.LOCK_WAITERS_MAX):
-            descriptor = self._file(file_id[0])
-            offset = int.from_bytes(file_id[1:9], "big") >> 2
-            if not filelock.acquire(
-                self._filesystem,
-                self._clock,
-                descriptor,
-                offset,
-                until_s,
-                still_wanted=deadline.require,
-            ):
-                raise BusyError("the entity is locked by another worker", retry_after_s=1)
-            try:
-                yield self._clock.boot_s()
-            finally:
-                self._unlock(file_id[0], descriptor, offset)
+        asked_s = self._clock.boot_s()
+        had_s = None
+        try:
+            with self._threads.exclusive(file_id, wait_s, limits.LOCK_WAITERS_MAX):
+                descriptor = self._file(file_id[0])
+                offset = int.from_bytes(file_id[1:9], "big") >> 2
+                self._acquire(descriptor, offset, asked_s + deadline.within(wait_s))
+                had_s = self._clock.boot_s()
+                self._had.observe(had_s - asked_s)
+                try:
+                    yield had_s
+                finally:
+                    self._unlock(file_id[0], descriptor, offset)
+        finally:
+            if had_s is None:
+                self._refused.observe(self._clock.boot_s() - asked_s)
 
     def close(self) -> None:
         """Close the lock files, and so give back what is held."""
@@ -67,6 +76,17 @@ class EntityLocks:
                 _, descriptor = self._files.popitem()
                 with suppress(OSError):
                     self._filesystem.close(descriptor)
+
+    def _acquire(self, descriptor: int, offset: int, until_s: float) -> None:
+        if not filelock.acquire(
+            self._filesystem,
+            self._clock,
+            descriptor,
+            offset,
+            until_s,
+            still_wanted=deadline.require,
+        ):
+            raise BusyError("the entity is locked by another worker", retry_after_s=1)
 
     def _unlock(self, number: int, descriptor: int, offset: int) -> None:
         """Give a lock back; where that fails, by closing the file, which gives all of it back."""

@@ -24,7 +24,12 @@ def _metrics(answer: Answer) -> dict[str, float]:
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/plain")
     families = text_string_to_metric_families(answer.body.decode())
-    return {sample.name: sample.value for family in families for sample in family.samples}
+    return {
+        sample.name: sample.value
+        for family in families
+        for sample in family.samples
+        if not family.name.startswith(("process_", "strongroom_build_info"))
+    }
 
 
 def _without_audit(metrics: dict[str, float]) -> dict[str, float]:

@@ -46,6 +46,7 @@ from main_api.service.keys.rotation import Rotation
 from main_api.service.keys.signing import SigningKeys
 from main_api.service.ports import Barrier, ControlStore
 from main_api.service.readiness import MainReadiness
+from main_api.service.readings import Readings
 from main_api.service.requests.dispatch import Dispatcher
 from main_api.service.requests.entities import Entities
 from main_api.service.requests.quotas import Quotas
@@ -63,6 +64,7 @@ from strongroom.errors import StrongroomError
 from strongroom.identity import Identity
 from strongroom.keyring import Keyring
 from strongroom.layout import Layout
+from strongroom.metrics.instruments import Metrics
 from strongroom.readiness import Checkup
 from tests.support.audit_logs import MemorySegments
 from tests.support.clocks import ManualClock
@@ -157,6 +159,16 @@ class MainRig:
             check_keyring=self._check_keyring,
         )
         self.store.put_database(a_database("chatdb"))
+        self.metrics = Metrics()
+        Readings(
+            self.clock,
+            self.live,
+            self.key_health,
+            self.dispatcher,
+            live(NO_IDENTITY),
+            self.foreign_callers,
+            self.audit,
+        ).give(self.metrics)
 
     def _live_keyring(self) -> LiveKeyring:
         """Return the keys as a Main Worker has them: opened from where they are stored."""
@@ -265,6 +277,7 @@ class MainRig:
             identity=live(self.identity),
             checkup=lambda: self.checkup,
             certificates=Certificates(self.subscriptions, self.authority, SystemClock()),
+            metrics=self.metrics,
         )
 
 
@@ -275,6 +288,7 @@ class Built(Current):
         """Take it, and what settings decide of HTTP."""
         super().__init__()
         self._built = main
+        self.metrics = main.metrics
         self._http = http_policy or HttpPolicy()
 
     def http_policy(self) -> HttpPolicy:

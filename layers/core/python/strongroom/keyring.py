@@ -142,7 +142,8 @@ class KeySet:
         kept = [key for key in keys if key.state != State.DESTROYED]
         self._material = {key.key_id: hold(key) for key in kept}
         self._destroyed = frozenset(key.key_id for key in keys) - self._material.keys()
-        self._active = next(key.key_id for key in keys if key.state == State.ACTIVE)
+        active = next(key for key in keys if key.state == State.ACTIVE)
+        self._active, self.active_made_at = active.key_id, active.created_at
 
     def active(self) -> tuple[str, Material]:
         """Return id and material of the key for new files."""

@@ -39,6 +39,12 @@ VERDICTS_BYTES_MAX: Final = 512 * 1024
 GRANTS_MAX: Final = 100
 TTL_SECONDS_MAX: Final = 10 * 365 * 24 * 3600
 
+# What tells of a process, and to whom at a time.
+METRIC_SERIES_MAX: Final = 1_000
+METRICS_CONNECTIONS_MAX: Final = 8
+METRICS_HEAD_BYTES_MAX: Final = 8 * 1024
+METRICS_SECONDS: Final = 5.0
+
 # What Lambda answers with at most, as JSON text, and what of it is sent as it is.
 LAMBDA_ANSWER_BYTES_MAX: Final = 6 * 1024 * 1024
 LAMBDA_TEXT_CHARS_MAX: Final = 256 * 1024
