@@ -140,7 +140,8 @@ def build(configured: Settings, metrics: Metrics | None = None) -> Main:
     provisioner = Provisioning(access, store, clock)
     identity = LiveIdentity(configured.identity, clock, tls.MAIN_NAME)
     workers = GrpcWorkers(identity)
-    dispatcher = Dispatcher(Fleet(store, clock, workers.probe), clock)
+    fleet = Fleet(store, clock, workers.probe, metrics=metrics)
+    dispatcher = Dispatcher(fleet, clock, metrics)
     subscriptions = Subscriptions(keyring, store, clock, least=configured.sealing)
     authority = AuthorityFiles(configured.identity.ca_file, configured.ca_key_file)
     audit_files = AuditFiles(filesystem, layout.audit())
@@ -174,7 +175,7 @@ def build(configured: Settings, metrics: Metrics | None = None) -> Main:
         audit=audit,
         audit_reading=AuditReading(access, audit_files, keyring, clock),
         audit_removal=AuditRemoval(access, journal, audit_files, clock),
-        throttle=Throttle(access, configured.throttling, clock),
+        throttle=Throttle(access, configured.throttling, clock, metrics),
         quotas=Quotas(configured.quotas, clock),
         entities=Entities(access, store, dispatcher, workers),
         subscriptions=subscriptions,
@@ -205,6 +206,7 @@ def build(configured: Settings, metrics: Metrics | None = None) -> Main:
             WriterBarrier(filesystem, layout, clock),
             claim=lambda: SharedLock(filesystem, layout.jobs_lock(), clock).exclusive(0),
             clock=clock,
+            metrics=metrics,
         ),
         backups=Backups(access, store, keyring, clock),
         rotation=Rotation(keyring, store, clock),

@@ -42,7 +42,9 @@ def application() -> AsgiAdapter:
     main_worker.audit.start("rest", **process.facts())
     # What ends a process of multiprocessing runs no function of atexit.
     Finalize(None, main_worker.audit.close, exitpriority=0)
-    return AsgiAdapter(WsgiAdapter(app), app.require_client)
+    adapter = AsgiAdapter(WsgiAdapter(app), app.require_client)
+    adapter.give(app.metrics)
+    return adapter
 
 
 def configure_logs() -> None:

@@ -9,6 +9,7 @@ route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from time import perf_counter
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -29,6 +30,7 @@ from main_api.rest.incoming import (
 )
 from main_api.rest.negotiation import AS_IT_IS, Codings
 from main_api.rest.operations import Operation, Right
+from main_api.rest.request_times import RequestTimes
 from main_api.rest.requests import check_headers, query_of
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
@@ -44,6 +46,7 @@ from strongroom.errors import (
 from strongroom.metrics.instruments import Metrics
 
 _UNAUTHENTICATED: Final = 401
+_UNFORESEEN: Final = 500
 _OPTIONS: Final = "OPTIONS"
 _EVERY_PATH: Final = "*"
 _NOTHING: Final = HttpPolicy(compress=False)
@@ -85,6 +88,7 @@ class StrongroomApp(Chalice):
         self.api.binary_types = []
         self.operations: dict[tuple[str, str], Operation] = {}
         self._current = current
+        self._times = RequestTimes(current.metrics, self.routes)
 
     @property
     def current_request(self) -> Request | None:
@@ -186,6 +190,8 @@ class StrongroomApp(Chalice):
 
     def __call__(self, event: Event, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Chalice's
         """Serve one API Gateway proxy event (v1)."""
+        began_s = perf_counter()
+        status = _UNFORESEEN
         mine = self._per_thread
         incoming = Incoming(event)
         mine.begin(incoming.trace.request_id)
@@ -203,9 +209,12 @@ class StrongroomApp(Chalice):
                 self._finish(answer, incoming)
                 if context is not None:
                     answers.fit_into_lambda(answer)
+                status = answer["statusCode"]
             finally:
                 mine.begin(mine.request_id)
                 audit_entry.enter(None)
+                seconds = perf_counter() - began_s
+                self._times.took(incoming.resource, incoming.method, status, seconds)
         return answer
 
     def require_client(self, headers: dict[str, str], peer: str) -> None:
@@ -231,7 +240,9 @@ class StrongroomApp(Chalice):
         """Answer a request that never became an event."""
         request_id = trace_of(headers).request_id
         fields = {REQUEST_ID_HEADER: request_id, **self._cors_fields(headers)}
-        return problems.response(error, request_id, fields).to_dict(self.api.binary_types)
+        answer = problems.response(error, request_id, fields).to_dict(self.api.binary_types)
+        self._times.refused(answer["statusCode"])
+        return answer
 
     def _admit(self, incoming: Incoming) -> Response | None:
         """Check path, method, token and body, in this order, before Chalice sees the request.

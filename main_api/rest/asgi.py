@@ -11,7 +11,6 @@ import asyncio
 import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -29,6 +28,9 @@ from strongroom.errors import (
     TimedOutError,
     TooLargeError,
 )
+from strongroom.metrics import catalogue
+from strongroom.metrics.instruments import Metrics
+from strongroom.request_threads import RequestThreads
 
 Message = dict[str, Any]
 Scope = dict[str, Any]
@@ -73,9 +75,14 @@ class AsgiAdapter:
         """
         self._adapter = adapter
         self._require_client = require_client
-        self._pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="rest")
+        self._pool = RequestThreads(limits.MAIN_THREADS, thread_name_prefix="rest")
         self._room = Room()
         self._requests = 0
+
+    def give(self, metrics: Metrics) -> None:
+        """Let metrics have how many requests there are."""
+        metrics.read(catalogue.IN_FLIGHT, lambda: self._requests)
+        metrics.read(catalogue.WAITING, lambda: self._pool.waiting)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -12,11 +12,12 @@ from typing import Final
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from main_api.bootstrap import Main
 from main_api.rpc import admin_service, auth_service, declared, entity_service, methods
 from main_api.rpc.auditing import AuditInterceptor, CallAudit, acts_of
+from main_api.rpc.call_times import CallTimes
 from main_api.rpc.gate import Gate
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.readiness import Readiness
@@ -26,6 +27,8 @@ from strongroom import limits
 from strongroom.clock import SystemClock
 from strongroom.errors import UnavailableError
 from strongroom.identity import LiveIdentity
+from strongroom.metrics import catalogue, event_loop
+from strongroom.request_threads import RequestThreads
 from strongroom.rpc import tls
 from strongroom_pb.v1 import subscription_pb2, subscription_pb2_grpc
 
@@ -39,6 +42,17 @@ CLIENT_SERVICES: Final[dict[ServiceDescriptor, tuple[methods.Method, ...]]] = {
     admin_service.DESCRIPTOR: admin_service.METHODS,
 }
 """The services of ours that clients call, and the functions that serve them."""
+_OTHERS: Final = health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR
+_METHODS: Final = frozenset(
+    {declared.path(method) for method in declared.methods([*CLIENT_SERVICES, SUBSCRIPTIONS])}
+    | {
+        f"/{service.full_name}/{method}"
+        for file in _OTHERS
+        for service in file.services_by_name.values()
+        for method in service.methods_by_name
+    }
+)
+"""Every method that either server has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +81,9 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     Raises:
         UnavailableError: An address cannot be had, or a certificate is of no use.
     """
-    pool = ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="client")
-    clients = _server(pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, _gate(main, pool))
+    pool = RequestThreads(limits.MAIN_THREADS, thread_name_prefix="client")
+    times = CallTimes(main.metrics, _METHODS)
+    clients = _server(pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, times, _gate(main, pool))
     for descriptor, functions in CLIENT_SERVICES.items():
         clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
     names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
@@ -81,12 +96,13 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
         [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], clients
     )
     # Workers send keys and addresses, nothing large.
-    threads = ThreadPoolExecutor(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription")
+    threads = RequestThreads(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription")
     calls = CallAudit(main.audit, acts_of(SUBSCRIPTIONS.methods), "workers")
     subscriptions = _server(
         threads,
         tls.MUTUAL_SERVER_OPTIONS,
         limits.SMALL_BYTES_MAX,
+        times,
         AuditInterceptor(calls, threads),
     )
     events = KeyringEvents(main.keyring, main.subscriptions.revoked_workers)
@@ -99,6 +115,10 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     subscription_port = _bind(
         subscriptions, configured.subscription_listen, tls.mutual_server_credentials(identity)
     )
+    loop = asyncio.get_running_loop()
+    main.metrics.read(catalogue.IN_FLIGHT, lambda: times.under_way)
+    main.metrics.read(catalogue.WAITING, lambda: pool.waiting + threads.waiting)
+    main.metrics.read(catalogue.LOOP_WAIT, lambda: event_loop.wait_s(loop))
     await clients.start()
     await subscriptions.start()
     following = (asyncio.create_task(events.run()), asyncio.create_task(readiness.run()))

@@ -1,7 +1,6 @@
 """The worker's gRPC server: a thread pool, measured 1.7 times faster than asyncio."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import grpc
@@ -12,6 +11,7 @@ from strongroom import limits
 from strongroom.errors import UnavailableError
 from strongroom.identity import LiveIdentity
 from strongroom.readiness import Checkup
+from strongroom.request_threads import RequestThreads
 from strongroom.rpc import tls
 from strongroom.rpc.health import READINESS, statuses
 from strongroom_pb.v1 import processing_pb2, processing_pb2_grpc
@@ -19,17 +19,9 @@ from strongroom_pb.v1 import processing_pb2, processing_pb2_grpc
 SERVICE: Final = processing_pb2.DESCRIPTOR.services_by_name["ProcessingService"].full_name
 
 
-class RequestThreads(ThreadPoolExecutor):
-    """The threads that serve requests."""
-
-    def __init__(self) -> None:
-        """Start none yet."""
-        super().__init__(limits.WORKER_THREADS, thread_name_prefix="process")
-
-    @property
-    def waiting(self) -> int:
-        """How many requests wait for a thread."""
-        return self._work_queue.qsize()
+def request_threads() -> RequestThreads:
+    """Return the threads that serve requests; none has been started."""
+    return RequestThreads(limits.WORKER_THREADS, thread_name_prefix="process")
 
 
 def follow_health(
@@ -65,7 +57,7 @@ def start(
         UnavailableError: The address cannot be had, or the certificate is of no use.
     """
     server = grpc.server(
-        threads or RequestThreads(),
+        threads or request_threads(),
         options=tls.MUTUAL_SERVER_OPTIONS,
         maximum_concurrent_rpcs=limits.WORKER_CONCURRENT_REQUESTS_MAX,
     )

@@ -143,7 +143,9 @@ class MainRig:
             database=self.store.database,
         )
         self.recorded_keyring.record_in(self.audit)
-        self.dispatcher = Dispatcher(Fleet(self.store, self.clock, self.workers.probe), self.clock)
+        self.metrics = Metrics()
+        fleet = Fleet(self.store, self.clock, self.workers.probe, metrics=self.metrics)
+        self.dispatcher = Dispatcher(fleet, self.clock, self.metrics)
         self.entities = Entities(self.access, self.store, self.dispatcher, self.workers)
         self.subscriptions = Subscriptions(self.live, self.store, self.clock)
         self.provisioning = Provisioning(self.access, self.store, self.clock)
@@ -159,7 +161,6 @@ class MainRig:
             check_keyring=self._check_keyring,
         )
         self.store.put_database(a_database("chatdb"))
-        self.metrics = Metrics()
         Readings(
             self.clock,
             self.live,
@@ -252,7 +253,7 @@ class MainRig:
             audit=self.audit,
             audit_reading=AuditReading(self.access, self.audit_log, self.live, self.clock),
             audit_removal=AuditRemoval(self.access, self.journal, self.audit_log, self.clock),
-            throttle=Throttle(self.access, self.throttling, self.clock),
+            throttle=Throttle(self.access, self.throttling, self.clock, self.metrics),
             quotas=Quotas(self.quotas, self.clock),
             entities=self.entities,
             subscriptions=self.subscriptions,

@@ -28,6 +28,8 @@ from main_api.service.callers.access import Access
 from strongroom import ids, limits, tokens
 from strongroom.clock import Clock
 from strongroom.errors import InvalidArgumentError, UnauthenticatedError
+from strongroom.metrics import catalogue
+from strongroom.metrics.instruments import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,15 @@ class Attempt:
 class Throttle:
     """Counts failed authentications. Safe under threads."""
 
-    def __init__(self, access: Access, policies: ThrottlePolicies, clock: Clock) -> None:
+    def __init__(
+        self,
+        access: Access,
+        policies: ThrottlePolicies,
+        clock: Clock,
+        metrics: Metrics | None = None,
+    ) -> None:
         """Start with no failures."""
+        self._failures = (metrics or Metrics()).counter(catalogue.FAILED_AUTHENTICATIONS)
         self._access = access
         self._clock = clock
         self._trusted_proxies = policies.trusted_proxies
@@ -79,6 +88,7 @@ class Throttle:
 
     def failed(self, attempt: Attempt) -> None:
         """Count an attempt that has failed."""
+        self._failures.add()
         now_s = self._clock.boot_s()
         with self._lock:
             self._networks.charge(attempt.network, 1, now_s)

@@ -5,7 +5,7 @@ Main Worker goes on. Only complete shards count, and every step may be done twic
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from typing import Final
 
@@ -26,6 +26,8 @@ from strongroom import keyring, logs
 from strongroom.clock import Clock
 from strongroom.errors import BusyError, IntegrityError, StrongroomError
 from strongroom.keyring import Keyring, Purpose, State
+from strongroom.metrics import catalogue
+from strongroom.metrics.instruments import Metrics, Sample
 
 _TROUBLE_S: Final = 2.0
 _BARRIER_S: Final = 2.0
@@ -54,6 +56,7 @@ class JobRunner:
         *,
         claim: Callable[[], AbstractContextManager[object]],
         clock: Clock,
+        metrics: Metrics | None = None,
     ) -> None:
         """Take the parts; `claim` holds what lets one Main Worker run jobs, or raises BusyError."""
         self._store = store
@@ -66,6 +69,10 @@ class JobRunner:
         self._leases = Leases(clock)
         self._stopping = threading.Event()
         self._ended: set[str] = set()
+        self._current: JobRecord | None = None
+        metrics = metrics or Metrics()
+        self._jobs_ended = metrics.counters(catalogue.JOBS_ENDED)
+        metrics.read_all((catalogue.JOB_FILES,), self._files)
 
     def stop(self) -> None:
         """Leave what is under way to whoever runs jobs next; `step` returns soon."""
@@ -238,10 +245,18 @@ class JobRunner:
             on_record = self._store.jobs.get(job.job_id)
             job = jobs.as_ordered(job, on_record, self._clock.wall_ms())
             self._store.jobs.put(job.job_id, job)
+        self._current = job if job.is_running else None
         if not job.is_running:
             self._ended.add(job.job_id)
+            self._jobs_ended.of(job.state.value).add()
             _log.info("job-ended", job_id=job.job_id, code=job.state.value, reason=job.detail)
         return job
+
+    def _files(self) -> Iterator[Sample]:
+        job = self._current
+        if job is not None and not self._stopping.is_set():
+            yield Sample(catalogue.JOB_FILES, ("done",), job.done)
+            yield Sample(catalogue.JOB_FILES, ("all",), job.total)
 
 
 def _needing(key_id: str, copies: Records[BackupRecord] | Records[ExportRecord]) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from strongroom.errors import (
     StrongroomError,
     UnavailableError,
 )
+from strongroom.metrics.instruments import Metrics
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -28,11 +29,11 @@ Attempt = Callable[[WorkerRecord, float], T]
 class Dispatcher:
     """Calls one worker after the other. Safe under threads."""
 
-    def __init__(self, fleet: Fleet, clock: Clock) -> None:
-        """Take the workers."""
+    def __init__(self, fleet: Fleet, clock: Clock, metrics: Metrics | None = None) -> None:
+        """Take the workers, and where to count."""
         self._fleet = fleet
         self._clock = clock
-        self._retries = RetryBudget(clock)
+        self._retries = RetryBudget(clock, metrics)
 
     def live_workers(self) -> tuple[WorkerRecord, ...]:
         """Return the workers that take requests; as `Fleet.live_workers`."""

@@ -12,6 +12,8 @@ from main_api.domain import buckets
 from main_api.domain.buckets import Policy
 from strongroom import limits
 from strongroom.clock import Clock
+from strongroom.metrics import catalogue
+from strongroom.metrics.instruments import Metrics
 
 _POLICY: Final = Policy("retries", limits.RETRIES_PER_SECOND, limits.RETRIES_AT_ONCE_MAX)
 _EARNED_S: Final = limits.RETRIES_PER_REQUEST / limits.RETRIES_PER_SECOND
@@ -20,8 +22,10 @@ _EARNED_S: Final = limits.RETRIES_PER_REQUEST / limits.RETRIES_PER_SECOND
 class RetryBudget:
     """A bucket of attempts. Safe under threads."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, metrics: Metrics | None = None) -> None:
         """Start full."""
+        retries = (metrics or Metrics()).counters(catalogue.DISPATCH_RETRIES)
+        self._made, self._denied = retries.of("made"), retries.of("denied")
         self._clock = clock
         self._lock = threading.Lock()
         self._full_at_s = buckets.UNUSED
@@ -37,6 +41,8 @@ class RetryBudget:
         now_s = self._clock.boot_s()
         with self._lock:
             if not buckets.standing(_POLICY, self._full_at_s, now_s).available:
+                self._denied.add()
                 return False
             self._full_at_s = buckets.charged(_POLICY, self._full_at_s, now_s, 1)
+            self._made.add()
             return True

@@ -19,6 +19,8 @@ from main_api.service.workers.ports import GivenUpError, Probe, WorkerLostError
 from strongroom import limits, logs
 from strongroom.clock import Clock
 from strongroom.errors import StrongroomError
+from strongroom.metrics import catalogue
+from strongroom.metrics.instruments import Metrics
 from strongroom.occupancy import Occupancy
 
 T = TypeVar("T")
@@ -80,6 +82,7 @@ class Fleet:
         clock: Clock,
         probe: Probe,
         run: Callable[[Callable[[], None]], object] | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Read nothing yet.
 
@@ -88,7 +91,12 @@ class Fleet:
             clock: Measures.
             probe: Asks a worker for a sign of life.
             run: Runs a probe beside the requests; in a thread of its own where it is not said.
+            metrics: Where to count what becomes of calls.
         """
+        metrics = metrics or Metrics()
+        self._attempts = metrics.counters(catalogue.DISPATCH_ATTEMPTS)
+        self._openings = metrics.counter(catalogue.CIRCUIT_OPENINGS)
+        metrics.read(catalogue.CIRCUITS_OPEN, lambda: len(self._open))
         self._store = store
         self._clock = clock
         self._probe = probe
@@ -197,6 +205,7 @@ class Fleet:
         """Take note of what has become of a call."""
         standing = under_way.standing
         standing.own.end()
+        self._attempts.of(_outcome(failure)).add()
         if isinstance(failure, GivenUpError):
             return
         if not isinstance(failure, WorkerLostError):
@@ -296,6 +305,7 @@ class Fleet:
             standing.circuit = standing.circuit.lost(self._clock.boot_s())
             self._open |= {_identity(worker)}
         if was_closed:
+            self._openings.add()
             _log.warning("worker-lost", worker_id=worker.worker_id)
 
     def _answered(self, worker: WorkerRecord, standing: _Standing) -> None:
@@ -305,6 +315,15 @@ class Fleet:
                 standing.circuit = CLOSED
                 self._open -= {_identity(worker)}
             _log.info("worker-back", worker_id=worker.worker_id)
+
+
+def _outcome(failure: StrongroomError | None) -> str:
+    """Return what has become of a call, in a word."""
+    if failure is None:
+        return "answered"
+    if isinstance(failure, GivenUpError):
+        return "given-up"
+    return "lost" if isinstance(failure, WorkerLostError) else "refused"
 
 
 def _identity(worker: WorkerRecord) -> tuple[str, str]:

@@ -91,11 +91,71 @@ OPERATION_SECONDS: Final = Metric(
     ("operation", "outcome"),
     _REQUEST_S,
 )
+HTTP_SECONDS: Final = Metric(
+    "strongroom_http_request_duration_seconds",
+    "histogram",
+    "How long a request has taken, from the thread that serves it; by route and class of status",
+    ("rest",),
+    ("route", "method", "status"),
+    _REQUEST_S,
+)
+GRPC_SECONDS: Final = Metric(
+    "strongroom_grpc_request_duration_seconds",
+    "histogram",
+    "How long a call has taken, from when its handler begins; a stream for as long as it is held",
+    ("grpc",),
+    ("method", "code"),
+    _REQUEST_S,
+)
 IN_FLIGHT: Final = Metric(
-    "strongroom_requests_in_flight", "gauge", "Requests that are being served", WORKER
+    "strongroom_requests_in_flight", "gauge", "Requests that are being served, or wait to be", EVERY
 )
 WAITING: Final = Metric(
-    "strongroom_requests_waiting", "gauge", "Requests that wait for a thread", WORKER
+    "strongroom_requests_waiting", "gauge", "Requests that wait for a thread", EVERY
+)
+LOOP_WAIT: Final = Metric(
+    "strongroom_event_loop_wait_seconds",
+    "gauge",
+    "How long what was ready had to wait for the event loop, when the metrics were asked for",
+    ("grpc",),
+)
+RATE_LIMITED: Final = Metric(
+    "strongroom_rate_limited_requests_total",
+    "counter",
+    "Requests refused because there were too many: of a client, from an address, or in all",
+    MAIN,
+)
+FAILED_AUTHENTICATIONS: Final = Metric(
+    "strongroom_failed_authentications_total",
+    "counter",
+    "Wrong secrets, unknown clients, and tokens that do not verify",
+    MAIN,
+)
+
+# -- from a Main Worker to the workers -------------------------------------------------------------
+
+DISPATCH_ATTEMPTS: Final = Metric(
+    "strongroom_dispatch_attempts_total",
+    "counter",
+    "Calls to a worker: answered, refused by it, lost, or given up by whoever wanted it",
+    MAIN,
+    ("outcome",),
+)
+DISPATCH_RETRIES: Final = Metric(
+    "strongroom_dispatch_retries_total",
+    "counter",
+    "Second and further attempts: made, or denied because there were too many",
+    MAIN,
+    ("outcome",),
+)
+CIRCUIT_OPENINGS: Final = Metric(
+    "strongroom_circuit_openings_total",
+    "counter",
+    "Times that a worker was left alone after a call to it was lost",
+    MAIN,
+)
+CIRCUITS_OPEN: Final = Metric(
+    "strongroom_circuits_open", "gauge", "Workers that are left alone now", MAIN
 )
 
 # -- the cache of a worker -------------------------------------------------------------------------
@@ -201,6 +261,21 @@ REWRAPPED_FILES: Final = Metric(
     "Files that a job has put under the active key, left to whoever holds them, or cannot open",
     WORKER,
     ("outcome",),
+)
+
+JOB_FILES: Final = Metric(
+    "strongroom_job_files",
+    "gauge",
+    "Files of the job that this process runs now: done, and all; without a sample there is none",
+    MAIN,
+    ("state",),
+)
+JOBS_ENDED: Final = Metric(
+    "strongroom_jobs_ended_total",
+    "counter",
+    "Jobs that have ended in this process, by how: done, failed or cancelled",
+    MAIN,
+    ("state",),
 )
 
 # -- keys and leases -------------------------------------------------------------------------------
