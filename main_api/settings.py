@@ -363,7 +363,7 @@ def _outside(shared_dir: Path, environment: Mapping[str, str], name: str) -> Pat
 
 
 def _address(environment: Mapping[str, str], name: str, default: str) -> tuple[str, int]:
-    host, _, port = environment.get(f"STRONGROOM_{name}", default).rpartition(":")
+    host, _, port = (environment.get(f"STRONGROOM_{name}") or default).rpartition(":")
     if not host or not port.isdecimal():
         raise InvalidArgumentError(f"STRONGROOM_{name} is host:port")
     return host, int(port)

@@ -1,5 +1,6 @@
 """What a Processing Worker is told by its environment, read once."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -63,14 +64,17 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             raise InvalidArgumentError(f"set STRONGROOM_{name}")
         return value
 
-    def number(name: str, default: float) -> float:
-        value = environment.get(f"STRONGROOM_{name}", "")
+    def number(name: str, default: float, most: float) -> float:
+        text = environment.get(f"STRONGROOM_{name}", "")
         try:
-            return float(value) if value else default
-        except ValueError as error:
-            raise InvalidArgumentError(f"STRONGROOM_{name} is a number") from error
+            value = float(text) if text else default
+        except ValueError:
+            value = math.nan
+        if not 0 <= value <= most:
+            raise InvalidArgumentError(f"STRONGROOM_{name} is a number from 0 to {most}")
+        return value
 
-    listen_host = environment.get("STRONGROOM_LISTEN_HOST", "127.0.0.1")
+    listen_host = environment.get("STRONGROOM_LISTEN_HOST") or "127.0.0.1"
     return Settings(
         worker_id=ids.worker_id(required("WORKER_ID")),
         shared_dir=Path(required("SHARED_DIR")),
@@ -81,10 +85,12 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
             key_file=Path(required("KEY_FILE")),
         ),
         listen_host=listen_host,
-        listen_port=int(number("LISTEN_PORT", 0)),
-        advertise_host=environment.get("STRONGROOM_ADVERTISE_HOST", listen_host),
-        cache_bytes=int(number("CACHE_BYTES", limits.CACHE_BYTES)),
-        cache_ttl_s=number("CACHE_TTL_SECONDS", limits.CACHE_TTL_SECONDS),
+        listen_port=int(number("LISTEN_PORT", 0, 65_535)),
+        advertise_host=environment.get("STRONGROOM_ADVERTISE_HOST") or listen_host,
+        cache_bytes=int(number("CACHE_BYTES", limits.CACHE_BYTES, limits.CACHE_BYTES_TOLD_MAX)),
+        cache_ttl_s=number(
+            "CACHE_TTL_SECONDS", limits.CACHE_TTL_SECONDS, limits.CACHE_TTL_SECONDS_MAX
+        ),
         coherence_bound_s=coherence.bound_s(environment.get("STRONGROOM_COHERENCE", "")),
         sealing=sealing(environment),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),

@@ -20,6 +20,13 @@ _FROM_OUTSIDE: Final = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
 }
+_MADE_OF: Final = {
+    "main_api/settings.py": "reference/settings.md",
+    "processing_fn/settings.py": "reference/settings.md",
+    "layers/core/python/strongroom/limits.py": "reference/limits.md",
+    "layers/core/python/strongroom/errors.py": "reference/errors.md",
+    "proto/strongroom_pb/v1": "reference/grpc.md",
+}
 _LINK: Final = re.compile(r"(!?)\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -42,7 +49,8 @@ def on_page_markdown(markdown: str, *, page: Page, files: Files, **_: Any) -> st
         if "://" in target or target.startswith("mailto:"):
             return link[0]
         wanted = _normal(lies.parent / target)
-        found = _FROM_OUTSIDE.get(wanted) or wanted.removeprefix("docs/")
+        pages = _FROM_OUTSIDE | _MADE_OF
+        found = pages.get(wanted) or wanted.removeprefix("docs/")
         if files.get_file_from_path(found) is None:
             return f"{text} (`{wanted}`)" if text != wanted else f"`{wanted}`"
         up = "../" * page.file.src_uri.count("/")

@@ -18,6 +18,7 @@ from grpc_tools import protoc
 from typer.cli import get_docs_for_click
 
 from cli.main import app as command
+from docs.site import limits, settings
 from main_api.rest import openapi, problems
 from main_api.rest.app import app as rest
 from strongroom import errors
@@ -43,6 +44,8 @@ def pages() -> dict[str, str]:
         "reference/grpc.md": _grpc(),
         "reference/command-line.md": _command_line(),
         "reference/errors.md": _errors(),
+        "reference/settings.md": settings.page(),
+        "reference/limits.md": limits.page(),
     }
 
 
