@@ -21,8 +21,8 @@ _UNITS: Final = {
 _KIB: Final = 1024
 _ABOUT: Final = """\
 Every queue, body, key, page, retry and wait has a bound, and past it there is a clear refusal.
-These are all of them, by the names that they have in `strongroom/limits.py`; those that may be set stand
-under [settings](settings.md) too."""
+These are all of them, by the names that they have in `strongroom/limits.py`; those that may be
+set stand under [settings](settings.md) too."""
 
 
 class Bound(NamedTuple):

@@ -51,8 +51,8 @@ VARIABLES: Final = {one.name: one for some in SECTIONS.values() for one in some}
 _ABOUT: Final = """\
 Every process reads its settings from the environment, once, at its start. One that is missing, or
 out of its bounds, ends the start with a sentence that names it; an empty variable is as good as
-none. `strongroom up` hands those that it was started with down to its processes, and sets what belongs to
-each itself: addresses, certificates, directories.
+none. `strongroom up` hands those that it was started with down to its processes, and sets what
+belongs to each itself: addresses, certificates, directories.
 
 *REST* and *gRPC* are the two processes of a Main Worker, the REST one also as a Lambda; the
 *founder* makes a deployment on AWS."""
