@@ -22,9 +22,10 @@ setup: .venv/.ready ## build .venv, where it is missing or older than what it is
 run: setup ## start a local deployment in the foreground (ARGS="--workers 3")
 	@exec $(BIN)/strongroom up $(ARGS)
 
-# Three at a time, on two cores: a test of real processes waits for most of its time.
+# Three at a time, on two cores: a test of real processes waits for most of its time. In the order of
+# tests/conftest.py, longest first: xdist would begin with the files that have the most tests.
 test: setup ## run the tests (ARGS="-k lease")
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 torture: setup ## kill and stop workers under load and judge every answer (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.torture --seconds $(SECONDS) --seed $(SEED)

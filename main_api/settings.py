@@ -123,6 +123,8 @@ class RpcSettings:
         metrics_listen: Where metrics are served, an address of this machine; None for nowhere.
         rotation: What a data key may serve for.
         signing_key_days: How long a key signs tokens.
+        receive_wait_s: How long a client's call waits for its turn to be received.
+        body_s: How long its message may take.
     """
 
     client_listen: str
@@ -133,6 +135,8 @@ class RpcSettings:
     metrics_listen: tuple[str, int] | None = None
     rotation: RotationPolicy = NEVER
     signing_key_days: float = limits.SIGNING_KEY_DAYS
+    receive_wait_s: float = limits.RECEIVE_WAIT_SECONDS
+    body_s: float = limits.BODY_SECONDS
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -2,10 +2,40 @@
 
 import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.support.deployment import Deployment
+
+# These take longest, a minute and more each: begun first, none of them is waited for in the end.
+LONGEST = (
+    "e2e/test_recovery_drill.py",
+    "e2e/test_disaster_drill.py",
+    "docs/test_backup.py",
+    "e2e/test_key_provider_faults.py",
+    "e2e/test_life_and_death.py",
+    "e2e/test_rewrap.py",
+    "e2e/test_keys_command.py",
+    "conformance/test_rest_conformance.py",
+    "packages/test_lambda.py",
+    "docs/test_readme.py",
+)
+# What starts processes comes next; what is left in the end is short.
+WAITING = ("e2e", "docs", "conformance", "packages", "infra", "upgrades")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files, whose order is a random one otherwise, by how long they take."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> int:
+    name = "/".join(path.parts[-2:])
+    if name in LONGEST:
+        return LONGEST.index(name)
+    return len(LONGEST) + (path.parent.name not in WAITING)
 
 
 def pytest_configure() -> None:

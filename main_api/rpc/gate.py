@@ -51,35 +51,56 @@ _NO_MESSAGE: Final = "the message is not one of this call"
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """The threads of the face.
+
+    Attributes:
+        serving: Run the handlers that are no coroutines.
+        proving: Verify tokens. Were they the same, nobody would be refused while every thread waits
+            for a worker: the refusal would wait for a thread too.
+    """
+
+    serving: ThreadPoolExecutor
+    proving: ThreadPoolExecutor
+
+
 class Gate(grpc.aio.ServerInterceptor):
     """Stands before every handler of the clients' server; used from its event loop."""
 
     def __init__(
         self,
-        pool: ThreadPoolExecutor,
+        threads: Threads,
         throttle: Throttle,
         quotas: Quotas,
         calls: CallAudit,
         *,
         public: frozenset[str],
         only_read: frozenset[str],
+        receive_wait_s: float,
+        body_s: float,
     ) -> None:
         """Take what is needed to let a call in.
 
         Args:
-            pool: Runs the handlers that are no coroutines.
+            threads: Do what would hold up the event loop.
             throttle: Verifies tokens, and counts what proves nothing.
             quotas: Counts what clients use.
             calls: Records calls.
             public: The methods that take no token, by their paths.
             only_read: Those that change nothing.
+            receive_wait_s: How long a call waits for its turn to be received.
+            body_s: How long its message may take.
         """
-        self._pool = pool
+        self._pool = threads.serving
+        self._proofs = threads.proving
         self._throttle = throttle
         self._quotas = quotas
         self._calls = calls
         self._public = public
         self._only_read = only_read
+        self._receive_wait_s = receive_wait_s
+        self._body_s = body_s
         self._room = Room()
         self._clients = asyncio.Semaphore(limits.MESSAGES_RECEIVED_MAX)
         self._strangers = asyncio.Semaphore(limits.STRANGERS_MESSAGES_RECEIVED_MAX)
@@ -186,7 +207,7 @@ class Gate(grpc.aio.ServerInterceptor):
         to serve it holds no memory.
         """
         is_public = account is None
-        message = [await _read(context, self._strangers if is_public else self._clients)]
+        message = [await self._read(context, self._strangers if is_public else self._clients)]
         context.add_done_callback(lambda _: message.clear())
         if account is not None:
             self._quotas.charge(account, len(message[0]))
@@ -194,6 +215,26 @@ class Gate(grpc.aio.ServerInterceptor):
             await _abort(context, TooLargeError("the message is too large"))
         await self._take_room(context, len(message[0]))
         return message
+
+    async def _read(self, context: Context, places: asyncio.Semaphore) -> bytes:
+        """Read a call's message, when there is a place among those that are received."""
+        try:
+            async with asyncio.timeout(self._receive_wait_s):
+                await places.acquire()
+        except TimeoutError:
+            busy = RateLimitedError("too many messages are being received", retry_after_s=1)
+            await _abort(context, busy)
+        try:
+            async with asyncio.timeout(self._body_s):
+                message = await context.read()
+        except TimeoutError:
+            seconds = f"{self._body_s:.0f} s"
+            await _abort(context, TimedOutError(f"the message did not come within {seconds}"))
+        finally:
+            places.release()
+        if message is grpc.aio.EOF:
+            await _abort(context, InvalidArgumentError("there is no message"))
+        return bytes(message)
 
     async def _admit(self, method: str, context: Context) -> str:
         """Return whose quota a call takes, when it may be made; its request then counts."""
@@ -210,11 +251,11 @@ class Gate(grpc.aio.ServerInterceptor):
         try:
             token = authorization(context)
         except StrongroomError as error:
-            await run(self._pool, self._calls.refused, method, context, error.code)
+            await run(self._proofs, self._calls.refused, method, context, error.code)
             raise
         account = self._proven.get(token)
         if account is None:
-            account = await run(self._pool, self._proven_account, method, token, context)
+            account = await run(self._proofs, self._proven_account, method, token, context)
             self._proven[token] = account
         return account
 
@@ -316,27 +357,6 @@ async def _deserialized(handler: Handler, message: list[bytes], context: Context
         await _abort(context, InvalidArgumentError(_NO_MESSAGE))
     except StrongroomError as error:
         await _abort(context, error)
-
-
-async def _read(context: Context, places: asyncio.Semaphore) -> bytes:
-    """Read a call's message, when there is a place among those that are received."""
-    try:
-        async with asyncio.timeout(limits.RECEIVE_WAIT_SECONDS):
-            await places.acquire()
-    except TimeoutError:
-        busy = RateLimitedError("too many messages are being received", retry_after_s=1)
-        await _abort(context, busy)
-    try:
-        async with asyncio.timeout(limits.BODY_SECONDS):
-            message = await context.read()
-    except TimeoutError:
-        seconds = f"{limits.BODY_SECONDS:.0f} s"
-        await _abort(context, TimedOutError(f"the message did not come within {seconds}"))
-    finally:
-        places.release()
-    if message is grpc.aio.EOF:
-        await _abort(context, InvalidArgumentError("there is no message"))
-    return bytes(message)
 
 
 async def _abort(context: Context, error: StrongroomError) -> NoReturn:

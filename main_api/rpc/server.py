@@ -18,7 +18,7 @@ from main_api.bootstrap import Main
 from main_api.rpc import admin_service, auth_service, declared, entity_service, methods
 from main_api.rpc.auditing import AuditInterceptor, CallAudit, acts_of
 from main_api.rpc.call_times import CallTimes
-from main_api.rpc.gate import Gate
+from main_api.rpc.gate import Gate, Threads
 from main_api.rpc.keyring_events import KeyringEvents
 from main_api.rpc.readiness import Readiness
 from main_api.rpc.subscription_service import SubscriptionService
@@ -83,7 +83,9 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     """
     pool = RequestThreads(limits.MAIN_THREADS, thread_name_prefix="client")
     times = CallTimes(main.metrics, _METHODS)
-    clients = _server(pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, times, _gate(main, pool))
+    clients = _server(
+        pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, times, _gate(main, pool, configured)
+    )
     for descriptor, functions in CLIENT_SERVICES.items():
         clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
     names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
@@ -127,16 +129,18 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     )
 
 
-def _gate(main: Main, pool: ThreadPoolExecutor) -> Gate:
+def _gate(main: Main, pool: ThreadPoolExecutor, configured: RpcSettings) -> Gate:
     ours = declared.methods(CLIENT_SERVICES)
     health_checks = frozenset(f"/{health.SERVICE_NAME}/{name}" for name in _HEALTH)
     return Gate(
-        pool,
+        Threads(pool, ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="proof")),
         main.throttle,
         main.quotas,
         CallAudit(main.audit, acts_of(ours), "grpc"),
         public=health_checks | {declared.path(m) for m in ours if not declared.takes_token(m)},
         only_read=frozenset(declared.path(m) for m in ours if declared.only_reads(m)),
+        receive_wait_s=configured.receive_wait_s,
+        body_s=configured.body_s,
     )
 
 

@@ -6,6 +6,7 @@ import pty
 import re
 import subprocess
 import sys
+import tempfile
 import termios
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pytest
 
 from cli.main import main
 from tests.support.deployment import Deployment
+from tests.support.forge import Order, forge
 
 COMMAND = str(Path(sys.executable).parent / "strongroom")
 SECONDS = 60
@@ -76,18 +78,28 @@ def spawned(named: dict[str, str], *options: str) -> Ended:
 
 
 def ran(named: dict[str, str], *arguments: str, typed: str = "") -> Ended:
-    """Run any command as a process of its own, with pipes for its input and output."""
-    ended = subprocess.run(  # noqa: S603 - the project's own command
-        [COMMAND, *arguments],
-        env=others() | named,
-        capture_output=True,
-        text=True,
-        input=typed,
-        timeout=SECONDS,
-        check=False,
-    )
+    """Run any command as a process of its own, with files for its input and output."""
+    with tempfile.TemporaryDirectory() as directory:
+        into, out, errors = (Path(directory) / name for name in ("in", "out", "err"))
+        into.write_text(typed)
+        started = forge().start(
+            Order(
+                module="cli.main",
+                arguments=arguments,
+                environment=others() | named,
+                directory=str(Path.cwd()),
+                input=str(into),
+                output=str(out),
+                errors=str(errors),
+            )
+        )
+        try:
+            code = started.wait(SECONDS)
+        finally:
+            started.kill()
+        ended = Ended(code, out.read_text(), errors.read_text())
     assert "\x1b" not in ended.stdout + ended.stderr
-    return Ended(ended.returncode, ended.stdout, ended.stderr)
+    return ended
 
 
 def on_a_terminal(named: dict[str, str], *arguments: str, typed: str = "") -> tuple[int, str]:

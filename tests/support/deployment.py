@@ -16,6 +16,7 @@ import grpc
 import httpx
 
 from strongroom_pb.v1 import auth_pb2, auth_pb2_grpc, entity_pb2_grpc
+from tests.support.forge import Forged, Order, forge
 
 READY_S = 40.0
 Metadata = tuple[tuple[str, str | bytes], ...]
@@ -26,7 +27,8 @@ CHAT: dict[str, Any] = {"chat": [{"type": "assistant", "text": "HERE TEXT"}]}
 class Deployment:
     """One `strongroom up` process and what it says of itself.
 
-    With `open_files` it is started with that bound on open files, as a shell might; with
+    It is forked from a process that has imported everything (tests/support/forge.py). With
+    `open_files` it is started by a shell, with that bound on open files, as a shell might; with
     `environment` it has further variables.
     """
 
@@ -35,7 +37,7 @@ class Deployment:
     open_files: int | None = None
     environment: dict[str, str] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forged | None = None
 
     @property
     def root(self) -> Path:
@@ -54,30 +56,39 @@ class Deployment:
 
     def start(self) -> "Deployment":
         """Start it and wait until it serves."""
-        command = [str(Path(sys.executable).parent / "strongroom"), "up"]
-        if self.open_files is not None:
-            shell = ["/bin/bash", "-c", 'ulimit -Sn "$0" && exec "$@"', str(self.open_files)]
-            command = [*shell, *command]
-        options = ["--root", self.root, "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
-        with (self.directory / "up.out").open("ab") as out:
-            self.process = subprocess.Popen(  # noqa: S603 - the project's own command
-                [
-                    *command,
-                    *map(str, options),
-                    "--ready-file",
-                    str(self.ready_file),
-                    *self.arguments,
-                ],
-                stdout=out,
-                stderr=out,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **self.environment},
-                start_new_session=True,
-            )
+        addresses = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+        files = ["--root", str(self.root), "--ready-file", str(self.ready_file)]
+        self.process = self._started("up", *addresses, *files, *self.arguments)
         wait_until(lambda: self.ready_file.exists() or self.process_ended(), READY_S)
         assert self.ready_file.exists(), (self.directory / "up.out").read_text()
         self.reload()
         return self
+
+    def _started(self, *arguments: str) -> subprocess.Popen[bytes] | Forged:
+        environment = {**os.environ, **self.environment}
+        out = self.directory / "up.out"
+        if self.open_files is None:
+            return forge().start(
+                Order(
+                    module="cli.main",
+                    arguments=arguments,
+                    environment=environment,
+                    output=str(out),
+                    errors=str(out),
+                    new_session=True,
+                )
+            )
+        shell = ["/bin/bash", "-c", 'ulimit -Sn "$0" && exec "$@"', str(self.open_files)]
+        command = str(Path(sys.executable).parent / "strongroom")
+        with out.open("ab") as file:
+            return subprocess.Popen(  # noqa: S603 - the project's own command
+                [*shell, command, *arguments],
+                stdout=file,
+                stderr=file,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
 
     def process_ended(self) -> bool:
         """Tell whether `up` has ended."""

@@ -17,6 +17,7 @@ from cli.emulation.deployment import LocalDeployment, Options
 from strongroom.identity import Identity
 from strongroom_pb.v1 import auth_pb2, auth_pb2_grpc, entity_pb2_grpc
 from tests.support.deployment import Metadata
+from tests.support.forge import forge
 
 SECONDS = 30.0
 _DIRECTLY = build_opener(ProxyHandler({}))
@@ -153,7 +154,8 @@ class FaultyDeployment(LocalDeployment):
     def __init__(self, root: Path, workers: int = 1, **environment: str) -> None:
         """Start nothing yet; `environment` is added to that of every process."""
         super().__init__(
-            Options(root=root, http="127.0.0.1:0", grpc="127.0.0.1:0", workers=workers)
+            Options(root=root, http="127.0.0.1:0", grpc="127.0.0.1:0", workers=workers),
+            forge().launch,
         )
         self._added = environment
         self._before = dict(os.environ)

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -51,8 +51,13 @@ class Pki:
 class ServedMain:
     """A Main whose gRPC face is served until `stop`."""
 
-    def __init__(self, main: Main, pki: Pki, subscription_port: int = 0) -> None:
-        """Serve on ports of the loopback, free ones where none is named."""
+    def __init__(
+        self, main: Main, pki: Pki, subscription_port: int = 0, *, patience_s: float | None = None
+    ) -> None:
+        """Serve on ports of the loopback, free ones where none is named.
+
+        With `patience_s` messages are waited for as long as that, instead of as the limits say.
+        """
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="grpc-face")
         self._thread.start()
@@ -63,6 +68,8 @@ class ServedMain:
             server_identity=pki.server,
             ready_file="",
         )
+        if patience_s is not None:
+            configured = replace(configured, receive_wait_s=patience_s, body_s=patience_s)
         starting = asyncio.run_coroutine_threadsafe(
             server.start(main, configured, live(pki.main)), self._loop
         )
