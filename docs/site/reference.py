@@ -18,7 +18,7 @@ from grpc_tools import protoc
 from typer.cli import get_docs_for_click
 
 from cli.main import app as command
-from docs.site import limits, settings
+from docs.site import disk_format, limits, settings
 from main_api.rest import openapi, problems
 from main_api.rest.app import app as rest
 from strongroom import errors
@@ -46,6 +46,7 @@ def pages() -> dict[str, str]:
         "reference/errors.md": _errors(),
         "reference/settings.md": settings.page(),
         "reference/limits.md": limits.page(),
+        "reference/disk-format.md": disk_format.page(),
     }
 
 

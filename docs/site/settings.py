@@ -182,8 +182,8 @@ def _facts(one: Variable, by: list[str]) -> list[str]:
     if one.default == REQUIRED and one.name in {"KMS_KEY_ARN", "MASTER_KEY_FILE"}:
         default = "required by its provider"
     takes = one.takes or _takes(one.name, by)
-    facts = {"Default": default or "none", "Takes": takes, "Read by": ", ".join(by)}
-    return [*(f"- {name}: {said}" for name, said in facts.items()), ""]
+    facts = {"default": default or "none", "takes": takes, "read by": ", ".join(by)}
+    return [" · ".join(f"*{name}* {said}" for name, said in facts.items()), ""]
 
 
 def _takes(name: str, by: list[str]) -> str:
@@ -191,7 +191,7 @@ def _takes(name: str, by: list[str]) -> str:
     said = refusal(process, name, "?")
     if said.startswith("a number") and refusal(process, name, "1.5") == "a whole number":
         said = said.replace("a number", "a whole number")
-    said = re.sub(r"[0-9.]+e[+-][0-9]+|[0-9]{4,}", _written_out, said)
+    said = re.sub(r"\b(?:[0-9.]+e[+-][0-9]+|[0-9]{4,})\b", _written_out, said)
     return said.replace("<", "&lt;")
 
 
