@@ -11,7 +11,6 @@ from benchmarks.load.calls import Calls, Certificates
 from strongroom.rpc import tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from tests.support.deployment import Deployment
-from tests.support.lambda_sandbox import environment_of
 from tests.support.raw_http2 import Field
 
 DATABASE: Final = "chatdb"
@@ -49,8 +48,8 @@ class WorkerOf:
             worker_id=worker_id,
             pid=pid,
             address=record["address"],
-            certificates=_certificates(deployment.facts["pids"]["rest"], name),
-            served=_certificates(pid, name),
+            certificates=_certificates(deployment, "main", name),
+            served=_certificates(deployment, worker_id, name),
             schema_id=database["schema_id"],
             incarnation=database["incarnation"],
         )
@@ -131,9 +130,8 @@ def _database(shared_dir: Path) -> dict[str, str]:
     return body
 
 
-def _certificates(pid: int, server_name: str) -> Certificates:
-    given = environment_of(pid)
-    ca, certificate, key = (
-        Path(given[f"STRONGROOM_{name}_FILE"]) for name in ("CA", "CERTIFICATE", "KEY")
+def _certificates(deployment: Deployment, holder: str, server_name: str) -> Certificates:
+    held = deployment.root / "pki"
+    return Certificates(
+        held / "ca.pem", held / f"{holder}.pem", held / f"{holder}.key", server_name
     )
-    return Certificates(ca, certificate, key, server_name)

@@ -8,13 +8,13 @@ from grpc_health.v1 import health
 from processing_fn import bootstrap, settings
 from processing_fn.adapters import enrolment
 from processing_fn.rpc import server
+from processing_fn.rpc.call_threads import CallThreads
 from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.housekeeping import Housekeeper
 from strongroom import logs, process, task_metadata
 from strongroom.errors import StrongroomError
 from strongroom.metrics import catalogue
 from strongroom.metrics.listener import MetricsListener
-from strongroom.request_threads import RequestThreads
 
 _HANG_UP_S = 1.0
 _EXPIRE_EVERY_S = 1.0
@@ -49,7 +49,7 @@ def _serve(configured: settings.Settings) -> int:
         worker.metrics,
     )
     listen = f"{configured.listen_host}:{configured.listen_port}"
-    threads = server.request_threads()
+    threads = CallThreads()
     servicer = health.HealthServicer()
     grpc_server, port = server.start(service, worker.identity, listen, threads, servicer)
     stopped = threading.Event()
@@ -83,7 +83,7 @@ def _expire_cache(worker: bootstrap.Worker, stopped: threading.Event) -> None:
         worker.cache.expire()
 
 
-def _tell_load(threads: RequestThreads, stopped: threading.Event) -> None:
+def _tell_load(threads: CallThreads, stopped: threading.Event) -> None:
     """Log how many requests wait: what scales the workers reads that (infra/stacks/scaling.py)."""
     while not stopped.wait(_LOAD_TOLD_EVERY_S):
         _log.info("load", waiting=threads.waiting)

@@ -19,7 +19,7 @@ from processing_fn.service.traffic import Traffic
 from processing_fn.settings import Settings
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
-from processing_fn.storage.overlap import for_mount
+from processing_fn.storage.overlap import for_mount, is_network
 from strongroom import release
 from strongroom.clock import SystemClock
 from strongroom.configuration_files import ConfigurationFiles
@@ -53,7 +53,7 @@ def build(settings: Settings) -> Worker:
     filesystem = MeasuredFilesystem(metrics)
     layout = Layout(settings.shared_dir)
     locks = EntityLocks(filesystem, layout, clock, metrics)
-    overlap = for_mount(settings.shared_dir)
+    overlap, on_network = for_mount(settings.shared_dir), is_network(settings.shared_dir)
     pacer, traffic = Pacer(clock), Traffic(clock)
     cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
     unsent = Unsent()
@@ -70,6 +70,7 @@ def build(settings: Settings) -> Worker:
             clock=clock,
             overlap=overlap,
             out_of_service=membership.leave_service,
+            is_network=on_network,
         )
         configurations = ConfigurationFiles(filesystem, layout, session.configuration_keys)
         return Engine(

@@ -9,6 +9,7 @@ from benchmarks import documents, pace
 from benchmarks.figure import Figure, Pair, Pairs, WrongAnswerError, at_least
 from benchmarks.floors.store import KEY_BYTES, Store
 from benchmarks.ground import Ground
+from processing_fn.storage.overlap import is_network
 from strongroom.clock import SystemClock
 from tests.support.engines import Rig
 
@@ -18,6 +19,7 @@ _KEYS: Final = 512
 def _pairs(ground: Ground) -> Pairs:
     count = ground.at_most(_KEYS, 8)
     rig = Rig(ground.folder("cold"), clock=SystemClock())
+    rig.is_network = is_network(rig.root)
     # Nothing fits into its cache: every read is the first one.
     worker = rig.worker(cache_bytes=1)
     store = Store(ground.folder("bare") / "files")

@@ -24,6 +24,7 @@ from main_api.domain.grants import Action, Grant
 from main_api.domain.registry import WorkerRecord
 from processing_fn.service.ports import Place
 from processing_fn.service.validation import compile_template
+from processing_fn.storage.overlap import is_network
 from strongroom import keyring, layout, signing_keys, tokens
 from strongroom.clock import SystemClock
 from strongroom.configuration import Template
@@ -95,18 +96,15 @@ def _coherence(ground: Ground) -> _Both:
     if entry is None:
         raise WrongAnswerError("what was put is not cached")
     shard = worker.rig.layout.shard(place.database, place.file_id)
-    storage, sidecar, name = worker.storage, entry.sidecar, layout.sidecar_name(place.file_id)
+    storage, sidecar = worker.storage, entry.sidecar
+    path = f"{shard}/{layout.sidecar_name(place.file_id)}"
 
     def floor() -> bool:
-        directory = os.open(shard, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-            try:
-                return os.read(file, len(sidecar) + 1) == sidecar
-            finally:
-                os.close(file)
+            return os.read(file, len(sidecar) + 1) == sidecar
         finally:
-            os.close(directory)
+            os.close(file)
 
     return _Both(lambda: storage.is_current(place, sidecar), floor)
 
@@ -180,6 +178,7 @@ def _placement(_: Ground) -> _Both:
 
 def _one_cached(ground: Ground, name: str) -> tuple[Worker, Place]:
     rig = Rig(ground.folder(name), clock=_CLOCK)
+    rig.is_network = is_network(rig.root)
     worker = rig.worker()
     worker.put("one", _DOCUMENT)
     binding = rig.binding
@@ -218,7 +217,7 @@ FIGURES: Final = (
     _figure(
         "coherence-check",
         "whether a cached entity is what lies on the disk",
-        "open, open, read, compare",
+        "open, read, compare",
         _coherence,
     ),
     _figure("token", "a token that was not seen before", "PyJWT's decode", _token),

@@ -6,22 +6,17 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
+from processing_fn.rpc.call_threads import CallThreads
 from processing_fn.rpc.processing_service import ProcessingService
 from strongroom import limits
 from strongroom.errors import UnavailableError
 from strongroom.identity import LiveIdentity
 from strongroom.readiness import Checkup
-from strongroom.request_threads import RequestThreads
 from strongroom.rpc import tls
 from strongroom.rpc.health import READINESS, statuses
 from strongroom_pb.v1 import processing_pb2, processing_pb2_grpc
 
 SERVICE: Final = processing_pb2.DESCRIPTOR.services_by_name["ProcessingService"].full_name
-
-
-def request_threads() -> RequestThreads:
-    """Return the threads that serve requests; none has been started."""
-    return RequestThreads(limits.WORKER_THREADS, thread_name_prefix="process")
 
 
 def follow_health(
@@ -41,7 +36,7 @@ def start(
     service: ProcessingService,
     identity: LiveIdentity,
     listen: str,
-    threads: RequestThreads | None = None,
+    threads: CallThreads | None = None,
     servicer: health.HealthServicer | None = None,
 ) -> tuple[grpc.Server, int]:
     """Serve; return the server and the port that it listens on.
@@ -57,7 +52,7 @@ def start(
         UnavailableError: The address cannot be had, or the certificate is of no use.
     """
     server = grpc.server(
-        threads or request_threads(),
+        threads or CallThreads(),  # type: ignore[arg-type] # all that it calls is `submit`
         options=tls.MUTUAL_SERVER_OPTIONS,
         maximum_concurrent_rpcs=limits.WORKER_CONCURRENT_REQUESTS_MAX,
     )

@@ -141,10 +141,12 @@ def response(
             metadata=messages.from_metadata(answer.metadata), created=answer.created
         )
         return processing_pb2.ProcessResponse(result=result)
-    known = answer.metadata.version == if_none_match
-    result = processing_pb2.Result(
-        document=b"" if known else answer.document,
-        metadata=messages.from_metadata(answer.metadata),
-        not_modified=known,
-    )
-    return processing_pb2.ProcessResponse(result=result)
+    # Member by member: half the time of the constructors, and every read comes through here.
+    told = processing_pb2.ProcessResponse()
+    result = told.result
+    if answer.metadata.version == if_none_match:
+        result.not_modified = True
+    else:
+        result.document = answer.document
+    messages.fill_metadata(result.metadata, answer.metadata)
+    return told

@@ -1,6 +1,6 @@
 """Which template a database is bound to: what the disk says, not what a request claims."""
 
-from dataclasses import dataclass
+import msgspec
 
 from processing_fn.service.ports import Configurations, Overlap
 from processing_fn.service.validation import CompiledTemplate, compile_template
@@ -9,8 +9,7 @@ from strongroom.configuration import Database
 from strongroom.errors import NotFoundError, StaleBindingError, UnavailableError
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(msgspec.Struct, frozen=True):
     """A database as the Main Worker takes it to be."""
 
     database: str

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from strongroom import blob, limits
 from strongroom.configuration import Database, Template
 from strongroom.entity import Metadata
@@ -14,8 +16,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where an entity lies: its database, that one's incarnation, and its 32-byte file-id."""
 
     database: str

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from processing_fn.service.data_keys import DataKeys
+from processing_fn.service.file_names import FileNames
 from processing_fn.service.instruments import Instruments
 from processing_fn.service.written import WrittenBytes
-from strongroom import blob, naming
+from strongroom import blob
 from strongroom.clock import Clock
 from strongroom.crypto import mac
 from strongroom.crypto.secret import Material, Secret
@@ -64,6 +65,7 @@ class Session:
     data_keys: DataKeys = field(repr=False)
     configuration_keys: KeySet = field(repr=False)
     naming_key: Material = field(repr=False)
+    file_names: FileNames = field(repr=False)
     secrets: tuple[Secret, ...] = field(repr=False)
     written: WrittenBytes = field(default_factory=WrittenBytes)
     instruments: Instruments = field(default_factory=Instruments, repr=False)
@@ -72,12 +74,13 @@ class Session:
         """End the lease and overwrite every key."""
         self.lease.end()
         self.data_keys.forget()
+        self.file_names.forget()
         for held in self.secrets:
             held.overwrite()
 
     def file_id(self, database: str, incarnation: str, entity_key: str) -> bytes:
         """Return the 32 bytes that name an entity's files (design.md section 3)."""
-        return naming.file_id(self.naming_key, database, incarnation, entity_key)
+        return self.file_names.of(database, incarnation, entity_key)
 
     def decrypt(self, parsed: blob.Parsed, file_id: bytes) -> blob.Body:
         """Return what lies inside a blob; raises as `blob.decrypt`."""
@@ -146,6 +149,7 @@ def open_session(
         data_keys=DataKeys(of(Purpose.DATA)),
         configuration_keys=configuration_keys,
         naming_key=naming_key,
+        file_names=FileNames(naming_key),
         secrets=tuple(secrets),
         instruments=instruments or Instruments(),
     )

@@ -1,7 +1,6 @@
 """What nobody asks for, shard by shard: leftovers of crashes, expired and deleted entities."""
 
 from contextlib import suppress
-from dataclasses import replace
 from typing import Final
 
 from cachetools import LRUCache
@@ -75,7 +74,7 @@ class Upkeep:
         for file_id, sidecar in self._storage.sidecars(database_name, shard):
             # Whoever reads a damaged file is told; here the others go on.
             with suppress(IntegrityError):
-                at = replace(place, file_id=file_id)
+                at = Place(place.database, place.incarnation, file_id)
                 if looks_inside and self._committer.remove_retired(database, at):
                     continue
                 self._purge(database, at, sidecar)

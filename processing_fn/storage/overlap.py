@@ -43,7 +43,12 @@ class AtOnce:
 
 def for_mount(root: Path) -> InTurn | AtOnce:
     """Return what suits the filesystem that a directory lies on."""
-    return AtOnce() if filesystem_type(root) in _NETWORK else InTurn()
+    return AtOnce() if is_network(root) else InTurn()
+
+
+def is_network(root: Path) -> bool:
+    """Tell whether the files below a directory lie on another machine."""
+    return filesystem_type(root) in _NETWORK
 
 
 def filesystem_type(path: Path) -> str:

@@ -62,6 +62,12 @@ def test_calls_of_a_warm_read_a_cold_read_and_a_put(rig: Rig) -> None:
     counted.calls.clear()
     worker.get("a")
     assert counted.calls == ["open_directory", "open", "read"]
+    rig.is_network = False
+    on_this_machine = rig.worker(filesystem=counted)
+    on_this_machine.get("a")
+    counted.calls.clear()
+    on_this_machine.get("a")
+    assert counted.calls == ["open", "read"]
     worker.cache.clear()
     counted.calls.clear()
     worker.get("a")

@@ -42,6 +42,7 @@ class Rig:
     broken: list[str] = field(default_factory=list)
     locks: list[EntityLocks] = field(default_factory=list)
     filesystem: durable.Filesystem = field(default_factory=durable.LocalFilesystem)
+    is_network: bool = True
 
     def __post_init__(self) -> None:
         """Bind a database to a template."""
@@ -118,6 +119,7 @@ class Rig:
             clock=self.clock,
             overlap=both,
             out_of_service=lambda: self.broken.append(worker_id),
+            is_network=self.is_network,
         )
         configurations = ConfigurationFiles(disk, self.layout, session.configuration_keys)
         unsent = Unsent()

@@ -11,11 +11,17 @@ TAG_BYTES: Final = 32
 
 
 def tag(key: Material, *parts: bytes) -> bytes:
-    """Return the 32-byte tag over the parts, each preceded by its length in 4 bytes.
+    """Return the 32-byte tag over the parts; raises as `Secret.use`."""
+    return tag_of_joined(key, joined(*parts))
 
-    Raises as `Secret.use`.
-    """
-    message = b"".join([len(part).to_bytes(4, "big") + part for part in parts])
+
+def joined(*parts: bytes) -> bytes:
+    """Return parts one after the other, each preceded by its length in 4 bytes."""
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
+
+
+def tag_of_joined(key: Material, message: bytes) -> bytes:
+    """Return the 32-byte tag over parts that were `joined`, some of them before."""
     return secret.use(key, lambda held: hmac.digest(held, message, "sha256"))
 
 

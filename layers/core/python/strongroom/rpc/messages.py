@@ -20,14 +20,20 @@ def to_metadata(message: common_pb2.EntityMetadata) -> Metadata:
 
 def from_metadata(metadata: Metadata) -> common_pb2.EntityMetadata:
     """Return the message of metadata."""
-    return common_pb2.EntityMetadata(
-        version=metadata.version,
-        created_at=metadata.created_at,
-        updated_at=metadata.updated_at,
-        expires_at=metadata.expires_at or "",
-        schema_id=metadata.schema_id,
-        schema_version=metadata.schema_version,
-    )
+    message = common_pb2.EntityMetadata()
+    fill_metadata(message, metadata)
+    return message
+
+
+def fill_metadata(message: common_pb2.EntityMetadata, metadata: Metadata) -> None:
+    """Write metadata into a message."""
+    message.version = metadata.version
+    message.created_at = metadata.created_at
+    message.updated_at = metadata.updated_at
+    if metadata.expires_at is not None:
+        message.expires_at = metadata.expires_at
+    message.schema_id = metadata.schema_id
+    message.schema_version = metadata.schema_version
 
 
 def to_condition(message: common_pb2.Condition) -> Condition:
