@@ -15,8 +15,8 @@ _DOCS: Final = Path(__file__).parents[1]
 _SHOWN_BYTES: Final = 16
 _ABOUT: Final = """\
 Every file carries the version of its format, 1, and a newer one is refused with a message that says
-so. [docs/examples/formats.py](../examples/formats.py) opens all of this by hand, without the code of
-Strongroom."""
+so. [docs/examples/formats.py](../examples/formats.py) opens all of this by hand, without
+Strongroom's code."""
 _EXAMPLE: Final = """\
 This one was written by the code when this page was made: the entity `2026/001` in its second
 version, of {size} bytes. What stands in italics can be read without a key."""

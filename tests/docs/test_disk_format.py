@@ -3,7 +3,10 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 from docs.site import disk_format
+from strongroom.layout import RECORD_KINDS
 from tests.kernel.test_blob import golden
 
 REPOSITORY = Path(__file__).parents[2]
@@ -27,6 +30,14 @@ def test_what_is_shown_as_readable_is_all_that_is() -> None:
     assert header["version"] == 2
     assert prelude["key"] == "2026/001"
     assert document == disk_format.pieces_inside(raw)[2].raw
+
+
+@pytest.mark.parametrize("kind", RECORD_KINDS)
+def test_every_kind_of_record_is_told(kind: str) -> None:
+    """Somebody finds a directory of which no page tells."""
+    page = disk_format.page()
+    assert f"<root>/control/{kind}/" in page
+    assert f"`{kind}`" in page.partition("**Control file**")[2].partition("\n\n")[0]
 
 
 def test_the_page_shows_them() -> None:
