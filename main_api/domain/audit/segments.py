@@ -185,6 +185,14 @@ def parse(raw: bytes) -> Segment:
     return Segment(raw, header, tuple(blocks), _rest(raw, offset))
 
 
+def unknown_format(raw: bytes) -> int | None:
+    """Return the format version of a segment that this version does not know; None for others."""
+    if len(raw) <= len(_MAGIC) or not raw.startswith(_MAGIC):
+        return None
+    found = raw[len(_MAGIC)]
+    return None if found == FORMAT_VERSION else found
+
+
 def block_bytes(payload_bytes: int) -> int:
     """Return how large a block is."""
     return _LEAST_BYTES + payload_bytes

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from main_api.domain.audit import names, segments
 from main_api.domain.audit.names import SegmentName
-from main_api.domain.audit.segments import Head, Header, Kind, Link, Rest, Segment
+from main_api.domain.audit.segments import Head, Header, Kind, Link, Rest, Segment, unknown_format
 from strongroom.errors import IntegrityError
 
 
@@ -238,7 +238,10 @@ class _Walk:
 
     def _headless(self, at: _Progress, name: SegmentName, segment: Segment) -> None:
         """Judge a file without a beginning: a crash leaves one at the end of a chain."""
-        if segment.rest is Rest.CHANGED:
+        unknown = unknown_format(segment.raw)
+        if unknown is not None:
+            self._alarm(name, f"format {unknown} is not known to this version of Strongroom")
+        elif segment.rest is Rest.CHANGED:
             self._alarm(name, "it is no segment")
         else:
             at.torn, at.ending = str(name), Ending.TORN

@@ -92,6 +92,10 @@ class _Mac(msgspec.Struct, frozen=True):
     tag: str
 
 
+class _Version(msgspec.Struct, frozen=True):
+    format: int
+
+
 class _File(msgspec.Struct, frozen=True):
     format: int
     mac: _Mac
@@ -134,10 +138,12 @@ def _identity(record: Template | Database) -> tuple[bytes, bytes]:
 def _decode(raw: bytes, kind_type: type[T], kind: bytes, name: str, keys: MacKeys) -> T:
     what = f"the {kind.decode()} {name}"
     try:
+        # Before all else: a later format may have other members, and is not damaged for that.
+        found = msgspec.json.decode(raw, type=_Version).format
+        if found != FORMAT_VERSION:
+            raise IntegrityError(f"format {found} is not known to this version of Strongroom")
         file = msgspec.json.decode(raw, type=_File)
         tag = base64text.decode(file.mac.tag)
-        if file.format != FORMAT_VERSION:
-            raise IntegrityError(f"{what} has format {file.format}, not known to this version")
         body = bytes(file.body)
         mac.verify(keys.material(file.mac.key_id), tag, _LABEL, kind, name.encode(), body)
         return msgspec.json.decode(body, type=kind_type)

@@ -2,7 +2,8 @@
 
 A record is a blob of format version 1 (`strongroom.blob`) under the control key of the keyring. Its
 file-id is SHA-256 over its kind and name, so that a record which was moved to another name, or made
-by whoever can write the disk but has no key, does not open.
+by whoever can write the disk but has no key, does not open. The header's `schema_version` is that
+of the record's own members: one that a reader must not pass over takes the next.
 """
 
 import hashlib
@@ -30,20 +31,27 @@ def encode(kind: str, name: str, content: bytes, keys: blob.DataKeys, at: str) -
         created_at=at,
         updated_at=at,
     )
-    return blob.encrypt(header, blob.Body(name, content), _file_id(kind, name), key)
+    return blob.encrypt(header, blob.Body(name, content), file_id(kind, name), key)
 
 
 def decode(kind: str, name: str, raw: bytes, keys: blob.DataKeys) -> bytes:
     """Return the JSON text of a record.
 
     Raises:
-        IntegrityError: The file is not what was written for this kind and name.
+        IntegrityError: The file is not what was written for this kind and name, or of a later
+            version.
     """
-    body = blob.decrypt(blob.parse(raw), _file_id(kind, name), keys)
+    parsed = blob.parse(raw)
+    body = blob.decrypt(parsed, file_id(kind, name), keys)
+    found = parsed.header.schema_version
+    if found != _SCHEMA_VERSION:
+        what = f"version {found} of a record of the kind {kind}"
+        raise IntegrityError(f"{what} is not known to this version of Strongroom")
     if body.document is None:
         raise IntegrityError("a control record is empty")
     return body.document
 
 
-def _file_id(kind: str, name: str) -> bytes:
+def file_id(kind: str, name: str) -> bytes:
+    """Return what binds a record to its kind and name."""
     return hashlib.sha256(f"strongroom/control/{kind}/{name}".encode()).digest()

@@ -266,6 +266,10 @@ class _KeyEntry(msgspec.Struct, frozen=True):
     wrapped: str
 
 
+class _Version(msgspec.Struct, frozen=True):
+    format: int
+
+
 class _File(msgspec.Struct, frozen=True):
     format: int
     deployment: str
@@ -311,9 +315,13 @@ def decode(raw: bytes, open_root: Callable[[bytes, str], bytes]) -> tuple[Keyrin
         IntegrityError: The file was changed, or is not a keyring of this version.
     """
     try:
+        # Before all else: a later format may have other members, and is not damaged for that.
+        found = msgspec.json.decode(raw, type=_Version).format
+        if found != FORMAT_VERSION:
+            raise IntegrityError(
+                f"keyring format {found} is not known to this version of Strongroom"
+            )
         file = msgspec.json.decode(raw, type=_File)
-        if file.format != FORMAT_VERSION:
-            raise IntegrityError(f"keyring format {file.format} is not known to this version")
         message = base64text.decode(file.root)
         signature = base64text.decode(file.mac)
     except jsontext.UNREADABLE as error:
