@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture failover soak bench check proto package synth docs lock clean
+.PHONY: help setup run test torture failover soak bench check proto observability package synth docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -39,16 +39,20 @@ soak: setup ## mixed load, kills, drains and rotations for a time; print what gr
 bench: setup ## measure every figure against its floor (ARGS="--only NAME --rounds N --quick")
 	$(BIN)/python -m benchmarks $(ARGS)
 
-check: setup ## format, lint, types, import contracts, stale stubs
+check: setup ## format, lint, types, import contracts, stale stubs, stale alert rules
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/ruff check --config .ci/ruff-tests.toml tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/python proto/generate.py --check
+	$(BIN)/python -m infra.observability --check
 
 proto: setup ## write the stubs in layers/core/python/strongroom_pb from proto/
 	$(BIN)/python proto/generate.py
+
+observability: setup ## write the alert rules and the dashboard in infra/observability
+	$(BIN)/python -m infra.observability
 
 package: setup ## build the Lambda's function and its layer under build/lambda
 	$(BIN)/python -m infra.packaging

@@ -2,7 +2,7 @@
 
 Returned are pages in Markdown by their place in the site: REST out of the OpenAPI document, gRPC
 out of the `.proto` files with their comments, the command line out of its commands, errors out of
-their classes.
+their classes, metrics out of their catalogue.
 """
 
 import json
@@ -18,7 +18,7 @@ from grpc_tools import protoc
 from typer.cli import get_docs_for_click
 
 from cli.main import app as command
-from docs.site import disk_format, limits, settings
+from docs.site import disk_format, limits, metrics, settings
 from main_api.rest import openapi, problems
 from main_api.rest.app import app as rest
 from strongroom import errors
@@ -47,6 +47,7 @@ def pages() -> dict[str, str]:
         "reference/settings.md": settings.page(),
         "reference/limits.md": limits.page(),
         "reference/disk-format.md": disk_format.page(),
+        "reference/metrics.md": metrics.page(),
     }
 
 

@@ -6,8 +6,7 @@ verified, for every operation that does not declare that it takes none, before a
 route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 """
 
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import wraps
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -30,11 +29,12 @@ from main_api.rest.incoming import (
 )
 from main_api.rest.negotiation import AS_IT_IS, Codings
 from main_api.rest.operations import Operation, Right
+from main_api.rest.per_thread import PerThread
 from main_api.rest.request_times import RequestTimes
 from main_api.rest.requests import check_headers, query_of
 from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
-from main_api.service.callers.throttling import Attempt, claimed_name
+from main_api.service.callers.throttling import claimed_name
 from strongroom import limits, logs, tracing
 from strongroom.errors import (
     InternalError,
@@ -55,34 +55,12 @@ T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
 
 
-class _PerThread(threading.local):
-    request: Request | None = None
-    lambda_context: Any = None
-
-    def __init__(self) -> None:
-        self.begin("")
-
-    def begin(self, request_id: str) -> None:
-        """Forget the request before."""
-        self.request_id = request_id
-        self.request = None
-        self.caller: Caller | None = None
-        self.attempt: Attempt | None = None
-        self.query: msgspec.Struct | None = None
-        self.entry: Entry | None = None
-        self.media_type = ""
-        self.not_acceptable: NotAcceptableError | None = None
-        self.codings = AS_IT_IS
-        self.parts: Sequence[bytes] = ()
-        self.vary: list[str] = []
-
-
 class StrongroomApp(Chalice):
     """The REST face's application object: `app(event, context)`, as Lambda calls it."""
 
     def __init__(self, app_name: str, current: Current) -> None:
         """Take the way to the use cases."""
-        self._per_thread = _PerThread()
+        self._per_thread = PerThread()
         super().__init__(app_name, configure_logs=False)
         # Chalice would look for them in every request. What is binary is encoded in answers.py.
         self.api.binary_types = []

@@ -30,6 +30,7 @@ from strongroom.errors import (
     OutcomeUnknownError,
     StrongroomError,
 )
+from strongroom.metrics import catalogue
 from strongroom.metrics.instruments import Metrics
 from strongroom.rpc import status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
@@ -62,6 +63,7 @@ class ProcessingService(services.ProcessingServiceServicer):
             metrics: Where it is counted how long they take.
         """
         metrics = metrics or Metrics()
+        self._damaged = metrics.counter(catalogue.INTEGRITY_ERRORS)
         self._times = OperationTimes(metrics)
         self._times_of_many = OperationTimes(metrics, "-many")
         self._engine = engine
@@ -84,7 +86,7 @@ class ProcessingService(services.ProcessingServiceServicer):
                 outcome = OK
             except StrongroomError as error:
                 outcome = error.code
-                _tell(error, request.database_name)
+                self._tell(error, request.database_name)
                 return translation.response(error)
             except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
                 _log.exception("process-failed", database=request.database_name)
@@ -109,7 +111,7 @@ class ProcessingService(services.ProcessingServiceServicer):
                 outcome = OK
             except StrongroomError as error:
                 outcome = error.code
-                _tell(error, request.database_name)
+                self._tell(error, request.database_name)
                 # Not as the call's own status: violations may be more than trailing metadata holds.
                 return pb.ProcessBatchResponse(status=status.to_status(error))
             except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
@@ -190,7 +192,7 @@ class ProcessingService(services.ProcessingServiceServicer):
                 outcome = OK
             except StrongroomError as error:
                 outcome = error.code
-                _tell(error)
+                self._tell(error)
                 return status.abort(context, error)
             except Exception:  # noqa: BLE001 - the boundary: what nobody foresaw is logged, not shown
                 _log.exception("process-failed")
@@ -199,6 +201,23 @@ class ProcessingService(services.ProcessingServiceServicer):
                 return answer
             finally:
                 self._times[operation, outcome](perf_counter() - began_s)
+
+    def _told(self, answer: Snapshot | Outcome | StrongroomError) -> pb.ProcessResponse:
+        if isinstance(answer, StrongroomError):
+            self._tell(answer)
+        return translation.response(answer)
+
+    def _tell(self, error: StrongroomError, database: str = "") -> None:
+        """Log a refusal that is the fault of this side: a damaged file, a write of unknown outcome.
+
+        What was destroyed on purpose is none.
+        """
+        faults = IntegrityError | OutcomeUnknownError | InternalError
+        if isinstance(error, faults) and not isinstance(error, KeyDestroyedError):
+            if isinstance(error, IntegrityError):
+                self._damaged.add()
+            named = {"database": database} if database else {}
+            _log.error("process-refused", code=error.code, reason=error.detail, **named)
 
     def _process(self, request: pb.ProcessRequest) -> pb.ProcessResponse:
         engine, params = self._engine(), request.params
@@ -217,13 +236,13 @@ class ProcessingService(services.ProcessingServiceServicer):
         engine, binding = self._engine(), translation.binding(request)
         if request.operation == pb.OPERATION_GET:
             keys = [item.entity_key for item in request.items]
-            return [_told(found) for found in engine.get_many(binding, keys)]
+            return [self._told(found) for found in engine.get_many(binding, keys)]
         if request.operation == pb.OPERATION_PUT:
             puts = [translation.put(item.entity_key, item.params) for item in request.items]
-            return [_told(done) for done in engine.put_many(binding, puts)]
+            return [self._told(done) for done in engine.put_many(binding, puts)]
         if request.operation == pb.OPERATION_DELETE:
             deletes = [translation.delete(item.entity_key, item.params) for item in request.items]
-            return [_told(done) for done in engine.delete_many(binding, deletes)]
+            return [self._told(done) for done in engine.delete_many(binding, deletes)]
         if request.operation == pb.OPERATION_VALIDATE:
             puts = [translation.put(item.entity_key, item.params) for item in request.items]
             return [translation.response(verdict) for verdict in engine.validate(binding, puts)]
@@ -247,23 +266,6 @@ def _write(engine: Engine, binding: Binding, request: pb.ProcessRequest) -> Outc
 
 def _traced(context: grpc.ServicerContext) -> AbstractContextManager[None]:
     return tracing.entered(tracing.of_metadata(context.invocation_metadata()))
-
-
-def _told(answer: Snapshot | Outcome | StrongroomError) -> pb.ProcessResponse:
-    if isinstance(answer, StrongroomError):
-        _tell(answer)
-    return translation.response(answer)
-
-
-def _tell(error: StrongroomError, database: str = "") -> None:
-    """Log a refusal that is the fault of this side: a damaged file, a write of unknown outcome.
-
-    What was destroyed on purpose is none.
-    """
-    faults = IntegrityError | OutcomeUnknownError | InternalError
-    if isinstance(error, faults) and not isinstance(error, KeyDestroyedError):
-        named = {"database": database} if database else {}
-        _log.error("process-refused", code=error.code, reason=error.detail, **named)
 
 
 def _require_main(context: grpc.ServicerContext) -> None:

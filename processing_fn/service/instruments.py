@@ -1,7 +1,17 @@
 """What the worker's use cases count, where nobody else would know of it."""
 
+from enum import Enum
+
 from strongroom.metrics import catalogue
 from strongroom.metrics.instruments import Metrics
+
+
+class Fate(Enum):
+    """What has become of a file that was to be rewrapped."""
+
+    REWRAPPED = "rewrapped"
+    LEFT = "left"
+    UNREADABLE = "unreadable"
 
 
 class Instruments:
@@ -22,4 +32,5 @@ class Instruments:
         self.renewal_failures = metrics.counter(catalogue.RENEWAL_FAILURES)
         self.decrypt_failures = metrics.counter(catalogue.DECRYPT_FAILURES)
         self.encrypt_failures = metrics.counter(catalogue.ENCRYPT_FAILURES)
-        self.rewrapped = metrics.counters(catalogue.REWRAPPED_FILES)
+        rewrapped = metrics.counters(catalogue.REWRAPPED_FILES)
+        self.rewrapped = {fate: rewrapped.of(fate.value) for fate in Fate}

@@ -6,11 +6,11 @@ the 256 of them over the workers (design.md section 4, "Rotation").
 
 import time
 from dataclasses import dataclass
-from enum import Enum
 from functools import partial
 from itertools import islice
 from typing import Final
 
+from processing_fn.service.instruments import Fate
 from processing_fn.service.pacing import Pacer
 from processing_fn.service.pool import Pool
 from processing_fn.service.ports import EntityStorage, Place
@@ -54,14 +54,6 @@ class Census:
     by_key: dict[str, KeyUse]
     unreadable: int
     keyless: int
-
-
-class _Fate(Enum):
-    """What has become of a file that was to be rewrapped."""
-
-    REWRAPPED = "rewrapped"
-    LEFT = "left"
-    UNREADABLE = "unreadable"
 
 
 class Rewrapper:
@@ -155,20 +147,20 @@ class Rewrapper:
         for file_id, header in chunk:
             tally.take(header, fates.get(file_id))
         for fate in fates.values():
-            self._session.instruments.rewrapped.of(fate.value).add()
+            self._session.instruments.rewrapped[fate].add()
         return len(todo)
 
-    def _attempt(self, name: str, file_id: bytes) -> _Fate:
+    def _attempt(self, name: str, file_id: bytes) -> Fate:
         try:
             with self._pacer.paced():
                 self.rewrap(Place(name, "", file_id), _LOCK_WAIT_S)
         except BusyError:
             # Whoever holds the lock is about to write it under the new key, or is stopped.
-            return _Fate.LEFT
+            return Fate.LEFT
         except IntegrityError:
-            return _Fate.UNREADABLE
+            return Fate.UNREADABLE
         # By this call, or by another writer a moment ago.
-        return _Fate.REWRAPPED
+        return Fate.REWRAPPED
 
 
 class _Tally:
@@ -177,15 +169,15 @@ class _Tally:
         self._files = self._rewrapped = self._unreadable = self._keyless = 0
         self._by_key: dict[str, KeyUse] = {}
 
-    def take(self, header: blob.Header | None, fate: _Fate | None) -> None:
+    def take(self, header: blob.Header | None, fate: Fate | None) -> None:
         self._files += 1
-        self._rewrapped += fate is _Fate.REWRAPPED
-        self._unreadable += fate is _Fate.UNREADABLE
+        self._rewrapped += fate is Fate.REWRAPPED
+        self._unreadable += fate is Fate.UNREADABLE
         # Anybody can write a header; what it names is counted only where it is a key.
         if header is None or not self._data_keys.is_known(header.key_id):
             self._keyless += 1
             return
-        key_id = self._data_keys.active()[0] if fate is _Fate.REWRAPPED else header.key_id
+        key_id = self._data_keys.active()[0] if fate is Fate.REWRAPPED else header.key_id
         use = self._by_key.get(key_id, KeyUse(0, 0))
         self._by_key[key_id] = KeyUse(use.files + 1, use.entities + (not header.deleted))
 

@@ -135,6 +135,7 @@ def test_what_becomes_of_calls_to_workers_is_counted() -> None:
         "strongroom_dispatch_attempts_total{lost}": 1,
         "strongroom_dispatch_attempts_total{refused}": 1,
         "strongroom_dispatch_attempts_total{answered}": 1,
+        "strongroom_dispatch_attempts_total{given-up}": 0,
         "strongroom_dispatch_retries_total{made}": 2,
         "strongroom_dispatch_retries_total{denied}": 0,
         "strongroom_circuit_openings_total{}": 1,

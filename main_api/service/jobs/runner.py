@@ -71,7 +71,11 @@ class JobRunner:
         self._ended: set[str] = set()
         self._current: JobRecord | None = None
         metrics = metrics or Metrics()
-        self._jobs_ended = metrics.counters(catalogue.JOBS_ENDED)
+        ended = metrics.counters(catalogue.JOBS_ENDED)
+        # From nothing on, so that the first one is seen as one more.
+        self._jobs_ended = {
+            one: ended.of(one.value) for one in jobs.State if one.value != "running"
+        }
         metrics.read_all((catalogue.JOB_FILES,), self._files)
 
     def stop(self) -> None:
@@ -248,7 +252,7 @@ class JobRunner:
         self._current = job if job.is_running else None
         if not job.is_running:
             self._ended.add(job.job_id)
-            self._jobs_ended.of(job.state.value).add()
+            self._jobs_ended[job.state].add()
             _log.info("job-ended", job_id=job.job_id, code=job.state.value, reason=job.detail)
         return job
 

@@ -24,6 +24,7 @@ from strongroom.metrics.instruments import Metrics
 from strongroom.occupancy import Occupancy
 
 T = TypeVar("T")
+_OUTCOMES: Final = ("answered", "refused", "lost", "given-up")
 _FOR_EVER_MS: Final = 1 << 62
 _log = logs.logger()
 
@@ -94,7 +95,8 @@ class Fleet:
             metrics: Where to count what becomes of calls.
         """
         metrics = metrics or Metrics()
-        self._attempts = metrics.counters(catalogue.DISPATCH_ATTEMPTS)
+        attempts = metrics.counters(catalogue.DISPATCH_ATTEMPTS)
+        self._attempts = {one: attempts.of(one) for one in _OUTCOMES}
         self._openings = metrics.counter(catalogue.CIRCUIT_OPENINGS)
         metrics.read(catalogue.CIRCUITS_OPEN, lambda: len(self._open))
         self._store = store
@@ -205,7 +207,7 @@ class Fleet:
         """Take note of what has become of a call."""
         standing = under_way.standing
         standing.own.end()
-        self._attempts.of(_outcome(failure)).add()
+        self._attempts[_outcome(failure)].add()
         if isinstance(failure, GivenUpError):
             return
         if not isinstance(failure, WorkerLostError):

@@ -245,6 +245,12 @@ LOCK_WAIT_SECONDS: Final = Metric(
     ("outcome",),
     _WAIT_S,
 )
+INTEGRITY_ERRORS: Final = Metric(
+    "strongroom_integrity_errors_total",
+    "counter",
+    "Requests that have met a stored file which does not verify, for whatever reason",
+    WORKER,
+)
 DECRYPT_FAILURES: Final = Metric(
     "strongroom_decrypt_failures_total",
     "counter",
