@@ -12,6 +12,7 @@ from processing_fn.rpc import server
 from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service import readiness
 from processing_fn.service.engine import Engine
+from processing_fn.service.instruments import Instruments
 from processing_fn.service.membership import Membership
 from processing_fn.service.ports import (
     NO_REPORT,
@@ -34,6 +35,8 @@ from strongroom.errors import (
 )
 from strongroom.keyring import WORKER_PURPOSES, Purpose
 from strongroom.layout import Layout
+from strongroom.metrics import catalogue
+from strongroom.metrics.instruments import Metrics
 from strongroom.readiness import Name
 from strongroom.rpc import tls
 from tests.support.deployment import wait_until
@@ -151,6 +154,7 @@ class Running:
         self._rig = rig
         self.traffic = Traffic(SystemClock())
         self.hung_up = threading.Event()
+        self.metrics = Metrics()
         self.membership = Membership(
             "worker-1",
             main,
@@ -158,6 +162,7 @@ class Running:
             SystemClock(),
             traffic=self.traffic,
             report=lambda: WorkerReport(load=0.5, version="0.1.0"),
+            instruments=Instruments(self.metrics),
         )
         self._thread = threading.Thread(
             target=self.membership.run,
@@ -347,6 +352,34 @@ def test_a_worker_that_cannot_say_so_leaves_all_the_same(
     running.stop()
     assert main.left.is_set()
     assert running.has_forgotten()
+
+
+def test_a_lease_that_is_not_renewed_shows_in_the_figures(
+    start: Callable[[ScriptedMain], Running],
+) -> None:
+    """A worker is about to forget its keys, and the first to notice are its clients."""
+    main = ScriptedMain(lease_s=1.5)
+    running = start(main)
+    membership = running.membership
+
+    def counted(metric: catalogue.Metric) -> float:
+        return running.metrics.counter(metric).value()
+
+    assert wait_until(lambda: main.renewals_done > 1, PATIENCE_S)
+    assert 0 < membership.lease_left_s() <= 1.5
+    assert membership.active_key_age_s() > 0
+    assert counted(catalogue.RENEWAL_FAILURES) == 0
+    assert counted(catalogue.SUBSCRIPTION_FAILURES) == 0
+    main.refusal = main.renewal_refusal = UnavailableError("nobody is there")
+    assert wait_until(lambda: counted(catalogue.RENEWAL_FAILURES) > 1, PATIENCE_S)
+    assert wait_until(lambda: counted(catalogue.SUBSCRIPTION_FAILURES) > 1, PATIENCE_S)
+    assert membership.lease_left_s() == 0
+    assert membership.lease_age_s() > 1.5
+    with pytest.raises(UnavailableError):
+        membership.active_key_age_s()
+    main.refusal = main.renewal_refusal = None
+    assert wait_until(running.is_in_service, PATIENCE_S)
+    assert wait_until(lambda: membership.lease_age_s() < 1.5, PATIENCE_S)
 
 
 def test_a_worker_serves_with_the_keys_of_the_moment_it_was_listed(
