@@ -166,7 +166,11 @@ def _is_one_part(claim: str) -> bool:
 
 def allowed(grants: Iterable[Grant], database: str, entity_key: str, action: Action) -> bool:
     """Tell whether any grant covers one action on one entity."""
-    return any(grant.allows(database, entity_key, action) for grant in grants)
+    # Written out, for every request comes through here: a generator takes twice as long.
+    for grant in grants:
+        if entity_key.startswith(grant.key_prefix) and grant.covers(database, action):
+            return True
+    return False
 
 
 def key_prefixes(grants: Iterable[Grant], database: str, action: Action) -> tuple[str, ...]:

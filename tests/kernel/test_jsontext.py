@@ -339,3 +339,34 @@ def test_a_string_of_ours_reads_back(text: str) -> None:
     """An entity key with quotes or control characters breaks the answer that names it."""
     assert json.loads(jsontext.string(text)) == text
     assert jsontext.parse(jsontext.dump({text: [text]})) == {text: [text]}
+
+
+_SCALARS = [
+    *("0", "-0", "-1", "1.0", "-0.0", "1e5", "9" * 30, "9" * (DIGITS + 1), "null", "true", "NaN"),
+    *('""', '"a:b"', '"-0"', '"\\u0061"', '"\\ud800"', '"\\""', '"2026-01-01"', '":"'),
+]
+_TEXTS = st.recursive(
+    st.sampled_from(_SCALARS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4).map(lambda parts: f"[{', '.join(parts)}]"),
+        st.lists(
+            st.tuples(st.sampled_from(['"a"', '"b"', '"\\u0061"', '":"', '"a" ']), inner),
+            max_size=4,
+        ).map(lambda members: "{" + ",".join(f"{name}:{value}" for name, value in members) + "}"),
+    ),
+    max_leaves=12,
+)
+
+
+@given(_TEXTS, st.sampled_from([2, DEPTH]))
+def test_a_short_text_means_what_it_means_in_a_long_one(text: str, depth_max: int) -> None:
+    """Short texts are decoded by another library: a value, a digit or a refusal would differ."""
+
+    def outcome(raw: bytes) -> tuple[str, str]:
+        try:
+            return "value", repr(jsontext.parse(raw, depth_max))
+        except StrongroomError as error:
+            return error.code, type(error).__name__
+
+    # Blanks mean nothing, and take it past the bound.
+    assert outcome(text.encode()) == outcome(text.encode() + b" " * 70_000)

@@ -106,9 +106,13 @@ class Access:
 
     def may(self, caller: Caller, database: str, keys: list[str], action: Action) -> bool:
         """Tell whether the caller's grants and its token's scope name an action, for every key."""
-        return action in caller.scope and all(
-            grants.allowed(caller.grants, database, key, action) for key in keys
-        )
+        if action not in caller.scope:
+            return False
+        # As in grants.allowed.
+        for key in keys:  # noqa: SIM110
+            if not grants.allowed(caller.grants, database, key, action):
+                return False
+        return True
 
     def require_everywhere(self, caller: Caller) -> None:
         """Let pass who administers every database.
