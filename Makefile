@@ -11,7 +11,7 @@ LOCK := $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-versio
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test torture failover soak bench check proto observability package synth docs lock clean
+.PHONY: help setup run test torture failover soak bench bench-peers check proto observability package synth docs lock clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,9 @@ failover: setup ## kill, stop and cut off workers under load; print what clients
 
 soak: setup ## mixed load, kills, drains and rotations for a time; print what grows (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.soak --seconds $(SECONDS) --seed $(SEED)
+
+bench-peers: setup ## measure Kinto, etcd and PostgreSQL beside Strongroom, on the same documents (ARGS="--rounds 1")
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 bench: setup ## measure every figure against its floor (ARGS="--only NAME --rounds N --quick")
 	$(BIN)/python -m benchmarks $(ARGS)
