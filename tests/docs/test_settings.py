@@ -88,4 +88,5 @@ def test_every_limit_is_told() -> None:
     assert by_name["MESSAGE_BYTES_MAX"] == "4.0625 MiB"
     assert by_name["LEASE_SECONDS"] == "6 s"
     assert by_name["VERSION_MAX"] == "281,474,976,710,655"
-    assert all(f"`{name}`" in limits_page.page() for name in told)
+    page_text = limits_page.page()
+    assert all(f"`{name}`" in page_text for name in told)
