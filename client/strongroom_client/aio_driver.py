@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 
 from strongroom_client.core.steps import Alone, AskSource, Exchange, Pause, Step, Steps
 from strongroom_client.credentials import AsyncTokenSource
+from strongroom_client.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -28,9 +29,18 @@ class AsyncDriver:
         self._channel = channel
         self._source = source
         self._alone = asyncio.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def run(self, steps: Steps[T]) -> T:
-        """Perform steps to their end and return their result."""
+        """Perform steps to their end and return their result.
+
+        Raises:
+            ConfigurationError: Another event loop than this one has its connections.
+        """
+        running = asyncio.get_running_loop()
+        self._loop = self._loop or running
+        if running is not self._loop:
+            raise ConfigurationError("a client is for one event loop; make another one here")
         try:
             step = next(steps)
             while True:

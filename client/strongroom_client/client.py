@@ -1,5 +1,6 @@
 """A client that blocks."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
@@ -28,7 +29,8 @@ T = TypeVar("T")
 class Client:
     """Asks a deployment, over REST or gRPC; for any number of threads.
 
-    Made with `with Client(url, credentials) as client`, or closed with `close`.
+    Made with `with Client(url, credentials) as client`, or closed with `close`. After a fork parent
+    and child both go on with it, over REST; gRPC itself does not outlive a fork.
 
     Every method raises errors of `strongroom_client.errors`. A call is tried again by itself where
     that is safe and may help; `timeout_s` bounds all of its attempts together.
@@ -56,12 +58,14 @@ class Client:
             made, source = assembly.parts(url, credentials, options), None
         else:
             made, source = assembly.parts(url, None, options), credentials
+        self._made = made
+        self._source = source
         self._address = made.address
         self._conversation = made.conversation
         self._timeout_s = made.timeout_s
-        self._channel = assembly.channel(made)
-        self._driver = Driver(self._channel, source)
+        self._connect()
         self._is_closed = False
+        self._parents: list[object] = []
         self.admin = Admin(self._run)
 
     @classmethod
@@ -90,6 +94,12 @@ class Client:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _connect(self) -> None:
+        """Begin without a connection."""
+        self._pid = os.getpid()
+        self._channel = assembly.channel(self._made)
+        self._driver = Driver(self._channel, self._source)
 
     def close(self) -> None:
         """Give up the connections; the client is of no use any more."""
@@ -310,9 +320,15 @@ class Client:
         return self.query(database, prefix=prefix, select=select, page_size=page_size)
 
     def _run(self, call: Call[T], timeout_s: float | None) -> T:
-        return self._driver.run(self._conversation.perform(call, self._within(timeout_s)))
+        within = self._within(timeout_s)
+        return self._driver.run(self._conversation.perform(call, within))
 
     def _within(self, timeout_s: float | None) -> float:
         if self._is_closed:
             raise ConfigurationError("the client is closed")
+        if os.getpid() != self._pid:
+            # This process is a fork's child: two on one connection get each other's answers, and a
+            # lock may be held by a thread that is not here. What the parent has is left alone.
+            self._parents.append(self._channel)
+            self._connect()
         return self._timeout_s if timeout_s is None else assembly.seconds(timeout_s, "timeout_s")

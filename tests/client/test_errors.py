@@ -8,12 +8,16 @@ from strongroom import errors as kernel
 from strongroom.errors import Violation
 from strongroom.rpc import status
 from strongroom_client import errors
+from strongroom_client.calls import Call, DeleteEntity, GetEntities, GetEntity
 from strongroom_client.core.steps import Broken
 from strongroom_client.rest import problems
+from strongroom_client.rest.codec import RestCodec
 from strongroom_client.rest.messages import HttpResponse
-from strongroom_client.rpc.messages import RpcFailure
+from strongroom_client.rpc.codec import RpcCodec
+from strongroom_client.rpc.messages import RpcAnswer, RpcFailure
 from strongroom_client.rpc.status import refusal
 from strongroom_client.written import Written
+from strongroom_pb.v1 import entity_pb2 as pb
 
 
 def test_every_code_of_a_server_has_its_class() -> None:
@@ -147,3 +151,39 @@ def test_a_gateway_that_refuses() -> None:
     }
     found = {code: type(problems.refusal(HttpResponse(code))) for code in kinds}
     assert found == kinds
+
+
+NOT_MODIFIED = HttpResponse(304)
+OTHERS_LINE = HttpResponse(200, {}, b'{"key": "theirs", "version": 1, "entity": 1}\n')
+
+
+@pytest.mark.parametrize(
+    ("call", "response"),
+    [
+        (GetEntity(database="d", key="k"), NOT_MODIFIED),
+        (GetEntities(database="d", keys=["k"]), NOT_MODIFIED),
+        (DeleteEntity(database="d", key="k", idempotency_key="i"), NOT_MODIFIED),
+        (GetEntity(database="d", key="k"), OTHERS_LINE),
+    ],
+)
+def test_an_answer_to_something_else(call: Call[object], response: HttpResponse) -> None:
+    """A cache's 304 is taken for a deletion, or another entity for the one that was asked for."""
+    with pytest.raises(errors.ServerError):
+        RestCodec().answer(call, response)
+
+
+@pytest.mark.parametrize("answer", [pb.Entity(key="k", not_modified=True), pb.Entity(key="theirs")])
+def test_an_answer_to_something_else_over_grpc(answer: pb.Entity) -> None:
+    """As above."""
+    call = GetEntity(database="d", key="k")
+    with pytest.raises(errors.ServerError):
+        RpcCodec().answer(call, RpcAnswer(answer.SerializeToString()))
+
+
+@pytest.mark.parametrize("status_code", [200, 500])
+def test_an_answer_without_depth_bound(status_code: int) -> None:
+    """An answer that nests deeper than the stack ends a program with a stack trace."""
+    deep = b'{"zzz": ' + b"[" * 50_000 + b"]" * 50_000 + b', "key": "k", "version": 1, "entity": 1}'
+    kind = {"content-type": "application/problem+json"}
+    with pytest.raises(errors.ServerError):
+        RestCodec().answer(GetEntity(database="d", key="k"), HttpResponse(status_code, kind, deep))

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 import grpc
 
@@ -134,7 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
                 written = {"version": VERSION, "created": False, "created_at": "", "updated_at": ""}
                 self._send(200, "application/json", json.dumps({name: written}).encode())
             case Fault.NONE:
-                line = json.dumps({"key": "k", "version": VERSION, "entity": 1}).encode()
+                (name,) = parse_qs(urlsplit(self.path).query)["key"]
+                line = json.dumps({"key": name, "version": VERSION, "entity": 1}).encode()
                 self._send(200, "application/x-ndjson", line + b"\n")
             case Fault.CUT:
                 self.close_connection = True
@@ -248,7 +250,8 @@ class _Service(grpc.GenericRpcHandler):
             case Fault.NONE if name == "PutEntity":
                 return pb.PutEntityResponse(key="k", metadata=metadata).SerializeToString()
             case Fault.NONE:
-                return pb.Entity(key="k", document=b"1", metadata=metadata).SerializeToString()
+                name = pb.GetEntityRequest.FromString(raw).key
+                return pb.Entity(key=name, document=b"1", metadata=metadata).SerializeToString()
             case Fault.NONSENSE:
                 return b"<html>"
             case Fault.CUT:

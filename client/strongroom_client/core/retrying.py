@@ -44,7 +44,7 @@ class Retries:
             drawn: A random number, 0 to 1.
         """
         widest = min(self.longest_pause_s, self.first_pause_s * 2.0 ** (attempts - 1))
-        return (retry_after_s or 0.0) + drawn * widest
+        return max(0.0, retry_after_s or 0.0) + drawn * widest
 
 
 class Budget:

@@ -90,8 +90,8 @@ class RestCodec:
 
     def answer(self, call: calls.Call[T], response: HttpResponse) -> T | Broken:
         """Return what a response says."""
-        is_success = 200 <= response.status < 300 or response.status == _NOT_MODIFIED  # noqa: PLR2004
-        if not is_success:
+        is_success = 200 <= response.status < 300  # noqa: PLR2004
+        if not is_success and not _is_known(call, response):
             found = refusal(response)
             if isinstance(found, Broken):
                 return found
@@ -106,6 +106,12 @@ class RestCodec:
             # Whoever answers here may be another server.
             raise errors.ServerError("the answer is none of Strongroom's") from error
         return answered
+
+
+def _is_known(call: calls.Call[Any], response: HttpResponse) -> bool:
+    """Tell whether an answer says that the caller has the version that it has asked with."""
+    is_not_modified = response.status == _NOT_MODIFIED
+    return is_not_modified and isinstance(call, calls.GetEntity) and call.known > 0
 
 
 def _is_only_absent(
@@ -167,8 +173,13 @@ def _ask_entity(call: calls.GetEntity) -> HttpRequest:
     return HttpRequest("GET", _entities(call.database) + query([("key", call.key)]), headers)
 
 
-def _read_entity(_: calls.GetEntity, response: HttpResponse) -> Entity | None:
-    return None if response.status == _NOT_MODIFIED else _entity(_item(response.body))
+def _read_entity(call: calls.GetEntity, response: HttpResponse) -> Entity | None:
+    if response.status == _NOT_MODIFIED:
+        return None
+    found = _entity(_item(response.body))
+    if found.key != call.key:
+        raise ValueError("another entity")
+    return found
 
 
 def _ask_several(call: calls.GetEntities) -> HttpRequest:

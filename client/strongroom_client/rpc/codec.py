@@ -106,8 +106,12 @@ def _ask_entity(call: calls.GetEntity) -> Message:
     )
 
 
-def _read_entity(_: calls.GetEntity, answer: pb.Entity) -> Entity | None:
-    return None if answer.not_modified else _entity(answer)
+def _read_entity(call: calls.GetEntity, answer: pb.Entity) -> Entity | None:
+    if answer.not_modified and call.known > 0:
+        return None
+    if answer.not_modified or answer.key != call.key:
+        raise ValueError("not what was asked for")
+    return _entity(answer)
 
 
 def _ask_several(call: calls.GetEntities) -> Message:
