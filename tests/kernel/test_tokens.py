@@ -104,6 +104,14 @@ def test_a_token_from_the_future_is_refused_past_the_skew_of_clocks() -> None:
         verified(token, behind)
 
 
+def test_a_token_that_says_more_than_is_known_is_refused_where_it_has_to_be() -> None:
+    """A restriction that a later version puts into its tokens is passed over (RFC 7515, "crit")."""
+    headers = {"kid": SIGNING.key_id, "typ": "at+jwt", "alg": "EdDSA"}
+    assert verified(signed(CLAIMS, headers | {"only": "a"})).subject == "ada"
+    with pytest.raises(UnauthenticatedError):
+        verified(signed(CLAIMS, headers | {"only": "a", "crit": ["only"]}))
+
+
 FORGERIES = FORGE.forgeries()
 
 
