@@ -47,7 +47,7 @@ def main() -> int:
             given.packages / "function.zip", given.packages / "layer.zip"
         )
         (sandbox.task / "floor.py").write_bytes(_FLOOR.read_bytes())
-        deployment = Deployment(Path(folder)).start()
+        deployment = Deployment(Path(folder), ("--no-fork",)).start()
         try:
             measured = _measure(sandbox, deployment, given.times)
         finally:

@@ -49,7 +49,7 @@ def _command() -> None:
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913 - an option each
     root: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".local"),
     http: Annotated[str, typer.Option(help="HOST:PORT of REST; port 0 picks one.")] = (
         "127.0.0.1:8080"
@@ -74,6 +74,10 @@ def up(
         ),
     ] = None,
     https: Annotated[bool, typer.Option("--https", help="Serve REST over TLS.")] = False,
+    fork: Annotated[
+        bool,
+        typer.Option(help="Fork the processes: faster. Else each shows its own command line."),
+    ] = True,
 ) -> None:
     """Run a whole deployment on this machine, in the foreground."""
     # moto takes a second to import, which other commands need not wait for.
@@ -83,7 +87,7 @@ def up(
     for address in (http, grpc):
         _check_address(address)
     options = Options(root, http, grpc, workers, https, key_provider, recovery_public_key)
-    command.run(options, ready_file)
+    command.run(options, ready_file, fork=fork)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from cli.emulation.deployment import LocalDeployment, Options
-from cli.emulation.launching import Nursery
+from cli.emulation.launching import Nursery, afresh
 from strongroom import logs, process
 from strongroom.errors import UnavailableError
 
@@ -29,17 +29,17 @@ Try it in another terminal:
 Ctrl-C stops it; what was written stays."""
 
 
-def run(options: Options, ready_file: Path | None) -> None:
-    """Serve until SIGINT or SIGTERM.
+def run(options: Options, ready_file: Path | None, *, fork: bool = True) -> None:
+    """Serve until SIGINT or SIGTERM; with `fork` by processes that are forked.
 
     Raises:
         StrongroomError: A part does not start.
         OSError: The disk refuses.
     """
-    nursery = Nursery()
+    nursery = Nursery() if fork else None
     logs.configure("up")
     process.keep_memory_private()
-    deployment = LocalDeployment(options, nursery.start)
+    deployment = LocalDeployment(options, nursery.start if nursery else afresh)
     _stop_at_signals()
     pause = threading.Event()
     try:
@@ -55,7 +55,8 @@ def run(options: Options, ready_file: Path | None) -> None:
     finally:
         _ignore_signals()
         deployment.stop()
-        nursery.close()
+        if nursery:
+            nursery.close()
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
 

@@ -54,7 +54,7 @@ def sandbox(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """The Processing Workers, the directory and the KMS that the function works with."""
-    running = Deployment(tmp_path_factory.mktemp("deployment"))
+    running = Deployment(tmp_path_factory.mktemp("deployment"), ("--no-fork",))
     running.start()
     yield running
     running.stop()

@@ -233,7 +233,7 @@ def main() -> int:
     """Run the worker's own main function over the doubles."""
     plan = _Plan(Path(os.environ[_PLAN]))
     # The composition root takes no parts from outside. This process has no other purpose.
-    vars(bootstrap)["LocalFilesystem"] = lambda: ObservedFilesystem(plan.before)
+    vars(bootstrap)["MeasuredFilesystem"] = lambda _: ObservedFilesystem(plan.before)
     vars(bootstrap)["SystemClock"] = lambda: _MovedClock(plan)
     return worker.main()
 

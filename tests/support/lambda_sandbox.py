@@ -280,7 +280,10 @@ def api_gateway_event(
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """Return the settings of a process, for a function that is to be another of its kind."""
+    """Return the settings of a process, for a function that is to be another of its kind.
+
+    A process that was forked does not show them: `strongroom up --no-fork`.
+    """
     raw = Path(f"/proc/{pid}/environ").read_bytes().decode()
     entries = (entry.partition("=") for entry in raw.split("\0") if entry)
     return {name: value for name, _, value in entries if name.startswith(("STRONGROOM_", "AWS_"))}
