@@ -5,7 +5,6 @@ The rotation takes twelve seconds, because a signing key is published for ten be
 
 import json
 import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -329,13 +328,12 @@ def test_no_request_fails_while_the_signing_key_is_replaced(front: FrontEnd) -> 
         published = httpx.get(front.deployment.facts["http_url"] + "/.well-known/jwks.json").json()
         assert new in {key["kid"] for key in published["keys"]}
         assert wait_until(lambda: new in kids, limits.SIGNING_KEY_PUBLISHED_SECONDS + 10)
-        ends_at = time.monotonic() + 2
-        assert wait_until(lambda: time.monotonic() >= ends_at, 5)
+        seen = requests[0]
+        assert wait_until(lambda: requests[0] > max(100, seen + 20), 100)
     finally:
         stop.set()
         for thread in threads:
             thread.join(30)
     assert failures == []
     assert len(kids) == 2
-    assert requests[0] > 100
     assert _gets_in_over_rest(front, older)
