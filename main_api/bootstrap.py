@@ -156,7 +156,15 @@ def build(configured: Settings, metrics: Metrics | None = None) -> Main:
     )
     keyring_file.record_in(audit)
     key_health = KeyHealth(keyring.probe, clock, configured.key_provider_check_s)
-    Readings(clock, keyring, key_health, dispatcher, identity, foreign_callers, audit).give(metrics)
+    Readings(
+        clock,
+        keyring,
+        key_health,
+        dispatcher=dispatcher,
+        identity=identity,
+        foreign_callers=foreign_callers,
+        audit=audit,
+    ).give(metrics)
     # Not before: a keyring that lies in a wrong directory stays as it is.
     keyring.escrow()
     key_health = KeyHealth(keyring.probe, clock, configured.key_provider_check_s)

@@ -68,6 +68,11 @@ def main_environment(keys: Keys) -> dict[str, str]:
     }
 
 
+def metrics() -> dict[str, str]:
+    """Return where a process of a task serves its metrics."""
+    return {"STRONGROOM_METRICS_LISTEN": f"127.0.0.1:{ports.METRICS}"}
+
+
 def identity(directory: str) -> dict[str, str]:
     """Return where a process has its certificate."""
     return {
@@ -84,6 +89,7 @@ def worker_environment(stage: Stage) -> dict[str, str]:
         "STRONGROOM_SHARED_DIR": MOUNT,
         "STRONGROOM_CACHE_BYTES": str(cache_bytes),
         "STRONGROOM_LISTEN_PORT": str(ports.PROCESSING),
+        **metrics(),
         **identity(RUN),
     }
 

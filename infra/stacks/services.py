@@ -77,6 +77,7 @@ class Services(Stack):
                 log=self.main_log,
                 environment={
                     **containers.main_environment(self._keys),
+                    **containers.metrics(),
                     "STRONGROOM_IDENTITY_SECRET_ARN": self._keys.main_identity.secret_arn,
                     "STRONGROOM_CA_KEY_FILE": f"{containers.RUN}/ca.key",
                     # Clients' load balancer takes any, and theirs ends there.

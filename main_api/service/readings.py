@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from math import isfinite
 
 from main_api.service.audit.trail import Audit
@@ -18,17 +17,31 @@ from strongroom.metrics import catalogue
 from strongroom.metrics.instruments import Metrics, Sample
 
 
-@dataclass(frozen=True, slots=True)
 class Readings:
-    """The parts that are asked; each figure has its owner there."""
+    """The parts that are asked; each figure has its owner there.
 
-    clock: Clock
-    keyring: LiveKeyring
-    key_health: KeyHealth
-    dispatcher: Dispatcher
-    identity: LiveIdentity
-    foreign_callers: ForeignCallers
-    audit: Audit
+    Not a dataclass: to make one takes a cold start of Lambda as long as the rest of this module.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        keyring: LiveKeyring,
+        key_health: KeyHealth,
+        *,
+        dispatcher: Dispatcher,
+        identity: LiveIdentity,
+        foreign_callers: ForeignCallers,
+        audit: Audit,
+    ) -> None:
+        """Take the parts."""
+        self.clock = clock
+        self.keyring = keyring
+        self.key_health = key_health
+        self.dispatcher = dispatcher
+        self.identity = identity
+        self.foreign_callers = foreign_callers
+        self.audit = audit
 
     def give(self, metrics: Metrics) -> None:
         """Let metrics have what the parts know."""

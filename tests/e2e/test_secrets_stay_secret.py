@@ -81,7 +81,10 @@ def test_nothing_shows_a_secret(own: Deployment, monkeypatch: pytest.MonkeyPatch
         known.dig(own, monkeypatch)
         told = {path: http.get(path).content for path in ABOUT_ITSELF}
         told |= shown_of_processes(own.all_pids())
-    assert b"\nstrongroom_" in told["/metrics"]
+    urls = own.reload()["metrics_urls"]
+    metrics = {url: httpx.get(url).content for url in (urls["grpc"], *urls["workers"].values())}
+    assert all(b"\nstrongroom_" in one for one in (told["/metrics"], *metrics.values()))
+    told |= metrics
     assert {f"/proc/{pid}/cmdline" for pid in own.all_pids()} <= told.keys()
     search = Search(known.by_name)
     found = search.look_into(files_below(own.directory))

@@ -9,6 +9,7 @@ import pytest
 from infra import gateway
 from infra.stacks.agreed import LOGGED, MOUNT
 from strongroom import limits
+from strongroom.metrics.listener import from_environment
 from tests.support.synthesized import Templates
 
 
@@ -113,6 +114,18 @@ def test_tasks_are_replaced_before_they_go(full: Templates) -> None:
         [container] = full.one("AWS::ECS::TaskDefinition", name)["ContainerDefinitions"]
         assert container["HealthCheck"]["Command"][-1] == "strongroom.rpc.probe"
         assert container["StopTimeout"] > limits.REQUEST_SECONDS
+
+
+@pytest.mark.parametrize("name", ["MainTask", "WorkerTask"])
+def test_a_collector_of_the_task_may_ask_for_metrics_and_nobody_else(
+    full: Templates, name: str
+) -> None:
+    """A task does not start, for an address that is refused; or the network reads its figures."""
+    [container] = full.one("AWS::ECS::TaskDefinition", name)["ContainerDefinitions"]
+    environment = {one["Name"]: str(one["Value"]) for one in container["Environment"]}
+    where = from_environment(environment)
+    assert where is not None
+    assert where[1] not in {one["ContainerPort"] for one in container["PortMappings"]}
 
 
 def test_a_workers_cache_fits_into_its_memory(full: Templates, dev: Templates) -> None:

@@ -165,10 +165,10 @@ class MainRig:
             self.clock,
             self.live,
             self.key_health,
-            self.dispatcher,
-            live(NO_IDENTITY),
-            self.foreign_callers,
-            self.audit,
+            dispatcher=self.dispatcher,
+            identity=live(NO_IDENTITY),
+            foreign_callers=self.foreign_callers,
+            audit=self.audit,
         ).give(self.metrics)
 
     def _live_keyring(self) -> LiveKeyring:
