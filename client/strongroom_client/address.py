@@ -59,8 +59,8 @@ def parse(url: str, *, allow_plaintext: bool) -> Address:
         raise ConfigurationError("an address of gRPC has no path")
     if parts.scheme == "http" and not allow_plaintext and not _is_here(host):
         raise ConfigurationError(
-            "over http the client's secret would go over the network in plaintext; use https,"
-            " or allow_plaintext=True"
+            "over http the client's secret would go over the network in plaintext: use https"
+            " (a program may say allow_plaintext=True)"
         )
     port = port if port is not None else _PORTS[parts.scheme]
     return Address(parts.scheme, host, port, parts.path.rstrip("/"))

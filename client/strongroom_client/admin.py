@@ -4,19 +4,35 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 from strongroom_client import admin_calls
-from strongroom_client.admin_calls import AdminRead, following
+from strongroom_client.admin_calls import AUDIT_PAGE, AdminRead, P, following
 from strongroom_client.administration import (
+    Backup,
     ClientRecord,
     Database,
+    Explanation,
     Grant,
+    Issuer,
     Job,
     Key,
+    KeyExport,
     Listing,
+    PublishedKeys,
     RevokedWorker,
+    SigningKey,
     Template,
+    TrustedIssuer,
     Worker,
+    WorkerCredential,
 )
 from strongroom_client.calls import Call
+from strongroom_client.oversight import (
+    AuditHead,
+    AuditKey,
+    AuditPage,
+    Removal,
+    SchemaTrial,
+    Verification,
+)
 from strongroom_client.values import JsonValue
 
 T = TypeVar("T")
@@ -140,9 +156,116 @@ class Admin:
         """Have a job end."""
         self._run(admin_calls.cancel_job(job_id), None)
 
+    def dry_run_schema(self, schema_id: str, schema: JsonValue) -> Iterator[SchemaTrial]:
+        """Tell what a template would refuse of what is stored, part by part; nothing is written."""
+        return self._parts(admin_calls.dry_run_schema(schema_id, schema))
+
+    def explain_client(
+        self, client_id: str, database: str, action: str, *, key: str = "", user: str | None = None
+    ) -> Explanation:
+        """Say which grant lets a client, or a user of it, do something, and why no other does."""
+        return self._run(admin_calls.explain_client(client_id, database, action, key, user), None)
+
+    def put_issuer(self, name: str, trusted: TrustedIssuer | JsonValue) -> Issuer:
+        """Trust a foreign issuer, or change what it is trusted for."""
+        return self._run(admin_calls.put_issuer(name, trusted), None)
+
+    def issuer(self, name: str) -> Issuer:
+        """Return a foreign issuer."""
+        return self._run(admin_calls.issuer(name), None)
+
+    def issuers(self) -> Iterator[Issuer]:
+        """Read the foreign issuers that are trusted."""
+        return self._each(admin_calls.issuers())
+
+    def delete_issuer(self, name: str) -> None:
+        """Trust a foreign issuer no more."""
+        self._run(admin_calls.delete_issuer(name), None)
+
+    def ask_issuer(self, name: str) -> PublishedKeys:
+        """Have an issuer asked for its keys now; nothing is changed by it."""
+        return self._run(admin_calls.ask_issuer(name), None)
+
+    def put_worker_credential(self, worker_id: str, *, replace: bool = False) -> WorkerCredential:
+        """Give a worker a credential to subscribe with over REST; `replace` ends the one it has."""
+        return self._run(admin_calls.put_worker_credential(worker_id, replace=replace), None)
+
+    def signing_keys(self) -> Iterator[SigningKey]:
+        """Read the keys that sign access tokens, have or will."""
+        return self._each(admin_calls.signing_keys())
+
+    def recovery_key(self) -> str | None:
+        """Return the fingerprint of the recovery key; None where there is none."""
+        return self._run(admin_calls.recovery_key(), None)
+
+    def rotate_signing_keys(self) -> str:
+        """Make a new key for access tokens, and return its id."""
+        return self._run(admin_calls.rotate_signing_keys(), None)
+
+    def export_keys(self) -> KeyExport:
+        """Make a copy of the keyring that the recovery key alone opens; it goes on record."""
+        return self._run(admin_calls.export_keys(), None)
+
+    def key_exports(self) -> Iterator[KeyExport]:
+        """Read the exports on record, without their content."""
+        return self._each(admin_calls.key_exports())
+
+    def delete_key_export(self, export_id: str) -> None:
+        """Take an export that is gone off the record."""
+        self._run(admin_calls.delete_key_export(export_id), None)
+
+    def record_backup(self, backup_id: str) -> Backup:
+        """Put a backup on record: no key that it needs is destroyed."""
+        return self._run(admin_calls.record_backup(backup_id), None)
+
+    def backups(self) -> Iterator[Backup]:
+        """Read the backups on record."""
+        return self._each(admin_calls.backups())
+
+    def delete_backup(self, backup_id: str) -> None:
+        """Take a backup that is gone off the record."""
+        self._run(admin_calls.delete_backup(backup_id), None)
+
+    def audit_page(self, *, cursor: str = "", page_size: int = AUDIT_PAGE) -> AuditPage:
+        """Return the newest records of the audit log; with a `cursor`, what has come since."""
+        return self._run(admin_calls.audit_page(cursor, page_size), None)
+
+    def audit_pages(self, *, cursor: str = "", page_size: int = AUDIT_PAGE) -> Iterator[AuditPage]:
+        """Read records, a page at a time, as far as they go now.
+
+        The last page's cursor is what to go on with later. Without a cursor it begins with the
+        newest ones; each request is itself recorded, so a page that is not full is the last one.
+        """
+        while True:
+            page = self.audit_page(cursor=cursor, page_size=page_size)
+            yield page
+            if len(page.records) < page_size:
+                return
+            cursor = page.cursor
+
+    def audit_heads(self) -> Iterator[AuditHead]:
+        """Read how far the chains of the audit log have come."""
+        return self._each(admin_calls.audit_heads())
+
+    def audit_keys(self) -> Iterator[AuditKey]:
+        """Read the public keys that verify the audit log."""
+        return self._each(admin_calls.audit_keys())
+
+    def remove_audit(self, before: str) -> Removal:
+        """Remove the segments to which nothing was written since an instant (RFC 3339)."""
+        return self._run(admin_calls.remove_audit(before), None)
+
+    def verify(self, *, repair: bool = False) -> Iterator[Verification]:
+        """Look at everything that is stored, part by part; `repair`: put right what can be."""
+        return self._parts(admin_calls.verify(repair=repair))
+
     def _each(self, first: AdminRead[Listing[T]]) -> Iterator[T]:
-        call: AdminRead[Listing[T]] | None = first
-        while call is not None:
-            listing = self._run(call, None)
-            call = following(call, listing)
+        for listing in self._parts(first):
             yield from listing.records
+
+    def _parts(self, first: AdminRead[P]) -> Iterator[P]:
+        call: AdminRead[P] | None = first
+        while call is not None:
+            part = self._run(call, None)
+            call = following(call, part)
+            yield part

@@ -1,6 +1,6 @@
 """What administrators read and are answered."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -147,3 +147,144 @@ class Job:
     detail: str = ""
     backups: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerCredential:
+    """What a worker subscribes with over REST: told this once, and not in `repr`."""
+
+    worker_id: str
+    credential: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SigningKey:
+    """A key that access tokens verify by; `is_signing`: they are signed with it now."""
+
+    key_id: str
+    is_signing: bool = False
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyExport:
+    """A copy of the keyring that the recovery key alone opens.
+
+    Attributes:
+        export_id: Its name.
+        exported_at: RFC 3339, UTC.
+        generation: The keyring's, of which it is a copy.
+        key_ids: The data keys that it holds.
+        recovery: Fingerprint of the recovery key.
+        keyring: The copy, in the answer that made it; empty in a listing.
+    """
+
+    export_id: str
+    exported_at: str
+    generation: int
+    key_ids: tuple[str, ...] = ()
+    recovery: str = ""
+    keyring: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup on record; no key that it needs is destroyed."""
+
+    backup_id: str
+    recorded_at: str
+    key_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRule:
+    """Grants, and which claims a token needs for them: each claim one of its values."""
+
+    claims: Mapping[str, tuple[str | int | bool, ...]]
+    grants: tuple[Grant, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedIssuer:
+    """What a foreign issuer is trusted for; docs/federation.md says what each member means.
+
+    Attributes:
+        issuer: The `iss` of its tokens, to the letter.
+        audiences: A token is for one of these.
+        rules: What its tokens are granted.
+        algorithms: What they may be signed with.
+        audience_claim: `aud`, or `client_id`.
+        token_type: `at+jwt`, or `JWT`.
+        token_seconds_max: How long a token may be good for.
+        jwks_uri: Where its keys are; "": it is asked.
+        ca_certificates: Whom to trust for its server, PEM; "": whom the Main Worker trusts.
+    """
+
+    issuer: str
+    audiences: tuple[str, ...]
+    rules: tuple[ClaimRule, ...]
+    algorithms: tuple[str, ...] = ("RS256", "ES256", "EdDSA")
+    audience_claim: str = "aud"
+    token_type: str = "at+jwt"  # noqa: S105 - a media type
+    token_seconds_max: int = 86_400
+    jwks_uri: str = ""
+    ca_certificates: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuer:
+    """A foreign issuer under the name that it was given."""
+
+    name: str
+    created_at: str
+    updated_at: str
+    trusted: TrustedIssuer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedKey:
+    """A key that an issuer publishes, and what a token that it has signed may say."""
+
+    kid: str
+    algorithms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedKeys:
+    """What an issuer publishes now.
+
+    Attributes:
+        keys: Those that are used.
+        exposed: Those whose private half is published too, which are not.
+        passed_over: How many there are of another kind.
+    """
+
+    keys: tuple[PublishedKey, ...] = ()
+    exposed: tuple[str, ...] = ()
+    passed_over: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedGrant:
+    """A grant, and whether it lets something pass.
+
+    Attributes:
+        grant: As it is written.
+        verdict: `covers`, `other-database`, `other-action`, `no-such-claim` or `other-key`.
+        reason: The same as a sentence.
+        key_prefix: With the claims put in; None where one is missing.
+    """
+
+    grant: Grant
+    verdict: str
+    reason: str
+    key_prefix: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Whether a client may do something; `decides` is the index of the grant that lets it."""
+
+    allowed: bool
+    decides: int | None = None
+    grants: tuple[JudgedGrant, ...] = ()

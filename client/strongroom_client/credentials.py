@@ -34,6 +34,8 @@ class ClientCredentials:
     def __post_init__(self) -> None:
         if not self.client_id or not self.client_secret:
             raise ConfigurationError("a client has an id and a secret")
+        if not _is_text(self.client_id, self.client_secret, self.scope, self.user or ""):
+            raise ConfigurationError("an id, a secret, a scope or a user has an unpaired surrogate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,14 @@ class StaticToken:
 
     def __post_init__(self) -> None:
         checked(self.text)
+
+
+def _is_text(*told: str) -> bool:
+    try:
+        "".join(told).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def checked(token: str) -> str:

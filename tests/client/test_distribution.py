@@ -102,5 +102,5 @@ def test_both_clients_are_asked_in_the_same_way() -> None:
     """A program that becomes asynchronous has to learn another interface."""
     assert _surface(Client) == _surface(AsyncClient)
     assert _surface(Admin) == _surface(AsyncAdmin)
-    assert len(_surface(Admin)) == 24
+    assert len(_surface(Admin)) == 47
     assert len(_surface(Client)) >= 18

@@ -4,61 +4,27 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
 from strongroom_client.admin_calls import AdminRead
 from strongroom_client.administration import (
+    Backup,
     ClientRecord,
     Database,
+    Explanation,
     Grant,
     Job,
     Key,
-    Listing,
-    RevokedWorker,
-    Template,
-    Worker,
+    KeyExport,
+    PublishedKeys,
+    WorkerCredential,
 )
+from strongroom_client.oversight import AuditHead, AuditPage, Removal
+from strongroom_client.rest import records
 from strongroom_client.rest.messages import HttpRequest, HttpResponse
 from strongroom_client.rest.targets import encoded, path, query, sent
 
 _Given = Mapping[str, Any]
 _PAGE: Final = ("cursor",)
-
-
-class _Template(msgspec.Struct, frozen=True):
-    schema_id: str
-    schema_version: int
-    created_at: str
-    updated_at: str
-    schema: msgspec.Raw = msgspec.Raw()
-
-    def to_template(self) -> Template:
-        """Return it as callers have it."""
-        return Template(
-            schema_id=self.schema_id,
-            schema_version=self.schema_version,
-            created_at=self.created_at,
-            updated_at=self.updated_at,
-            text=bytes(self.schema),
-        )
-
-
-class _Templates(msgspec.Struct, frozen=True):
-    schemas: list[_Template]
-    cursor: str = ""
-
-
-class _Registry(msgspec.Struct, frozen=True):
-    workers: list[Worker]
-    revoked: list[RevokedWorker]
-
-
-class _KeyId(msgspec.Struct, frozen=True):
-    key_id: str
-
-
-class _JobId(msgspec.Struct, frozen=True):
-    job_id: str
+_FOR_TOKENS: Final = b'{"purpose":"token-signing"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +68,26 @@ def _said(value: object) -> str:
 
 def _members(*names: str) -> Callable[[_Given], bytes]:
     """Return what makes a body of what is given under names; what is None is left out."""
-    return lambda given: encoded({n: given[n] for n in names if given[n] is not None})
+    return lambda given: encoded({n: given[n] for n in names if given.get(n) is not None})
+
+
+def _as_it_is(name: str) -> Callable[[_Given], bytes]:
+    """Return what takes the text that is given under a name for the body."""
+
+    def body(given: _Given) -> bytes:
+        text: bytes = given[name]
+        return text
+
+    return body
+
+
+def _asked(given: _Given) -> bytes:
+    said = {name: given[name] for name in ("database", "action", "key")}
+    return encoded(said | ({} if given["user"] is None else {"sub": given["user"]}))
+
+
+def _page(given: _Given) -> bytes:
+    return encoded({"cursor": given["cursor"], "limit": given["page_size"]})
 
 
 def _granted(given: _Given) -> bytes:
@@ -118,88 +103,78 @@ def _grant(one: Grant) -> dict[str, Any]:
     }
 
 
-def _record(kind: type) -> Callable[[bytes], Any]:
-    return msgspec.json.Decoder(kind).decode
-
-
-def _listing(member: str, kind: Any) -> Callable[[bytes], Any]:  # noqa: ANN401 - a type
-    page = msgspec.defstruct("Page", [(member, list[kind]), ("cursor", str, "")])
-    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(page)
-
-    def read_page(body: bytes) -> Listing[Any]:
-        found = decoder.decode(body)
-        return Listing(tuple(getattr(found, member)), found.cursor)
-
-    return read_page
-
-
-def _template(body: bytes) -> Template:
-    return msgspec.json.decode(body, type=_Template).to_template()
-
-
-def _templates(body: bytes) -> Listing[Template]:
-    found = msgspec.json.decode(body, type=_Templates)
-    return Listing(tuple(one.to_template() for one in found.schemas), found.cursor)
-
-
-def _live(body: bytes) -> Listing[Worker]:
-    return Listing(tuple(msgspec.json.decode(body, type=_Registry).workers))
-
-
-def _revoked(body: bytes) -> Listing[RevokedWorker]:
-    return Listing(tuple(msgspec.json.decode(body, type=_Registry).revoked))
-
-
-def _key_id(body: bytes) -> str:
-    return msgspec.json.decode(body, type=_KeyId).key_id
-
-
-def _job_id(body: bytes) -> str:
-    return msgspec.json.decode(body, type=_JobId).job_id
-
-
-def _nothing(_: bytes) -> None:
-    return None
-
-
 _SCHEMA: Final = ("schemas", "{schema_id}")
 _DATABASE: Final = ("databases", "{database}")
 _CLIENT: Final = ("clients", "{client_id}")
 _WORKER: Final = ("workers", "{worker_id}")
 _JOB: Final = ("jobs", "{job_id}")
+_ISSUER: Final = ("issuers", "{name}")
+_BACKUP: Final = ("backups", "{backup_id}")
 _ROUTES: Final[Mapping[str, _Route]] = {
-    "put_schema": _Route("PUT", _SCHEMA, _template, body=lambda given: given["schema"]),
-    "schema": _Route("GET", _SCHEMA, _template),
-    "schemas": _Route("GET", ("schemas",), _templates, _PAGE),
-    "delete_schema": _Route("DELETE", _SCHEMA, _nothing),
+    "put_schema": _Route("PUT", _SCHEMA, records.template, body=_as_it_is("schema")),
+    "schema": _Route("GET", _SCHEMA, records.template),
+    "schemas": _Route("GET", ("schemas",), records.templates, _PAGE),
+    "delete_schema": _Route("DELETE", _SCHEMA, records.nothing),
     "put_database": _Route(
-        "PUT", _DATABASE, _record(Database), body=_members("schema_id", "ttl_seconds")
+        "PUT", _DATABASE, records.record(Database), body=_members("schema_id", "ttl_seconds")
     ),
-    "database": _Route("GET", _DATABASE, _record(Database)),
-    "databases": _Route("GET", ("databases",), _listing("databases", Database), _PAGE),
-    "delete_database": _Route("DELETE", _DATABASE, _nothing),
-    "put_client": _Route("PUT", _CLIENT, _record(ClientRecord), body=_granted),
-    "client": _Route("GET", _CLIENT, _record(ClientRecord)),
-    "clients": _Route("GET", ("clients",), _listing("clients", ClientRecord), _PAGE),
-    "delete_client": _Route("DELETE", _CLIENT, _nothing),
+    "database": _Route("GET", _DATABASE, records.record(Database)),
+    "databases": _Route("GET", ("databases",), records.listing("databases", Database), _PAGE),
+    "delete_database": _Route("DELETE", _DATABASE, records.nothing),
+    "put_client": _Route("PUT", _CLIENT, records.record(ClientRecord), body=_granted),
+    "client": _Route("GET", _CLIENT, records.record(ClientRecord)),
+    "clients": _Route("GET", ("clients",), records.listing("clients", ClientRecord), _PAGE),
+    "delete_client": _Route("DELETE", _CLIENT, records.nothing),
     "rotate_secret": _Route(
         "POST",
         (*_CLIENT, "rotate-secret"),
-        _record(ClientRecord),
+        records.record(ClientRecord),
         body=_members("overlap_seconds"),
     ),
-    "workers": _Route("GET", ("workers",), _live),
-    "revoked_workers": _Route("GET", ("workers",), _revoked),
-    "revoke_worker": _Route("DELETE", _WORKER, _nothing, ("unseen",)),
-    "reinstate_worker": _Route("POST", (*_WORKER, "reinstate"), _nothing),
-    "data_keys": _Route("GET", ("keys",), _listing("keys", Key)),
-    "rotate_keys": _Route("POST", ("keys", "rotate"), _key_id, body=_members()),
-    "rewrap_keys": _Route("POST", ("keys", "rewrap"), _job_id, body=_members("files_per_second")),
-    "destroy_key": _Route(
-        "POST", ("keys", "{key_id}", "destroy"), _job_id, body=_members("shred", "entities")
+    "workers": _Route("GET", ("workers",), records.live),
+    "revoked_workers": _Route("GET", ("workers",), records.revoked),
+    "revoke_worker": _Route("DELETE", _WORKER, records.nothing, ("unseen",)),
+    "reinstate_worker": _Route("POST", (*_WORKER, "reinstate"), records.nothing),
+    "data_keys": _Route("GET", ("keys",), records.listing("keys", Key)),
+    "rotate_keys": _Route("POST", ("keys", "rotate"), records.key_id, body=_members()),
+    "rewrap_keys": _Route(
+        "POST", ("keys", "rewrap"), records.job_id, body=_members("files_per_second")
     ),
-    "job": _Route("GET", _JOB, _record(Job)),
-    "jobs": _Route("GET", ("jobs",), _listing("jobs", Job)),
-    "cancel_job": _Route("POST", (*_JOB, "cancel"), _nothing),
+    "destroy_key": _Route(
+        "POST", ("keys", "{key_id}", "destroy"), records.job_id, body=_members("shred", "entities")
+    ),
+    "job": _Route("GET", _JOB, records.record(Job)),
+    "jobs": _Route("GET", ("jobs",), records.listing("jobs", Job)),
+    "cancel_job": _Route("POST", (*_JOB, "cancel"), records.nothing),
+    "dry_run_schema": _Route(
+        "PUT", _SCHEMA, records.trial, ("dry_run", "cursor"), body=_as_it_is("schema")
+    ),
+    "explain_client": _Route(
+        "POST", (*_CLIENT, "explain"), records.record(Explanation), body=_asked
+    ),
+    "put_issuer": _Route("PUT", _ISSUER, records.issuer, body=_as_it_is("trusted")),
+    "issuer": _Route("GET", _ISSUER, records.issuer),
+    "issuers": _Route("GET", ("issuers",), records.issuers),
+    "delete_issuer": _Route("DELETE", _ISSUER, records.nothing),
+    "ask_issuer": _Route("POST", (*_ISSUER, "ask"), records.record(PublishedKeys)),
+    "put_worker_credential": _Route("PUT", _WORKER, records.record(WorkerCredential), ("replace",)),
+    "signing_keys": _Route("GET", ("keys",), records.signing_keys),
+    "recovery_key": _Route("GET", ("keys",), records.recovery_key),
+    "rotate_signing_keys": _Route(
+        "POST", ("keys", "rotate"), records.key_id, body=lambda _: _FOR_TOKENS
+    ),
+    "export_keys": _Route("POST", ("keys", "export"), records.export),
+    "key_exports": _Route("GET", ("keys", "exports"), records.listing("exports", KeyExport)),
+    "delete_key_export": _Route("DELETE", ("keys", "exports", "{export_id}"), records.nothing),
+    "record_backup": _Route("PUT", _BACKUP, records.record(Backup)),
+    "backups": _Route("GET", ("backups",), records.listing("backups", Backup)),
+    "delete_backup": _Route("DELETE", _BACKUP, records.nothing),
+    "audit_page": _Route("POST", ("audit", "records"), records.record(AuditPage), body=_page),
+    "audit_heads": _Route("GET", ("audit", "heads"), records.listing("heads", AuditHead)),
+    "audit_keys": _Route("GET", ("audit", "keys"), records.audit_keys),
+    "remove_audit": _Route(
+        "POST", ("audit", "remove"), records.record(Removal), body=_members("before")
+    ),
+    "verify": _Route("POST", ("verify",), records.verification, body=_members("cursor", "repair")),
 }
 OPERATIONS: Final = frozenset(_ROUTES)

@@ -19,6 +19,8 @@ _BY_CODE: Final[dict[str, type[errors.StrongroomClientError]]] = {
 }
 # gRPC core's own words, where its codes do not tell things apart.
 _NOT_CONNECTED: Final = "failed to connect to all addresses"
+_LAST: Final = "last error: "
+_REASON_CHARS: Final = 300
 _TOO_LARGE: Final = "message larger than max"
 _STREAM_REMOVED: Final = "Stream removed"
 
@@ -31,6 +33,9 @@ def refusal(failure: RpcFailure) -> Broken | errors.StrongroomClientError:
         except (DecodeError, ValueError):
             return errors.ServerError("the error that the server names cannot be read")
     detail = f"the call ended with {failure.code}, for which the server names no reason"
+    if _NOT_CONNECTED in failure.details:
+        # No request was sent yet, so that nothing of one is in it; TLS and the kernel say why.
+        detail = f"there is no connection: {failure.details.rpartition(_LAST)[2][:_REASON_CHARS]}"
     if failure.code in _PASSING or _STREAM_REMOVED in failure.details:
         return Broken(detail, may_have_acted=_NOT_CONNECTED not in failure.details)
     if _TOO_LARGE in failure.details:
