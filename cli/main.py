@@ -1,16 +1,18 @@
 """The `strongroom` command: its subcommands and exit codes.
 
-Exit codes: 0 done, 1 not done (one line on standard error says why), 2 wrong usage. The commands of
-entities have more of them (docs/cli.md).
+Exit codes: 0 done, 1 not done (one line on standard error says why), 2 wrong usage. Where a
+deployment refuses, there are more of them (docs/cli.md).
 """
 
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, NoReturn
 
 import typer
 
+from cli import profiles
 from cli.admin import commands as admin_commands
 from cli.audit import commands as audit_commands
 from cli.backup import commands as backup_commands
@@ -19,13 +21,22 @@ from cli.data import commands as data_commands
 from cli.emulation.master_key import LocalProvider
 from cli.jobs import commands as jobs
 from cli.keys import commands as keys
+from cli.options import JsonObject, Profile
+from cli.output import printable
+from cli.profile import commands as profile_commands
 from cli.workers import commands as workers_commands
 from strongroom.errors import InvalidArgumentError, StrongroomError
 
+_ADVICE: Final = (
+    (errno.ENOENT, "check the name"),
+    (errno.EISDIR, "name a file in it"),
+    (errno.EACCES, "choose another place, or have somebody give you the right"),
+    (errno.ENOSPC, "make room, or choose another place"),
+    (errno.EROFS, "choose another place"),
+)
 app = typer.Typer(
     help="Strongroom, an encrypted JSON database.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -34,12 +45,15 @@ data_commands.add(app)
 app.add_typer(admin_commands.schemas, name="schema")
 app.add_typer(admin_commands.databases, name="db")
 app.add_typer(admin_commands.clients, name="client")
+app.add_typer(admin_commands.issuers, name="issuer")
+app.add_typer(profile_commands.app, name="profile")
 app.add_typer(keys.app, name="keys")
 app.add_typer(jobs.app, name="job")
-app.add_typer(workers_commands.app, name="workers")
+app.add_typer(workers_commands.app, name="worker")
+app.add_typer(workers_commands.app, name="workers", hidden=True)
 app.add_typer(audit_commands.app, name="audit")
 app.add_typer(ca_commands.app, name="ca")
-app.command()(backup_commands.backup)
+app.add_typer(backup_commands.app, name="backup")
 app.command()(backup_commands.restore)
 
 
@@ -113,17 +127,16 @@ def verify(
             help="Renew sidecars; remove what a crash or the deletion of a database has left.",
         ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Read everything that a deployment stores, and tell what is not as it should be.
 
-    The deployment is named by STRONGROOM_URL, STRONGROOM_CLIENT_ID and STRONGROOM_CLIENT_SECRET,
-    and STRONGROOM_CA_FILE where it serves https under a certificate authority of its own. Exit code
-    1: something is wrong, or could not be judged.
+    Exit code 1: something is wrong, or could not be judged.
     """
     from cli import verify as command  # noqa: PLC0415 - as above
 
-    if not command.run(repair=repair, json=json):
+    if not command.run(repair=repair, json=json, profile=profile):
         raise typer.Exit(1)
 
 
@@ -133,7 +146,8 @@ def doctor(
         Path, typer.Argument(help="A shared directory; one that nobody uses yet, too.")
     ] = Path(".local/shared"),
     *,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Tell whether a shared directory and this machine are fit for a deployment, and what to do.
 
@@ -143,7 +157,11 @@ def doctor(
     """
     from cli.doctor import examination as command  # noqa: PLC0415 - as above
 
-    if not command.run(directory, os.environ, json=json):
+    environment = dict(os.environ)
+    if profile is not None:
+        url, ca_file = profiles.address(profile)
+        environment |= {"STRONGROOM_URL": url, "STRONGROOM_CA_FILE": ca_file or ""}
+    if not command.run(directory, environment, json=json):
         raise typer.Exit(1)
 
 
@@ -155,14 +173,30 @@ def _check_address(address: str) -> None:
 
 def main() -> None:
     """Run the command; a user's mistake ends in one line, not in a stack trace."""
+    if sys.stdin is None:
+        # It was closed; a command that reads it finds nothing there.
+        sys.stdin = Path(os.devnull).open()  # noqa: SIM115 - for the rest of the process
+    if sys.stdout is None:
+        _fail("standard output is closed; >/dev/null throws away what is told there")
     try:
         app()
     except StrongroomError as error:
-        sys.stderr.write(f"strongroom: {error.detail}\n")
-        sys.exit(1)
+        _fail(error.detail)
     except OSError as error:
-        sys.stderr.write(f"strongroom: {error}\n")
-        sys.exit(1)
+        _fail(_said(error))
+
+
+def _fail(why: str) -> NoReturn:
+    sys.stderr.write(f"strongroom: {why}\n")
+    sys.exit(1)
+
+
+def _said(error: OSError) -> str:
+    """Return what the kernel says of a file, and what to do about it where that is known."""
+    what = error.strerror or str(error)
+    where = f"{printable(os.fsdecode(error.filename))}: " if error.filename is not None else ""
+    advice = next((f"; {text}" for code, text in _ADVICE if error.errno == code), "")
+    return f"{where}{what}{advice}"
 
 
 if __name__ == "__main__":

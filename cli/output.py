@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +26,11 @@ def line(text: str) -> None:
 def as_json(value: JsonValue) -> None:
     """Print a value as one line of JSON."""
     sys.stdout.write(jsontext.dump(value).decode() + "\n")
+
+
+def told(record: Any) -> dict[str, Any]:  # noqa: ANN401 - a dataclass of the client library
+    """Return the members of a record; what does not apply, which is None, is left out."""
+    return {name: one for name, one in msgspec.to_builtins(record).items() if one is not None}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

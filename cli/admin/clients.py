@@ -5,8 +5,8 @@ from typing import Any
 
 import typer
 
-from cli.data.session import session
 from cli.output import as_json, line, table
+from cli.session import session
 from strongroom_client import Grant
 from strongroom_client.administration import ClientRecord
 
@@ -43,11 +43,14 @@ def show_all(*, json: bool, profile: str | None) -> None:
             table(("CLIENT", "GRANTS"), rows)
 
 
-def delete(client_id: str, *, profile: str | None) -> None:
+def delete(client_id: str, *, json: bool, profile: str | None) -> None:
     """Remove a client."""
     with session(profile) as client:
         client.admin.delete_client(client_id)
-        line(f"{client_id}: deleted")
+        if json:
+            as_json({"client_id": client_id, "deleted": True})
+        else:
+            line(f"{client_id}: deleted")
 
 
 def _show(record: ClientRecord, *, json: bool) -> None:

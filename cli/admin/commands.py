@@ -4,16 +4,19 @@ from typing import Annotated
 
 import typer
 
+from cli.options import Database, Json, Profile
+
 _SchemaId = Annotated[str, typer.Argument(help="Name of a template.")]
-_Database = Annotated[str, typer.Argument(help="Name of a database.")]
 _ClientId = Annotated[str, typer.Argument(help="Name of a client.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
-_Profile = Annotated[
-    str | None,
-    typer.Option(help="A profile of strongroom/profiles.toml; else STRONGROOM_PROFILE."),
-]
 _GRANT = "DATABASE:ACTIONS[:PREFIX], such as chatdb:read,write:users/; * for every database."
 
+_IssuerName = Annotated[str, typer.Argument(help="Name of an issuer, given here.")]
+
+issuers = typer.Typer(
+    help="Foreign issuers whose tokens are taken, and what these are good for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
 schemas = typer.Typer(
     help="Templates: the JSON Schemas that entities are validated by.",
     no_args_is_help=True,
@@ -36,8 +39,8 @@ def put_schema(
     schema_id: _SchemaId,
     file: Annotated[str, typer.Argument(help="File with a JSON Schema; - for standard input.")],
     *,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Create or replace a template; it is in force for every write from now on."""
     from cli.admin import schemas as command  # noqa: PLC0415
@@ -46,7 +49,7 @@ def put_schema(
 
 
 @schemas.command("get")
-def get_schema(schema_id: _SchemaId, *, profile: _Profile = None) -> None:
+def get_schema(schema_id: _SchemaId, *, profile: Profile = None) -> None:
     """Print a template's JSON Schema."""
     from cli.admin import schemas as command  # noqa: PLC0415
 
@@ -54,7 +57,7 @@ def get_schema(schema_id: _SchemaId, *, profile: _Profile = None) -> None:
 
 
 @schemas.command("list")
-def list_schemas(*, json: _Json = False, profile: _Profile = None) -> None:
+def list_schemas(*, json: Json = False, profile: Profile = None) -> None:
     """List the templates."""
     from cli.admin import schemas as command  # noqa: PLC0415
 
@@ -62,23 +65,23 @@ def list_schemas(*, json: _Json = False, profile: _Profile = None) -> None:
 
 
 @schemas.command("delete")
-def delete_schema(schema_id: _SchemaId, *, profile: _Profile = None) -> None:
+def delete_schema(schema_id: _SchemaId, *, json: Json = False, profile: Profile = None) -> None:
     """Delete a template that no database is bound to."""
     from cli.admin import schemas as command  # noqa: PLC0415
 
-    command.delete(schema_id, profile=profile)
+    command.delete(schema_id, json=json, profile=profile)
 
 
 @databases.command("put")
 def put_database(
-    database: _Database,
+    database: Database,
     schema_id: _SchemaId,
     *,
     ttl_seconds: Annotated[
         int | None, typer.Option(min=1, help="Its entities cease to be there after so long.")
     ] = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Create a database, or bind it to another template."""
     from cli.admin import databases as command  # noqa: PLC0415
@@ -87,7 +90,7 @@ def put_database(
 
 
 @databases.command("list")
-def list_databases(*, json: _Json = False, profile: _Profile = None) -> None:
+def list_databases(*, json: Json = False, profile: Profile = None) -> None:
     """List the databases that you administer."""
     from cli.admin import databases as command  # noqa: PLC0415
 
@@ -96,18 +99,19 @@ def list_databases(*, json: _Json = False, profile: _Profile = None) -> None:
 
 @databases.command("delete")
 def delete_database(
-    database: _Database,
+    database: Database,
     *,
     yes_lose: Annotated[
         str | None,
         typer.Option(help="Confirm by its name, without being asked, that all of it may go."),
     ] = None,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Delete a database with all its entities, after its name was typed once more."""
     from cli.admin import databases as command  # noqa: PLC0415
 
-    command.delete(database, yes_lose, profile=profile)
+    command.delete(database, yes_lose, json=json, profile=profile)
 
 
 @clients.command("put")
@@ -119,8 +123,8 @@ def put_client(
         list[str] | None,
         typer.Option(help="The same, for tokens of the client's users; {sub} is the user."),
     ] = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Make a client, and print its secret, once; or replace the grants of one."""
     from cli.admin import clients as command  # noqa: PLC0415
@@ -129,7 +133,7 @@ def put_client(
 
 
 @clients.command("list")
-def list_clients(*, json: _Json = False, profile: _Profile = None) -> None:
+def list_clients(*, json: Json = False, profile: Profile = None) -> None:
     """List the clients and their grants."""
     from cli.admin import clients as command  # noqa: PLC0415
 
@@ -144,8 +148,8 @@ def rotate_secret(
         int | None,
         typer.Option(min=0, help="For how long the old one is taken too; a day; 0 ends it."),
     ] = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Give a client a new secret, and print it, once."""
     from cli.admin import clients as command  # noqa: PLC0415
@@ -154,8 +158,56 @@ def rotate_secret(
 
 
 @clients.command("delete")
-def delete_client(client_id: _ClientId, *, profile: _Profile = None) -> None:
+def delete_client(client_id: _ClientId, *, json: Json = False, profile: Profile = None) -> None:
     """Remove a client; it is refused within 5 seconds."""
     from cli.admin import clients as command  # noqa: PLC0415
 
-    command.delete(client_id, profile=profile)
+    command.delete(client_id, json=json, profile=profile)
+
+
+@issuers.command("put")
+def put_issuer(
+    name: _IssuerName,
+    file: Annotated[
+        str, typer.Argument(help="File with JSON, as docs/federation.md has it; - reads a pipe.")
+    ],
+    *,
+    json: Json = False,
+    profile: Profile = None,
+) -> None:
+    """Trust a foreign issuer, or change what it is trusted for."""
+    from cli.admin import issuers as command  # noqa: PLC0415
+
+    command.put(name, file, json=json, profile=profile)
+
+
+@issuers.command("get")
+def get_issuer(name: _IssuerName, *, profile: Profile = None) -> None:
+    """Print what an issuer is trusted for, as JSON that `put` takes."""
+    from cli.admin import issuers as command  # noqa: PLC0415
+
+    command.get(name, profile=profile)
+
+
+@issuers.command("list")
+def list_issuers(*, json: Json = False, profile: Profile = None) -> None:
+    """List the foreign issuers that are trusted."""
+    from cli.admin import issuers as command  # noqa: PLC0415
+
+    command.show_all(json=json, profile=profile)
+
+
+@issuers.command("ask")
+def ask_issuer(name: _IssuerName, *, json: Json = False, profile: Profile = None) -> None:
+    """Have an issuer asked for its keys now, and print them; nothing is changed."""
+    from cli.admin import issuers as command  # noqa: PLC0415
+
+    command.ask(name, json=json, profile=profile)
+
+
+@issuers.command("delete")
+def delete_issuer(name: _IssuerName, *, json: Json = False, profile: Profile = None) -> None:
+    """Trust an issuer no more; its tokens are refused within 5 seconds."""
+    from cli.admin import issuers as command  # noqa: PLC0415
+
+    command.delete(name, json=json, profile=profile)

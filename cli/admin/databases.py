@@ -2,8 +2,8 @@
 
 import sys
 
-from cli.data.session import session
 from cli.output import as_json, line, printable, table
+from cli.session import session
 from strongroom.errors import InvalidArgumentError
 from strongroom_client.administration import Database
 
@@ -35,7 +35,7 @@ def show_all(*, json: bool, profile: str | None) -> None:
             table(("DATABASE", "TEMPLATE", "TTL SECONDS", "CREATED AT"), rows)
 
 
-def delete(database: str, confirmed: str | None, *, profile: str | None) -> None:
+def delete(database: str, confirmed: str | None, *, json: bool, profile: str | None) -> None:
     """Delete a database, once its name was typed.
 
     Raises:
@@ -52,7 +52,10 @@ def delete(database: str, confirmed: str | None, *, profile: str | None) -> None
         if confirmed != known.name:
             raise InvalidArgumentError(f"that is not its name; {known.name} is not deleted")
         client.admin.delete_database(known.name)
-        line(f"{known.name}: deleted")
+        if json:
+            as_json({"name": known.name, "deleted": True})
+        else:
+            line(f"{known.name}: deleted")
 
 
 def _told(one: Database) -> dict[str, object]:

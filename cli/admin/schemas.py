@@ -3,8 +3,8 @@
 import sys
 
 from cli.data import documents
-from cli.data.session import session
 from cli.output import as_json, line, table
+from cli.session import session
 
 
 def put(schema_id: str, file: str, *, json: bool, profile: str | None) -> None:
@@ -36,8 +36,11 @@ def show_all(*, json: bool, profile: str | None) -> None:
             table(("TEMPLATE", "VERSION", "UPDATED AT"), rows)
 
 
-def delete(schema_id: str, *, profile: str | None) -> None:
+def delete(schema_id: str, *, json: bool, profile: str | None) -> None:
     """Delete a template."""
     with session(profile) as client:
         client.admin.delete_schema(schema_id)
-        line(f"{schema_id}: deleted")
+        if json:
+            as_json({"schema_id": schema_id, "deleted": True})
+        else:
+            line(f"{schema_id}: deleted")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.options import JsonObject, Profile
 from strongroom import limits
 
 app = typer.Typer(
@@ -12,7 +13,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command()
@@ -29,7 +29,8 @@ def verify(
         Path | None,
         typer.Option(help="What `audit heads` or `audit verify` printed before."),
     ] = None,
-    json: _Json = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Tell whether anything of the audit log was changed, moved, repeated or cut out.
 
@@ -38,7 +39,7 @@ def verify(
     """
     from cli.audit import verify as command  # noqa: PLC0415
 
-    if not command.run(directory, public_key, heads, json=json):
+    if not command.run(directory, public_key, heads, json=json, profile=profile):
         raise typer.Exit(1)
 
 
@@ -57,27 +58,28 @@ def tail(
     json: Annotated[bool, typer.Option("--json", help="Print each record as a line of JSON.")] = (
         False
     ),
+    profile: Profile = None,
 ) -> None:
     """Print the newest records, the oldest of them first."""
     from cli.audit import tail as command  # noqa: PLC0415
 
-    command.run(lines=lines, follow=follow, json=json)
+    command.run(lines=lines, follow=follow, json=json, profile=profile)
 
 
 @app.command()
-def heads(*, json: _Json = False) -> None:
+def heads(*, json: JsonObject = False, profile: Profile = None) -> None:
     """Print how far the log has come, to be kept elsewhere for `audit verify --heads`."""
     from cli.audit import proofs as command  # noqa: PLC0415
 
-    command.heads(json=json)
+    command.heads(json=json, profile=profile)
 
 
 @app.command()
-def key() -> None:
+def key(*, profile: Profile = None) -> None:
     """Print the public keys that verify the log, as JSON, for `audit verify --public-key`."""
     from cli.audit import proofs as command  # noqa: PLC0415
 
-    command.key()
+    command.key(profile=profile)
 
 
 @app.command()
@@ -86,9 +88,10 @@ def remove(
     before: Annotated[
         str, typer.Option(help="Since when nothing was written to it: 2026-01-01, or RFC 3339.")
     ],
-    json: _Json = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Remove what was recorded long ago, once it lies elsewhere; that is recorded, too."""
     from cli.audit import remove as command  # noqa: PLC0415
 
-    command.run(before, json=json)
+    command.run(before, json=json, profile=profile)

@@ -1,49 +1,53 @@
 """`strongroom audit heads` and `key`: what to keep elsewhere; and reading what was kept."""
 
 import base64
-import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from cli.access import Deployment
-from cli.audit.answer import Heads, KeptHead, PublicKeys
+from cli.audit.answer import Heads, PublicKey, PublicKeys
 from cli.output import as_json, line
+from cli.session import session
 from main_api.domain.audit.segments import Head
 from strongroom import jsontext, limits
 from strongroom.clock import from_rfc3339, rfc3339
 from strongroom.crypto import signing
 from strongroom.errors import InvalidArgumentError
+from strongroom_client.oversight import AuditHead, AuditKey
 
-_PATH: Final = "/audit/keys"
 _WORD: Final = "head"
 _DIGEST_BYTES: Final = 32
 
 
-def heads(*, json: bool) -> None:
-    """Print the heads of now; raises as `Deployment.get`."""
-    found = Deployment(time.sleep).get("/audit/heads", Heads)
-    if json:
-        as_json(msgspec.to_builtins(found))
-        return
-    for one in found.heads:
-        line(shown(one))
+def heads(*, json: bool, profile: str | None) -> None:
+    """Print the heads of now."""
+    with session(profile) as client:
+        found = list(client.admin.audit_heads())
+        if json:
+            as_json(msgspec.to_builtins(Heads(found)))
+            return
+        for one in found:
+            line(shown(one))
 
 
-def key() -> None:
-    """Print the public keys; raises as `Deployment.get`."""
-    as_json(msgspec.to_builtins(Deployment(time.sleep).get(_PATH, PublicKeys)))
+def key(*, profile: str | None) -> None:
+    """Print the public keys."""
+    with session(profile) as client:
+        keys = [_jwk(one) for one in client.admin.audit_keys()]
+        as_json(msgspec.to_builtins(PublicKeys(keys)))
 
 
-def shown(head: KeptHead) -> str:
+def shown(head: AuditHead) -> str:
     """Return a head as a line."""
     return f"{_WORD} {head.chain} {head.block} {head.at} {head.head}"
 
 
-def kept(head: Head) -> KeptHead:
+def kept(head: Head) -> AuditHead:
     """Return a head as it is printed."""
-    return KeptHead(head.chain, head.block, rfc3339(head.at_ms), head.digest.hex())
+    return AuditHead(
+        chain=head.chain, block=head.block, at=rfc3339(head.at_ms), head=head.digest.hex()
+    )
 
 
 def read_heads(path: Path) -> tuple[Head, ...]:
@@ -68,24 +72,24 @@ def read_heads(path: Path) -> tuple[Head, ...]:
     return heads
 
 
-def public_keys(path: Path | None) -> dict[str, bytes]:
+def public_keys(path: Path | None, profile: str | None) -> dict[str, bytes]:
     """Return the public keys of a file, or those that the deployment says.
 
     Raises:
         InvalidArgumentError: There is none in it; or no file and no deployment is named.
-        StrongroomError: As `Deployment.get`.
+        Exit: The deployment does not say them.
         OSError: The file cannot be read.
     """
     if path is None:
-        keys = Deployment(time.sleep).get(_PATH, PublicKeys)
-    else:
-        try:
-            keys = msgspec.json.decode(_read(path), type=PublicKeys)
-        except jsontext.UNREADABLE as error:
-            raise _no_keys(path) from error
+        with session(profile) as client:
+            return {one.key_id: one.public_key for one in client.admin.audit_keys()}
+    try:
+        keys = msgspec.json.decode(_read(path), type=PublicKeys)
+    except jsontext.UNREADABLE as error:
+        raise _no_keys(path) from error
     found = {one.kid: _bytes(one.x) for one in keys.keys if one.crv == "Ed25519"}
     if not found or any(len(key) != signing.PUBLIC_KEY_BYTES for key in found.values()):
-        raise _no_keys(path or Path(_PATH))
+        raise _no_keys(path)
     return found
 
 
@@ -93,16 +97,21 @@ def _no_keys(path: Path) -> InvalidArgumentError:
     return InvalidArgumentError(f"{path} holds no keys as `strongroom audit key` prints them")
 
 
-def _of_words(words: list[str]) -> KeptHead:
+def _of_words(words: list[str]) -> AuditHead:
     _, chain, block, at, head = words
-    return KeptHead(chain, int(block), at, head)
+    return AuditHead(chain=chain, block=int(block), at=at, head=head)
 
 
-def _head(one: KeptHead) -> Head:
+def _head(one: AuditHead) -> Head:
     digest = bytes.fromhex(one.head)
     if len(digest) != _DIGEST_BYTES or one.block < 1:
         raise ValueError("not a head")
     return Head(one.chain, one.block, from_rfc3339(one.at), digest)
+
+
+def _jwk(key: AuditKey) -> PublicKey:
+    x = base64.urlsafe_b64encode(key.public_key).rstrip(b"=").decode()
+    return PublicKey(kty="OKP", crv="Ed25519", kid=key.key_id, x=x)
 
 
 def _bytes(text: str) -> bytes:

@@ -2,61 +2,61 @@
 
 import sys
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 import msgspec
 
-from cli.access import Deployment
-from cli.audit.answer import Page, Record
-from cli.output import line, printable
-from strongroom import jsontext, limits
-from strongroom.errors import UnavailableError
+from cli.output import as_json, line, printable
+from cli.session import session
+from strongroom import limits
+from strongroom_client import Client, UnavailableError
+from strongroom_client.oversight import AuditPage, AuditRecord
 
 _EVERY_S: Final = 1.0
 
 
 def run(
-    *, lines: int, follow: bool, json: bool, pause: Callable[[float], object] = time.sleep
+    *,
+    lines: int,
+    follow: bool,
+    json: bool,
+    profile: str | None,
+    pause: Callable[[float], object] = time.sleep,
 ) -> None:
     """Print records; with `follow`, until Ctrl-C.
 
-    Raises:
-        StrongroomError: As `Deployment.post`; a deployment that does not answer is asked again
-            while it is followed.
+    A deployment that does not answer is asked again while it is followed. No more than a page is in
+    memory at a time.
     """
-    deployment = Deployment(pause)
-    try:
-        page = _page(deployment, "", lines)
-        _print(page, json=json)
-        while follow:
-            if len(page.records) < limits.PAGE_SIZE_MAX:
+    with session(profile) as client:
+        newest = client.admin.audit_page(page_size=lines)
+        _print(newest, json=json)
+        cursor = newest.cursor
+        try:
+            while follow:
                 pause(_EVERY_S)
-            page = _next(deployment, page)
-            _print(page, json=json)
-    except KeyboardInterrupt:
-        return
+                for page in _since(client, cursor):
+                    _print(page, json=json)
+                    cursor = page.cursor
+        except KeyboardInterrupt:
+            # That is how a watch ends; nothing was left undone.
+            return
 
 
-def _next(deployment: Deployment, before: Page) -> Page:
+def _since(client: Client, cursor: str) -> Iterator[AuditPage]:
     try:
-        return _page(deployment, before.cursor, limits.PAGE_SIZE_MAX)
+        yield from client.admin.audit_pages(cursor=cursor, page_size=limits.PAGE_SIZE_MAX)
     except UnavailableError as error:
         sys.stderr.write(f"strongroom: {printable(error.detail)}\n")
-        return Page([], before.cursor)
 
 
-def _page(deployment: Deployment, cursor: str, limit: int) -> Page:
-    body = jsontext.dump({"cursor": cursor, "limit": limit})
-    return deployment.post("/audit/records", body, Page)
-
-
-def _print(page: Page, *, json: bool) -> None:
-    for raw in page.records:
+def _print(page: AuditPage, *, json: bool) -> None:
+    for record in page.records:
         if json:
-            sys.stdout.write(bytes(raw).decode() + "\n")
+            as_json(_members(record))
         else:
-            line(_shown(msgspec.json.decode(raw, type=Record)))
+            line(_shown(record))
     if page.damaged:
         sys.stderr.write(
             f"strongroom: {page.damaged} blocks do not open; see `strongroom audit verify`\n"
@@ -64,7 +64,13 @@ def _print(page: Page, *, json: bool) -> None:
     sys.stdout.flush()
 
 
-def _shown(one: Record) -> str:
+def _members(record: AuditRecord) -> dict[str, Any]:
+    """Return what applies of a record."""
+    members: dict[str, Any] = msgspec.to_builtins(record)
+    return {name: one for name, one in members.items() if one and (name, one) != ("count", 1)}
+
+
+def _shown(one: AuditRecord) -> str:
     """Return a record on a line: when, who, from where, what, to what, how it ended."""
     who = one.client or one.worker or (f"({one.claimed}?)" if one.claimed else f"({one.face})")
     who += f"/{one.subject}" if one.subject else ""

@@ -17,7 +17,14 @@ from strongroom.layout import Layout
 _SUFFIX: Final = "*.audit"
 
 
-def run(directory: Path, public_key: Path | None, heads: Path | None, *, json: bool) -> bool:
+def run(
+    directory: Path,
+    public_key: Path | None,
+    heads: Path | None,
+    *,
+    json: bool,
+    profile: str | None,
+) -> bool:
     """Verify, print what was found, and tell whether nothing is wrong.
 
     Raises:
@@ -26,7 +33,7 @@ def run(directory: Path, public_key: Path | None, heads: Path | None, *, json: b
     """
     place = _place(directory)
     kept = () if heads is None else proofs.read_heads(heads)
-    keys = proofs.public_keys(public_key)
+    keys = proofs.public_keys(public_key, profile)
     verdict = verification.verify(AuditFiles(LocalFilesystem(), place), keys, kept)
     if json:
         as_json(_as_json(verdict))

@@ -1,9 +1,12 @@
 """`strongroom backup` and `strongroom restore`, as they are entered."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+from cli.options import Json, JsonObject, Profile
 
 _Root = Annotated[
     Path | None, typer.Option("--root", help="The root of a deployment of `strongroom up`.")
@@ -11,15 +14,34 @@ _Root = Annotated[
 _SharedDir = Annotated[
     Path | None, typer.Option("--shared-dir", help="The shared directory of any other deployment.")
 ]
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+class _TakesUnlessNamed(TyperGroup):
+    """`backup DIR` is `backup take DIR`; a directory called as a subcommand is, is `./list`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - private type
+        """Put the subcommand there that goes without saying."""
+        if args and args[0] not in self.commands and args[0] not in self.get_help_option_names(ctx):
+            args = ["take", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    help="Copies of a deployment, still encrypted: take, list and prune them.",
+    cls=_TakesUnlessNamed,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command("take")
 def backup(
     where: Annotated[str, typer.Argument(metavar="DIR", help="Where to: or s3://BUCKET/PREFIX.")],
     root: _Root = None,
     shared_dir: _SharedDir = None,
     *,
-    json: _Json = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Copy a deployment, still encrypted, while it serves; only what is not there yet.
 
@@ -31,8 +53,58 @@ def backup(
     from cli.backup import take as command  # noqa: PLC0415
     from cli.backup.places import Place  # noqa: PLC0415
 
-    if not command.run(where, Place(root, shared_dir), json=json):
+    if not command.run(where, Place(root, shared_dir), json=json, profile=profile):
         raise typer.Exit(1)
+
+
+@app.command("list")
+def list_backups(
+    where: Annotated[
+        str, typer.Argument(metavar="DIR", help="A place; without one: what is on record.")
+    ] = "",
+    *,
+    json: Json = False,
+    profile: Profile = None,
+) -> None:
+    """List the backups of a place, or those that the deployment has on record."""
+    from cli.backup import keeping as command  # noqa: PLC0415
+
+    if where:
+        command.show(where, json=json)
+    else:
+        command.show_record(json=json, profile=profile)
+
+
+@app.command()
+def prune(
+    where: Annotated[
+        str, typer.Argument(metavar="DIR", help="A directory, or s3://BUCKET/PREFIX.")
+    ],
+    *,
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest stay.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be removed, and remove nothing.")
+    ] = False,
+    json: JsonObject = False,
+    profile: Profile = None,
+) -> None:
+    """Remove the older backups of a place, and what only they need; they go off the record."""
+    from cli.backup import keeping as command  # noqa: PLC0415
+
+    command.prune(where, keep, dry_run=dry_run, json=json, profile=profile)
+
+
+@app.command()
+def forget(
+    names: Annotated[list[str], typer.Argument(metavar="BACKUP...", help="As `list` names them.")],
+    *,
+    json: Json = False,
+    profile: Profile = None,
+) -> None:
+    """Take backups that are gone off the record: their keys may be destroyed then."""
+    from cli.backup import keeping as command  # noqa: PLC0415
+
+    command.forget(names, json=json, profile=profile)
 
 
 def restore(  # noqa: PLR0913 - a command has as many options as it has
@@ -72,7 +144,8 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
         Path | None, typer.Option(help="The private half of the recovery key.")
     ] = None,
     export: Annotated[Path | None, typer.Option(help="The key backup that it opens.")] = None,
-    json: _Json = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Bring a backup back: into an empty directory, or into a deployment that serves; or prove it.
 
@@ -96,7 +169,9 @@ def restore(  # noqa: PLR0913 - a command has as many options as it has
     if verify:
         is_whole = command.verify(options, json=json)
     elif is_running:
-        is_whole = command.into_running(options, side, in_place=in_place, json=json)
+        is_whole = command.into_running(
+            options, side, in_place=in_place, json=json, profile=profile
+        )
     else:
         is_whole = command.into_empty(options, json=json)
     if not is_whole:

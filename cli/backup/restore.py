@@ -1,6 +1,5 @@
 """`strongroom restore`: a backup is proven, and brought back."""
 
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ from typing import Final
 import msgspec
 
 from cli import operator
-from cli.access import Deployment
 from cli.backup import places
 from cli.backup.adapters.empty_directory import EmptySharedDirectory
 from cli.backup.adapters.keys import KeyringKeys
@@ -24,6 +22,7 @@ from cli.backup.service.reading import Backup
 from cli.emulation.claim import claim
 from cli.output import as_json, line
 from cli.progress import Bar
+from cli.session import session
 from main_api import bootstrap
 from strongroom.clock import SystemClock
 from strongroom.errors import IntegrityError
@@ -93,7 +92,9 @@ def into_empty(options: Options, *, json: bool) -> bool:
     return not proof.damage.count
 
 
-def into_running(options: Options, into: str | None, *, in_place: bool, json: bool) -> bool:
+def into_running(
+    options: Options, into: str | None, *, in_place: bool, json: bool, profile: str | None
+) -> bool:
     """Put entities into a deployment that serves; tell whether it has taken all of them.
 
     Raises:
@@ -102,7 +103,8 @@ def into_running(options: Options, into: str | None, *, in_place: bool, json: bo
     keys = options.keys.keys()
     backup = reading.find(places.store(options.where), options.backup_id)
     wish = Wish(options.selection, into, in_place, options.leaves_out)
-    with RunningDeployment(Deployment(time.sleep)) as target, Bar("restoring") as bar, _advised():
+    with session(profile) as client, Bar("restoring") as bar, _advised():
+        target = RunningDeployment(client)
         done = putting_back.put_back(
             backup, keys, target, wish, clock=SystemClock(), progress=_shown(bar)
         )

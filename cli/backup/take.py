@@ -1,10 +1,7 @@
 """`strongroom backup`: a copy of a deployment that goes on serving."""
 
-import time
-
 import msgspec
 
-from cli.access import Deployment
 from cli.backup import places
 from cli.backup.adapters.register import DeploymentsRegister
 from cli.backup.adapters.shared_directory import SharedDirectory
@@ -14,19 +11,20 @@ from cli.backup.service.ports import Progress
 from cli.backup.service.taking import Taken, Tally
 from cli.output import as_json, line
 from cli.progress import Bar
+from cli.session import session
 from strongroom.clock import SystemClock
 
 
-def run(where: str, place: Place, *, json: bool) -> bool:
+def run(where: str, place: Place, *, json: bool, profile: str | None) -> bool:
     """Take a backup; tell whether every entity is in it.
 
     Raises:
-        StrongroomError: As `taking.take`, or the environment names no deployment.
+        StrongroomError: As `taking.take`, or no deployment is named.
     """
     store = places.store(where)
     source = SharedDirectory(place.shared())
-    register = DeploymentsRegister(Deployment(time.sleep))
-    with Bar("copying") as bar:
+    with session(profile) as client, Bar("copying") as bar:
+        register = DeploymentsRegister(client)
 
         def progress(tally: Tally) -> Progress:
             def tell(done: int, total: int | None) -> None:

@@ -1,19 +1,17 @@
 """The commands that read and write entities. What one needs is imported when it runs."""
 
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-_Database = Annotated[str, typer.Argument(help="Name of a database.")]
+from cli.data.sources import Format
+from cli.options import Database, Json, Profile
+
 _Key = Annotated[str, typer.Argument(help="Key of an entity.")]
 _Keys = Annotated[list[str], typer.Argument(help="Keys of entities.")]
 _File = Annotated[str, typer.Argument(help="File with JSON text; - for standard input.")]
 _Expression = Annotated[str, typer.Argument(help="JMESPath.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
-_Profile = Annotated[
-    str | None,
-    typer.Option(help="A profile of strongroom/profiles.toml; else STRONGROOM_PROFILE."),
-]
 _IfVersion = Annotated[int | None, typer.Option(min=1, help="Only if it is there in this version.")]
 _IfAbsent = Annotated[bool, typer.Option("--if-absent", help="Only if it is not there.")]
 _IfPresent = Annotated[bool, typer.Option("--if-present", help="Only if it is there.")]
@@ -36,7 +34,7 @@ def add(app: typer.Typer) -> None:
     app.command("export", rich_help_panel=PANEL)(export_entities)
 
 
-def get(database: _Database, key: _Key, *, json: _Json = False, profile: _Profile = None) -> None:
+def get(database: Database, key: _Key, *, json: Json = False, profile: Profile = None) -> None:
     """Print an entity's document, as it is stored."""
     from cli.data import reading  # noqa: PLC0415
 
@@ -44,7 +42,7 @@ def get(database: _Database, key: _Key, *, json: _Json = False, profile: _Profil
 
 
 def put(  # noqa: PLR0913 - an option each
-    database: _Database,
+    database: Database,
     key: _Key,
     file: _File,
     *,
@@ -55,8 +53,8 @@ def put(  # noqa: PLR0913 - an option each
     if_absent: _IfAbsent = False,
     if_present: _IfPresent = False,
     idempotency_key: _IdempotencyKey = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Create or replace an entity."""
     from cli.data import writing  # noqa: PLC0415
@@ -66,7 +64,7 @@ def put(  # noqa: PLR0913 - an option each
 
 
 def patch(
-    database: _Database,
+    database: Database,
     key: _Key,
     file: _File,
     *,
@@ -75,8 +73,8 @@ def patch(
     ] = False,
     if_version: _IfVersion = None,
     idempotency_key: _IdempotencyKey = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Change a part of an entity."""
     from cli.data import writing  # noqa: PLC0415
@@ -86,12 +84,12 @@ def patch(
 
 
 def delete(
-    database: _Database,
+    database: Database,
     keys: _Keys,
     *,
     if_version: _IfVersion = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Delete entities. Exit code 3: one was not there; the others are deleted nevertheless."""
     from cli.data import writing  # noqa: PLC0415
@@ -103,14 +101,14 @@ def delete(
 
 
 def transform(
-    database: _Database,
+    database: Database,
     key: _Key,
     expression: _Expression,
     *,
     store: Annotated[bool, typer.Option("--store", help="Store the result in its place.")] = False,
     if_version: _IfVersion = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Print what an expression makes of an entity; or store it."""
     from cli.data import reading, writing  # noqa: PLC0415
@@ -125,7 +123,7 @@ def transform(
 
 
 def validate(
-    database: _Database, key: _Key, file: _File, *, json: _Json = False, profile: _Profile = None
+    database: Database, key: _Key, file: _File, *, json: Json = False, profile: Profile = None
 ) -> None:
     """Tell what would refuse a put; nothing is written. Exit code 5: it would be refused."""
     from cli.data import writing  # noqa: PLC0415
@@ -134,13 +132,13 @@ def validate(
 
 
 def list_entities(
-    database: _Database,
+    database: Database,
     *,
     prefix: _Prefix = "",
     select: _Select = "",
     limit: _Limit = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Print the keys and versions of a database; with --json or --select the documents too."""
     from cli.data import reading  # noqa: PLC0415
@@ -150,14 +148,14 @@ def list_entities(
 
 
 def query(
-    database: _Database,
+    database: Database,
     filter: Annotated[str, typer.Argument(help="JMESPath; asked of every entity.")],  # noqa: A002
     *,
     prefix: _Prefix = "",
     select: _Select = "",
     limit: _Limit = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Print the entities for which a filter is true: key, version and document."""
     from cli.data import reading  # noqa: PLC0415
@@ -166,44 +164,70 @@ def query(
     reading.entities(database, wanted, json=json, profile=profile)
 
 
-def import_entities(
-    database: _Database,
-    file: Annotated[str, typer.Argument(help="NDJSON; - for standard input.")],
+def import_entities(  # noqa: PLR0913 - an option each
+    database: Database,
+    file: Annotated[str, typer.Argument(help="NDJSON or JSON; - for standard input.")],
     *,
-    from_line: Annotated[int, typer.Option(min=1, help="Pass over the lines before.")] = 1,
+    form: Annotated[
+        Format, typer.Option("--format", help="Of the file; else its first line tells.")
+    ] = Format.AUTO,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the import before of FILE has ended.")
+    ] = False,
+    from_line: Annotated[
+        int, typer.Option(min=1, help="Pass over the lines before; in JSON, the entities.")
+    ] = 1,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Tell of what is refused, and write the rest.")
     ] = False,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="As --keep-going, and what is refused goes into this file, with why."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only validate.")] = False,
     ttl_seconds: Annotated[
         int | None, typer.Option(min=1, help="They cease to be there after so long.")
     ] = None,
-    json: _Json = False,
-    profile: _Profile = None,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
-    """Put entities, one a line: {"key": "...", "entity": ...}.
+    """Put entities: {"key": "...", "entity": ...} a line, an array of these, or {"KEY": ENTITY}.
 
-    Where it ends before the last line, it says by which --from-line it is gone on with.
+    How far it is stands in FILE.import, until it is done. Where it ends before the last line, it
+    says how to go on. Exit code 5: some were refused.
     """
     from cli.data import importing  # noqa: PLC0415
 
-    options = importing.Options(from_line, ttl_seconds, keep_going=keep_going, dry_run=dry_run)
+    options = importing.Options(
+        from_line=from_line,
+        ttl_seconds=ttl_seconds,
+        format=form,
+        rejects=rejects,
+        keep_going=keep_going or rejects is not None,
+        dry_run=dry_run,
+        resume=resume,
+    )
     importing.run(database, file, options, json=json, profile=profile)
 
 
 def export_entities(
-    database: _Database,
+    database: Database,
     file: Annotated[
         str, typer.Argument(help="Written, not there yet, for its owner alone; - prints.")
     ] = "-",
     *,
     prefix: _Prefix = "",
-    profile: _Profile = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where an export into FILE broke.")
+    ] = False,
+    json: Json = False,
+    profile: Profile = None,
 ) -> None:
     """Write the entities of a database, one a line, as `import` takes them.
 
-    Exit code 1: some were left out, because their files do not verify.
+    FILE is there once it is whole. Until then FILE.part has the lines, and FILE.export says how far
+    they are good. Exit code 1: some were left out, because their files do not verify.
     """
     from cli.data import exporting  # noqa: PLC0415
 
-    exporting.run(database, file, prefix, profile=profile)
+    exporting.run(database, file, prefix, resume=resume, json=json, profile=profile)

@@ -1,119 +1,194 @@
-"""`strongroom import`: entities of a file or a pipe, a line each, put in batches."""
+"""`strongroom import`: entities of a file or a pipe, put in batches; it goes on after a break.
 
+How far it is stands in `FILE.import`, renewed after each batch. A batch that was under way when
+everything ended is put once more with the idempotency key that it had, which makes no second
+version of it.
+"""
+
+import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 import typer
 
-from cli.data.session import exit_code, session, tell
+from cli.data import progress_file, sources
+from cli.data.rejects import Rejects
+from cli.data.sources import Format, Item
 from cli.output import as_json, line
 from cli.progress import Bar
-from strongroom import jsontext, limits
-from strongroom.errors import InvalidArgumentError
+from cli.session import exit_code, session, tell
+from strongroom import ids, limits
+from strongroom.errors import ConflictError, InvalidArgumentError
 from strongroom_client import Client, InvalidError, JsonText, StrongroomClientError
 
 _BATCH_BYTES_MAX: Final = 3 * 1024 * 1024
-_LINE_BYTES_MAX: Final = limits.MESSAGE_BYTES_MAX
 _REFUSED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """From which line on, how long entities live, and what is done about those that are refused."""
+    """What is asked for.
+
+    Attributes:
+        from_line: Pass over the lines before (the entities, in one JSON text).
+        ttl_seconds: How long entities live.
+        format: How they stand in the file.
+        rejects: Where to write those that are refused.
+        keep_going: Go on after one that is refused.
+        dry_run: Only validate.
+        resume: Go on where the import before has ended.
+    """
 
     from_line: int
     ttl_seconds: int | None
+    format: Format
+    rejects: Path | None
     keep_going: bool
     dry_run: bool
+    resume: bool
 
 
-class _Line(msgspec.Struct, frozen=True):
-    key: str
-    entity: msgspec.Raw
+class State(msgspec.Struct):
+    """How far an import has come: `next_number` is the first one of which it is not known.
 
+    `source` tells the file from another of its name; `run` is what idempotency keys are made of.
+    """
 
-@dataclass(frozen=True, slots=True)
-class _Numbered:
-    number: int
-    key: str
-    text: bytes = field(repr=False)
+    database: str
+    source: list[int]
+    run: str
+    next_number: int
+    written: int = 0
+    refused: int = 0
+    rejects_bytes: int = 0
 
 
 @dataclass(slots=True)
-class _Outcome:
-    """How far it has come: `next_line` is the first one of which it is not known."""
+class _Run:
+    """An import under way."""
 
-    next_line: int
-    written: int = 0
-    refused: int = 0
+    client: Client
+    database: str
+    options: Options
+    state: State
+    state_file: Path | None
+    rejects: Rejects
+
+    def put(self, batch: Sequence[Item]) -> None:
+        values = {one.key: JsonText(one.text) for one in batch}
+        if self.options.dry_run:
+            refusals = self.client.validate(self.database, values)
+            for one in batch:
+                self._count(one, refusals[one.key])
+            return
+        try:
+            self.client.put_many(
+                self.database,
+                values,
+                ttl_seconds=self.options.ttl_seconds,
+                idempotency_key=f"import-{self.state.run}-{batch[0].number}-{len(batch)}",
+            )
+        except InvalidError as refusal:
+            if len(batch) == 1:
+                self._count(batch[0], refusal)
+                return
+            # None was written; one after the other shows which are refused.
+            for one in batch:
+                self.put([one])
+        else:
+            self.state.written += len(batch)
+            self.done(batch[-1].number + 1)
+
+    def done(self, next_number: int) -> None:
+        """Keep how far it is."""
+        self.state.next_number = next_number
+        self.state.rejects_bytes = self.rejects.settled()
+        if self.state_file is not None:
+            progress_file.write(self.state_file, self.state, is_durable=False)
+
+    def _count(self, one: Item, refusal: StrongroomClientError | None) -> None:
+        self.state.next_number = one.number
+        if refusal is None:
+            self.state.written += 1
+        else:
+            tell(refusal, f"line {one.line}: {one.key}")
+            if not (self.options.keep_going or self.options.dry_run):
+                raise _StoppedError(exit_code(refusal))
+            self.rejects.write(one, refusal)
+            self.state.refused += 1
+        self.done(one.number + 1)
 
 
 def run(database: str, file: str, options: Options, *, json: bool, profile: str | None) -> None:
     """Put what a file has.
 
     Raises:
-        InvalidArgumentError: A line is none of an export's.
+        InvalidArgumentError: It is not of its format, or there is nothing to go on with.
         typer.Exit: Something is refused, or it ended midway.
     """
-    outcome = _Outcome(options.from_line)
-    with (
-        session(profile) as client,
-        _opened(file) as (source, size),
-        _progress(size) as shown,
-        _told_where(outcome),
-    ):
-        for batch, read_bytes in _batches(source, options.from_line):
-            _put(client, database, batch, options, outcome)
-            outcome.next_line = batch[-1].number + 1
-            shown.count(read_bytes, size)
-            shown.tell(f"{outcome.written} entities, {outcome.written / shown.elapsed_s:.0f}/s")
+    with session(profile) as client, _opened(file) as (source, size), Bar("0 entities") as shown:
+        state_file = None if size is None or options.dry_run else Path(f"{file}.import")
+        state = _state(database, source, state_file, options)
+        with Rejects.opened(options.rejects, state.rejects_bytes) as rejects:
+            under_way = _Run(client, database, options, state, state_file, rejects)
+            with _told_where(under_way):
+                shown.count(0, size)
+                found = sources.items(source, options.format)
+                for batch in _batches(found, state.next_number):
+                    under_way.put(batch)
+                    shown.count(batch[-1].read_bytes, size)
+                    rate = state.written / shown.elapsed_s
+                    shown.tell(f"{state.written} entities, {rate:.0f}/s")
+        if state_file is not None:
+            state_file.unlink(missing_ok=True)
+    _report(state, options, json=json)
+
+
+def _report(state: State, options: Options, *, json: bool) -> None:
     if json:
-        as_json({"written": outcome.written, "refused": outcome.refused})
+        as_json({"written": state.written, "refused": state.refused})
     else:
         done = "would be written" if options.dry_run else "written"
-        line(f"{outcome.written} entities {done}, {outcome.refused} refused")
-    if outcome.refused:
+        line(f"{state.written} entities {done}, {state.refused} refused")
+    if state.refused:
         raise typer.Exit(_REFUSED)
 
 
-def _put(
-    client: Client, database: str, batch: Sequence[_Numbered], options: Options, outcome: _Outcome
-) -> None:
-    values = {one.key: JsonText(one.text) for one in batch}
-    if options.dry_run:
-        refusals = client.validate(database, values)
-        for one in batch:
-            _count(one, refusals[one.key], options, outcome)
-        return
-    try:
-        client.put_many(database, values, ttl_seconds=options.ttl_seconds)
-        outcome.written += len(batch)
-    except InvalidError as refusal:
-        if len(batch) > 1:
-            # None was written; one after the other shows which are refused.
-            for one in batch:
-                _put(client, database, [one], options, outcome)
-        else:
-            _count(batch[0], refusal, options, outcome)
+def _state(database: str, source: BinaryIO, state_file: Path | None, options: Options) -> State:
+    """Return where to begin.
+
+    Raises:
+        ConflictError: The file is another one than the import before had.
+        InvalidArgumentError: There is nothing to go on with.
+    """
+    known = [] if state_file is None else _identity(source)
+    fresh = State(database, known, ids.new_id(64), options.from_line)
+    if not options.resume:
+        return fresh
+    if state_file is None:
+        raise InvalidArgumentError(
+            "--resume is for a file that is written; for a pipe there is --from-line"
+        )
+    kept = progress_file.read(state_file, State)
+    if kept is None:
+        return fresh
+    if (kept.database, kept.source) != (fresh.database, fresh.source):
+        raise ConflictError(
+            f"{state_file} is of another database, or the file was changed since: begin again"
+            " without --resume"
+        )
+    return kept
 
 
-def _count(
-    one: _Numbered, refusal: StrongroomClientError | None, options: Options, outcome: _Outcome
-) -> None:
-    outcome.next_line = one.number
-    if refusal is None:
-        outcome.written += 1
-        return
-    if not (options.keep_going or options.dry_run):
-        tell(refusal, f"line {one.number}: {one.key}")
-        raise _StoppedError(exit_code(refusal))
-    tell(refusal, f"line {one.number}: {one.key}")
-    outcome.refused += 1
+def _identity(source: BinaryIO) -> list[int]:
+    """Return what tells a file from another one, and from itself after a change."""
+    found = os.fstat(source.fileno())
+    return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
 
 
 class _StoppedError(Exception):
@@ -125,50 +200,43 @@ class _StoppedError(Exception):
 
 
 @contextmanager
-def _told_where(outcome: _Outcome) -> Iterator[None]:
-    """Say by which line to go on, where it ends before the last one."""
-    advice = "strongroom: the lines before {} are done; go on with --from-line {}\n"
+def _told_where(under_way: _Run) -> Iterator[None]:
+    """Say how to go on, where it ends before the last one."""
     try:
         yield
     except _StoppedError as stopped:
-        sys.stderr.write(advice.format(outcome.next_line, outcome.next_line))
+        sys.stderr.write(_advice(under_way))
         raise typer.Exit(stopped.code) from None
-    except (StrongroomClientError, InvalidArgumentError, KeyboardInterrupt):
-        sys.stderr.write(advice.format(outcome.next_line, outcome.next_line))
+    except (StrongroomClientError, InvalidArgumentError, OSError, KeyboardInterrupt):
+        sys.stderr.write(_advice(under_way))
         raise
 
 
-def _batches(source: BinaryIO, from_line: int) -> Iterator[tuple[list[_Numbered], int]]:
-    """Return what a request takes at a time, and how many bytes were read so far."""
-    batch: dict[str, _Numbered] = {}
-    size = read_bytes = number = 0
-    while raw := source.readline(_LINE_BYTES_MAX + 1):
-        number += 1
-        read_bytes += len(raw)
-        if len(raw) > _LINE_BYTES_MAX:
-            raise InvalidArgumentError(f"line {number} has more than {_LINE_BYTES_MAX} bytes")
-        if number < from_line or not raw.strip():
+def _advice(under_way: _Run) -> str:
+    number = under_way.state.next_number
+    how = f"--from-line {number}"
+    if under_way.state_file is not None:
+        with suppress(OSError):
+            under_way.done(number)
+            how += ", or --resume"
+    return f"strongroom: the lines before {number} are done; go on with {how}\n"
+
+
+def _batches(found: Iterator[Item], from_number: int) -> Iterator[list[Item]]:
+    """Return what a request takes at a time."""
+    batch: dict[str, Item] = {}
+    size = 0
+    for one in found:
+        if one.number < from_number:
             continue
-        one = _parsed(number, raw)
         is_full = len(batch) == limits.ENTITIES_PER_REQUEST_MAX
-        if batch and (is_full or one.key in batch or size + len(raw) > _BATCH_BYTES_MAX):
-            yield list(batch.values()), read_bytes - len(raw)
+        if batch and (is_full or one.key in batch or size + len(one.text) > _BATCH_BYTES_MAX):
+            yield list(batch.values())
             batch, size = {}, 0
         batch[one.key] = one
-        size += len(raw)
+        size += len(one.text) + len(one.key.encode("utf-8", "replace"))
     if batch:
-        yield list(batch.values()), read_bytes
-
-
-def _parsed(number: int, raw: bytes) -> _Numbered:
-    try:
-        parsed = msgspec.json.decode(raw, type=_Line)
-    except jsontext.UNREADABLE:
-        # Without its text, which may quote a document.
-        raise InvalidArgumentError(
-            f'line {number} is not of the form {{"key": "...", "entity": ...}}'
-        ) from None
-    return _Numbered(number, parsed.key, bytes(parsed.entity))
+        yield list(batch.values())
 
 
 @contextmanager
@@ -178,11 +246,5 @@ def _opened(file: str) -> Iterator[tuple[BinaryIO, int | None]]:
         yield sys.stdin.buffer, None
         return
     with Path(file).open("rb") as opened:
-        yield opened, Path(file).stat().st_size or None
-
-
-@contextmanager
-def _progress(size: int | None) -> Iterator[Bar]:
-    with Bar("0 entities") as bar:
-        bar.count(0, size)
-        yield bar
+        is_regular = Path(file).is_file()
+        yield opened, os.fstat(opened.fileno()).st_size if is_regular else None

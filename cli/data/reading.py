@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from cli.data.documents import line, one_line, show
-from cli.data.session import session
+from cli.session import session
 
 
 @dataclass(frozen=True, slots=True)

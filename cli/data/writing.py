@@ -6,8 +6,8 @@ import msgspec
 import typer
 
 from cli.data import documents
-from cli.data.session import NOT_THERE, exit_code, session, tell
 from cli.output import as_json, line
+from cli.session import NOT_THERE, exit_code, session, tell
 from strongroom_client.writes import Conditional
 
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from cli.demo.stage import Stage
 from cli.demo.step import Step
-from cli.rest import Answer
 from main_api.domain import placement
 from strongroom.clock import SystemClock
 from strongroom.errors import UnavailableError
+from strongroom_client.rest.messages import HttpResponse
 
 _RESTARTED_S: Final = 20.0
 _POLL_S: Final = 0.02
@@ -57,11 +57,11 @@ def _pids(stage: Stage) -> dict[str, int]:
     return dict(stage.deployment.facts()["pids"]["workers"])
 
 
-def _get(stage: Stage) -> Answer:
+def _get(stage: Stage) -> HttpResponse:
     return stage.rest.entity(stage.database.name, stage.entity_key)
 
 
-def _shown(answer: Answer) -> dict[str, Any]:
+def _shown(answer: HttpResponse) -> dict[str, Any]:
     return {
         "status": answer.status,
         "etag": answer.headers.get("etag"),

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from cli.demo.stage import Stage, document
 from cli.demo.step import Step
-from cli.rest import Answer, RestClient
 from strongroom import jsontext
+from strongroom_client.rest.messages import HttpResponse
 
 _MEANING: Final = (
     "A client presents its id and secret and gets an access token; with the token it writes. The"
@@ -21,7 +21,7 @@ _NOT_A_CHAT: Final = b'{"chat": "hello"}'
 def show(stage: Stage) -> Step:
     """Ask for a token, put an entity with it, and try what is refused."""
     database, key, written = stage.database.name, stage.entity_key, document(stage.text)
-    credentials, nobody = stage.deployment.credentials, RestClient(stage.rest.url)
+    credentials, nobody = stage.deployment.credentials, stage.rest.with_token("")
     issued = nobody.ask_token(credentials.client_id, credentials.client_secret)
     put = stage.rest.put(database, _mapping(key, written))
     refused = nobody.entity(database, key), stage.rest.put(database, _mapping(key, _NOT_A_CHAT))
@@ -44,7 +44,7 @@ def show(stage: Stage) -> Step:
         **_expected_refusals(*map(_refusal, refused)),
         "what was refused has changed nothing": (
             found.headers.get("etag") == put.headers.get("etag")
-            and found.json() == {key: jsontext.parse(written)}
+            and jsontext.parse(found.body) == {key: jsontext.parse(written)}
         ),
     }
     return Step("put", "A put through REST", _MEANING, observed, expected)
@@ -66,9 +66,9 @@ def _mapping(key: str, entity: bytes) -> bytes:
     return b"{%b: %b}" % (jsontext.string(key), entity)
 
 
-def _issued(answer: Answer) -> dict[str, Any]:
+def _issued(answer: HttpResponse) -> dict[str, Any]:
     """Return what is known of a token that is not shown."""
-    members = answer.json()
+    members = jsontext.parse(answer.body)
     return {
         "status": answer.status,
         "type": members.get("token_type"),
@@ -78,13 +78,13 @@ def _issued(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _shown(answer: Answer) -> dict[str, Any]:
+def _shown(answer: HttpResponse) -> dict[str, Any]:
     headers = {name: answer.headers[name] for name in _SHOWN_HEADERS if name in answer.headers}
     return {"status": answer.status, **headers, "body": answer.body.decode()}
 
 
-def _refusal(answer: Answer) -> dict[str, Any]:
-    problem = answer.json()
+def _refusal(answer: HttpResponse) -> dict[str, Any]:
+    problem = jsontext.parse(answer.body)
     return {
         "status": answer.status,
         "title": problem.get("title"),

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from cli.demo.requests import Requests
 from cli.emulation import seed
 from cli.emulation.deployment import LocalDeployment
-from cli.rest import RestClient
+from cli.plain_http import PlainHttp
 from main_api import bootstrap
 from main_api.domain.registry import WorkerRecord
 from main_api.service.workers.ports import Found, WriteItem, WriteKind, Written
@@ -50,7 +51,7 @@ class Stage:
         deployment: The processes.
         root: Everything of it lies below.
         main: A Main Worker's parts.
-        rest: A client of REST that presents `access_token`.
+        rest: Requests over REST that present `access_token`.
         access_token: The administrator's.
         session: Keys in memory, as a worker gets them.
         database: The database that is played with.
@@ -62,7 +63,7 @@ class Stage:
     deployment: LocalDeployment
     root: Path
     main: bootstrap.Main
-    rest: RestClient
+    rest: Requests
     access_token: str = field(repr=False)
     session: Session
     database: Database
@@ -141,12 +142,13 @@ def subscribe(worker_id: str, address: str, identity: Identity) -> Subscription:
 def opened(deployment: LocalDeployment) -> Iterator[Stage]:
     """Take the parts in a deployment that runs; raises StrongroomError."""
     main = bootstrap.build(deployment.main_settings())
+    http = PlainHttp(deployment.http_url)
     try:
         session = _session(deployment)
         credentials = deployment.credentials
-        rest = RestClient(deployment.http_url)
+        rest = Requests(http)
         issued = rest.ask_token(credentials.client_id, credentials.client_secret)
-        access_token = str(issued.json()["access_token"])
+        access_token = str(jsontext.parse(issued.body)["access_token"])
         mark = secrets.token_hex(_MARK_BYTES)
         yield Stage(
             deployment=deployment,
@@ -160,6 +162,7 @@ def opened(deployment: LocalDeployment) -> Iterator[Stage]:
             text=f"at noon, {mark}",
         )
     finally:
+        http.close()
         main.workers.close()
 
 

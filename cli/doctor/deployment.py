@@ -1,6 +1,7 @@
 """What a running deployment says of itself, and whether its keyring opens from here."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Final
 import msgspec
 
 from cli.doctor.findings import Finding, failure, ok, skipped, warning
-from cli.rest import RestClient
+from cli.plain_http import PlainHttp
 from strongroom import jsontext, limits
 from strongroom.clock import Clock
 from strongroom.durable import LocalFilesystem
@@ -46,7 +47,8 @@ def asked(environment: Mapping[str, str], clock: Clock) -> Iterator[Finding]:
         yield skipped("deployment", "STRONGROOM_URL names none over http", "set it to ask one")
         return
     began_ms = clock.wall_ms()
-    answer = RestClient(url, ca_file=environment.get("STRONGROOM_CA_FILE")).get("/readyz")
+    with closing(PlainHttp(url, environment.get("STRONGROOM_CA_FILE") or None)) as http:
+        answer = http.send("GET", "/readyz")
     ended_ms = clock.wall_ms()
     yield clocks_judged(answer.headers.get("date", ""), began_ms, ended_ms)
     yield from _state(url, answer.status, answer.body)

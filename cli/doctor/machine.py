@@ -17,7 +17,7 @@ _READINGS: Final = 1_000
 _OPEN_FILES: Final = 4_096
 _OPEN_FILES_LEAST: Final = 1_024
 _CONNECT_S: Final = 2.0
-_OF_CERTIFICATES: Final = "issue a new one: `strongroom workers enrol NAME --renew`"
+_OF_CERTIFICATES: Final = "issue a new one: `strongroom worker enrol NAME --renew`"
 _LISTENING: Final = {
     "STRONGROOM_HTTP_LISTEN": "127.0.0.1:8080",
     "STRONGROOM_GRPC_LISTEN": "127.0.0.1:50051",

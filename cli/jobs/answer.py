@@ -1,61 +1,27 @@
-"""A job as the deployment shows it, and how it is told."""
+"""How a job is told."""
 
+from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from cli.output import printable
+from strongroom_client.administration import Job
 
 _NAMES_MAX: Final = 20
 
 
-class Left(msgspec.Struct, frozen=True):
-    """What lies under a job's keys: files, and how many of them are entities that are there."""
-
-    files: int = 0
-    entities: int = 0
+def is_running(job: Job) -> bool:
+    """Tell whether a job has not ended."""
+    return job.state == "running"
 
 
-class Accepted(msgspec.Struct, frozen=True):
-    """The answer to an order."""
-
-    job_id: str
-
-
-class Job(msgspec.Struct, frozen=True):
-    """The answer of `GET /jobs/{job_id}`; README.md says what it means."""
-
-    job_id: str
-    kind: str
-    state: str
-    phase: str
-    done: int
-    total: int
-    key_ids: list[str] = []
-    rewrapped: int = 0
-    left: Left = Left()
-    unreadable: int = 0
-    keyless: int = 0
-    detail: str = ""
-    backups: list[str] = []
-    exports: list[str] = []
-    created_at: str = ""
-    updated_at: str = ""
-
-    @property
-    def is_running(self) -> bool:
-        """Whether it has not ended."""
-        return self.state == "running"
-
-    @property
-    def is_done(self) -> bool:
-        """Whether it did what was asked."""
-        return self.state == "done"
+def is_done(job: Job) -> bool:
+    """Tell whether a job did what was asked."""
+    return job.state == "done"
 
 
 def told(job: Job) -> str:
     """Return what there is to say of a job, in one line."""
-    return printable(f"job {job.job_id}: {_running(job) if job.is_running else _ended(job)}")
+    return printable(f"job {job.job_id}: {_running(job) if is_running(job) else _ended(job)}")
 
 
 def under_way(job: Job) -> str:
@@ -67,7 +33,7 @@ def under_way(job: Job) -> str:
     return printable(job.phase)
 
 
-def listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return names for people: not more than somebody reads."""
     more = len(names) - _NAMES_MAX
     return ", ".join(names[:_NAMES_MAX]) + (f" and {more} more" if more > 0 else "")
@@ -78,7 +44,7 @@ def _running(job: Job) -> str:
 
 
 def _ended(job: Job) -> str:
-    if not job.is_done:
+    if not is_done(job):
         return f"{job.kind} {job.state}: {job.detail}"
     also = f"; {job.detail}" if job.detail else ""
     if job.kind == "destroy":

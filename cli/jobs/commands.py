@@ -4,20 +4,21 @@ from typing import Annotated
 
 import typer
 
+from cli.options import JsonObject, Profile
+
 app = typer.Typer(
     help="Jobs over all stored files: rewraps, and orders to destroy a key.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("list")
-def list_jobs(*, json: _Json = False) -> None:
+def list_jobs(*, json: JsonObject = False, profile: Profile = None) -> None:
     """List the jobs that are kept, the newest first."""
     from cli.jobs import listing as command  # noqa: PLC0415
 
-    command.run(json=json)
+    command.run(json=json, profile=profile)
 
 
 @app.command()
@@ -27,19 +28,23 @@ def show(
     follow: Annotated[
         bool, typer.Option(help="Follow a running one to its end, or look at it once.")
     ] = True,
-    json: _Json = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Show a job. Exit code 1: it has failed, or was cancelled."""
     from cli.jobs import show as command  # noqa: PLC0415
 
-    command.run(job_id, follow=follow, json=json)
+    command.run(job_id, follow=follow, json=json, profile=profile)
 
 
 @app.command()
 def cancel(
     job_id: Annotated[str, typer.Argument(help="As `keys rewrap` and `job list` name it.")],
+    *,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Have a job end, and wait for that. What was rewrapped stays so."""
     from cli.jobs import cancel as command  # noqa: PLC0415
 
-    command.run(job_id)
+    command.run(job_id, json=json, profile=profile)

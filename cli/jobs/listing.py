@@ -1,33 +1,22 @@
 """`strongroom job list`: the jobs that are kept."""
 
-import time
 from typing import Final
 
-import msgspec
-
-from cli.access import Deployment
-from cli.jobs.answer import Job
-from cli.output import as_json, table
+from cli.output import as_json, table, told
+from cli.session import session
+from strongroom_client.administration import Job
 
 _COLUMNS: Final = ("JOB ID", "KIND", "STATE", "PHASE", "DONE", "TOTAL", "CREATED AT")
 
 
-class _Jobs(msgspec.Struct, frozen=True):
-    jobs: list[Job]
-
-
-def run(*, json: bool) -> None:
-    """Print the jobs, the newest first.
-
-    Raises:
-        InvalidArgumentError: The environment names no deployment.
-        ForbiddenError, UnavailableError: It does not show them.
-    """
-    found = Deployment(time.sleep).get("/jobs", _Jobs)
-    if json:
-        as_json(msgspec.to_builtins(found))
-    else:
-        table(_COLUMNS, map(_row, found.jobs))
+def run(*, json: bool, profile: str | None) -> None:
+    """Print the jobs, the newest first."""
+    with session(profile) as client:
+        found = list(client.admin.jobs())
+        if json:
+            as_json({"jobs": [told(one) for one in found]})
+        else:
+            table(_COLUMNS, map(_row, found))
 
 
 def _row(job: Job) -> tuple[str, ...]:

@@ -1,23 +1,19 @@
 """`strongroom job show`: how far a job has come, and how it ended."""
 
-import time
-
-from cli.access import Deployment
 from cli.jobs import following
+from cli.jobs.answer import is_running
+from cli.session import session
 
 
-def run(job_id: str, *, follow: bool, json: bool) -> None:
+def run(job_id: str, *, follow: bool, json: bool, profile: str | None) -> None:
     """Print a job; with `follow`, once it has ended.
 
     Raises:
-        InvalidArgumentError: The environment names no deployment, or this is no job's id.
-        NotFoundError: There is no such job.
         ConflictError: It has failed.
-        ForbiddenError, UnavailableError: The deployment does not show it, or is lost.
-        Exit: It has failed, or Ctrl-C was pressed.
+        Exit: It has failed, Ctrl-C was pressed, or the deployment does not show it.
     """
-    deployment = Deployment(time.sleep)
-    job = following.get(deployment, job_id)
-    if follow and job.is_running:
-        job = following.to_its_end(deployment, job_id)
-    following.report(job, json=json)
+    with session(profile) as client:
+        job = client.admin.job(job_id)
+        if follow and is_running(job):
+            job = following.to_its_end(client, job_id)
+        following.report(job, json=json)

@@ -7,29 +7,36 @@ from typing import Annotated
 import typer
 
 from cli.emulation.master_key import LocalProvider
+from cli.options import JsonObject, Profile
 
 app = typer.Typer(
     help="Data keys, the recovery key, and what brings a deployment back without its KMS key.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @app.command("list")
-def list_keys(*, json: _Json = False) -> None:
+def list_keys(*, json: JsonObject = False, profile: Profile = None) -> None:
     """List the data keys, oldest first."""
     from cli.keys import listing as command  # noqa: PLC0415
 
-    command.run(json=json)
+    command.run(json=json, profile=profile)
 
 
 @app.command()
-def rotate(*, json: _Json = False) -> None:
+def rotate(
+    *,
+    token_signing: Annotated[
+        bool, typer.Option("--token-signing", help="A key for access tokens instead.")
+    ] = False,
+    json: JsonObject = False,
+    profile: Profile = None,
+) -> None:
     """Make a new data key active: every write from now on lies under it."""
     from cli.keys import rotate as command  # noqa: PLC0415
 
-    command.run(json=json)
+    command.run(token_signing=token_signing, json=json, profile=profile)
 
 
 @app.command()
@@ -41,7 +48,8 @@ def rewrap(
     detach: Annotated[
         bool, typer.Option("--detach", help="Print the job's id, and do not wait for its end.")
     ] = False,
-    json: _Json = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Put every file under the active data key; follow the job that does it.
 
@@ -53,7 +61,7 @@ def rewrap(
     # NaN is not within any bounds; JSON has no way to write it, nor infinity.
     if files_per_second is not None and not 1 <= files_per_second < math.inf:
         raise typer.BadParameter("it is a number from 1", param_hint="--files-per-second")
-    command.run(files_per_second=files_per_second, detach=detach, json=json)
+    command.run(files_per_second=files_per_second, detach=detach, json=json, profile=profile)
 
 
 @app.command()
@@ -68,7 +76,8 @@ def destroy(
         int | None,
         typer.Option(min=0, help="Confirm, without being asked, that up to N may be lost."),
     ] = None,
-    json: _Json = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Destroy a data key that nothing needs; refused where files or backups need it.
 
@@ -79,7 +88,7 @@ def destroy(
 
     if yes_lose is not None and not shred:
         raise typer.BadParameter("it goes with --shred", param_hint="--yes-lose")
-    command.run(key_id, shred=shred, yes_lose=yes_lose, json=json)
+    command.run(key_id, shred=shred, yes_lose=yes_lose, json=json, profile=profile)
 
 
 @app.command()
@@ -103,15 +112,17 @@ def make_recovery(
 @app.command()
 def export(
     file: Annotated[Path, typer.Argument(help="Where the key backup is written, once.")],
+    *,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Write the key backup: a copy of the keyring that the recovery key alone opens.
 
-    The deployment is named by STRONGROOM_URL, STRONGROOM_CLIENT_ID and STRONGROOM_CLIENT_SECRET.
     Keep the file apart from the backups of the data. The deployment remembers each export.
     """
     from cli.keys import export as command  # noqa: PLC0415
 
-    command.run(file)
+    command.run(file, json=json, profile=profile)
 
 
 @app.command()

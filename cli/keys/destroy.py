@@ -1,41 +1,33 @@
 """`strongroom keys destroy`: without a data key, what lies under it is lost to this deployment."""
 
 import sys
-import time
 from collections.abc import Callable
 
-from cli.access import Deployment
 from cli.jobs import following
-from cli.jobs.answer import Job, listed
+from cli.jobs.answer import is_done, listed
 from cli.output import printable
-from strongroom import ids, jsontext
+from cli.session import session
 from strongroom.errors import ConflictError
+from strongroom_client.administration import Job
 
 
-def run(key_id: str, *, shred: bool, yes_lose: int | None, json: bool) -> None:
+def run(key_id: str, *, shred: bool, yes_lose: int | None, json: bool, profile: str | None) -> None:
     """Destroy a key that nothing needs; with `shred` also one that something needs.
 
     A shredding is ordered only after the plain order was refused, with what that has counted, and
     after somebody has said how many entities may be lost: `yes_lose`, or a line that is typed.
 
     Raises:
-        InvalidArgumentError: The environment names no deployment, or this is no key's id.
-        NotFoundError: There is no such key.
-        ConflictError: It is in use or was destroyed, or the loss was not confirmed.
-        ForbiddenError, UnavailableError: The deployment does not do it, or is lost.
-        Exit: It has failed, or Ctrl-C was pressed.
+        ConflictError: It is in use, or the loss was not confirmed.
+        Exit: It has failed, Ctrl-C was pressed, or the deployment does not do it.
     """
-    deployment = Deployment(time.sleep)
-    path = f"/keys/{ids.record_name(key_id)}/destroy"
-    job = _ordered(deployment, path, b"{}")
-    if shred and not job.is_done:
-        accepted = _accepted(job, key_id, yes_lose, sys.stdin.readline)
-        job = _ordered(deployment, path, jsontext.dump({"shred": True, "entities": accepted}))
-    following.report(job, json=json)
-
-
-def _ordered(deployment: Deployment, path: str, body: bytes) -> Job:
-    return following.to_its_end(deployment, following.order(deployment, path, body))
+    with session(profile) as client:
+        job = following.to_its_end(client, client.admin.destroy_key(key_id))
+        if shred and not is_done(job):
+            accepted = _accepted(job, key_id, yes_lose, sys.stdin.readline)
+            ordered = client.admin.destroy_key(key_id, shred=True, entities=accepted)
+            job = following.to_its_end(client, ordered)
+        following.report(job, json=json)
 
 
 def _accepted(job: Job, key_id: str, yes_lose: int | None, ask: Callable[[], str]) -> int:

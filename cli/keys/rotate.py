@@ -1,26 +1,16 @@
-"""`strongroom keys rotate`: a new data key for every write from now on."""
+"""`strongroom keys rotate`: a new key for every write, or every access token, from now on."""
 
-import time
-
-import msgspec
-
-from cli.access import Deployment
 from cli.output import as_json, line
+from cli.session import session
 
 
-class _Made(msgspec.Struct, frozen=True):
-    key_id: str
-
-
-def run(*, json: bool) -> None:
-    """Make a new data key active and print its id.
-
-    Raises:
-        InvalidArgumentError: The environment names no deployment.
-        ForbiddenError, UnavailableError: It makes none.
-    """
-    made = Deployment(time.sleep).post("/keys/rotate", b"", _Made)
-    if json:
-        as_json(msgspec.to_builtins(made))
-    else:
-        line(f"the key {made.key_id} is active; `strongroom keys rewrap` puts older files under it")
+def run(*, token_signing: bool, json: bool, profile: str | None) -> None:
+    """Make a new key and print its id."""
+    with session(profile) as client:
+        made = client.admin.rotate_signing_keys() if token_signing else client.admin.rotate_keys()
+        if json:
+            as_json({"key_id": made})
+        elif token_signing:
+            line(f"the key {made} signs access tokens as soon as everybody knows it")
+        else:
+            line(f"the key {made} is active; `strongroom keys rewrap` puts older files under it")

@@ -1,1 +1,1 @@
-"""The subcommands of `strongroom workers`."""
+"""The subcommands of `strongroom worker`."""

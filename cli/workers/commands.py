@@ -1,10 +1,11 @@
-"""The subcommands of `strongroom workers`. What one needs is imported when it runs."""
+"""The subcommands of `strongroom worker`. What one needs is imported when it runs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.options import JsonObject, Profile
 from strongroom import limits
 
 app = typer.Typer(
@@ -47,13 +48,11 @@ def enrol(
 
 
 @app.command("list")
-def list_workers(
-    *, json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
-) -> None:
+def list_workers(*, json: JsonObject = False, profile: Profile = None) -> None:
     """List the workers that are available, and those that are revoked."""
     from cli.workers import registry as command  # noqa: PLC0415
 
-    command.show(json=json)
+    command.show(json=json, profile=profile)
 
 
 @app.command()
@@ -63,16 +62,18 @@ def revoke(
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Also if the registry does not know it.")
     ] = False,
+    json: JsonObject = False,
+    profile: Profile = None,
 ) -> None:
     """Revoke a worker, whatever certificate or credential it has: it gets no key and no request."""
     from cli.workers import registry as command  # noqa: PLC0415
 
-    command.revoke(name, unseen=unseen)
+    command.revoke(name, unseen=unseen, json=json, profile=profile)
 
 
 @app.command()
-def reinstate(name: _Name) -> None:
+def reinstate(name: _Name, *, json: JsonObject = False, profile: Profile = None) -> None:
     """Let a revoked worker come into service again."""
     from cli.workers import registry as command  # noqa: PLC0415
 
-    command.reinstate(name)
+    command.reinstate(name, json=json, profile=profile)

@@ -1,4 +1,4 @@
-"""`strongroom workers enrol`: a certificate for a Processing Worker, from the deployment's CA."""
+"""`strongroom worker enrol`: a certificate for a Processing Worker, from the deployment's CA."""
 
 from pathlib import Path
 

@@ -1,77 +1,53 @@
-"""`strongroom workers list`, `revoke` and `reinstate`: the registry, over REST."""
+"""`strongroom worker list`, `revoke` and `reinstate`: the registry of a deployment."""
 
-import time
 from typing import Final
 
-import msgspec
-
-from cli.access import Deployment
-from cli.output import as_json, line, table
-from strongroom import ids
+from cli.output import as_json, line, table, told
+from cli.session import session
 
 _COLUMNS: Final = ("WORKER ID", "STATE", "ADDRESS", "SINCE", "CERTIFICATE UNTIL", "LOAD", "VERSION")
 
 
-class _Live(msgspec.Struct, frozen=True, omit_defaults=True):
-    worker_id: str
-    address: str
-    registered_at: str
-    lease_until: str
-    certificate_until: str = ""
-    state: str = "live"
-    load: float = 0.0
-    cache_entries: int = 0
-    cache_bytes: int = 0
-    version: str = ""
+def show(*, json: bool, profile: str | None) -> None:
+    """Print who is available, and who is revoked."""
+    with session(profile) as client:
+        found, gone = list(client.admin.workers()), list(client.admin.revoked_workers())
+        if json:
+            as_json(
+                {"workers": [told(one) for one in found], "revoked": [told(one) for one in gone]}
+            )
+            return
+        live = [
+            (
+                one.worker_id,
+                one.state,
+                one.address,
+                one.registered_at,
+                one.certificate_until or "",
+                f"{one.load:.1f}",
+                one.version,
+            )
+            for one in found
+        ]
+        rows = [(one.worker_id, "revoked", "", one.revoked_at or "", "", "", "") for one in gone]
+        table(_COLUMNS, live + rows)
 
 
-class _Revoked(msgspec.Struct, frozen=True, omit_defaults=True):
-    worker_id: str
-    revoked_at: str = ""
+def revoke(name: str, *, unseen: bool, json: bool, profile: str | None) -> None:
+    """Revoke a worker."""
+    with session(profile) as client:
+        client.admin.revoke_worker(name, unseen=unseen)
+        if json:
+            as_json({"worker_id": name, "revoked": True})
+        else:
+            line(f"{name} is revoked; `strongroom worker reinstate {name}` lifts it")
 
 
-class _Workers(msgspec.Struct, frozen=True):
-    workers: list[_Live]
-    revoked: list[_Revoked]
-
-
-def show(*, json: bool) -> None:
-    """Print who is available, and who is revoked; raises as `revoke`."""
-    found = Deployment(time.sleep).get("/workers", _Workers)
-    if json:
-        as_json(msgspec.to_builtins(found))
-        return
-    live = [
-        (
-            one.worker_id,
-            one.state,
-            one.address,
-            one.registered_at,
-            one.certificate_until,
-            f"{one.load:.1f}",
-            one.version,
-        )
-        for one in found.workers
-    ]
-    gone = [(one.worker_id, "revoked", "", one.revoked_at, "", "", "") for one in found.revoked]
-    table(_COLUMNS, live + gone)
-
-
-def revoke(name: str, *, unseen: bool) -> None:
-    """Revoke a worker.
-
-    Raises:
-        InvalidArgumentError: The environment names no deployment, or this is no worker's id.
-        NotFoundError: The registry does not know it, and `unseen` is not said.
-        ForbiddenError, UnavailableError: The deployment does not do it.
-    """
-    query = "?unseen=true" if unseen else ""
-    Deployment(time.sleep).delete(f"/workers/{ids.worker_id(name)}{query}")
-    line(f"{name} is revoked; `strongroom workers reinstate {name}` lifts it")
-
-
-def reinstate(name: str) -> None:
-    """Lift a revocation; raises as `revoke`, NotFoundError for one that is not revoked."""
-    path = f"/workers/{ids.worker_id(name)}/reinstate"
-    Deployment(time.sleep).post(path, b"", type(None))
-    line(f"{name} may come into service again")
+def reinstate(name: str, *, json: bool, profile: str | None) -> None:
+    """Lift a revocation."""
+    with session(profile) as client:
+        client.admin.reinstate_worker(name)
+        if json:
+            as_json({"worker_id": name, "revoked": False})
+        else:
+            line(f"{name} may come into service again")

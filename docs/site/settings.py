@@ -63,6 +63,7 @@ _BY_HAND: Final = {
         "CLIENT_SECRET",
         "CA_FILE",
         "PROFILE",
+        "TRANSPORT",
         "RECOVERY_PASSPHRASE",
     )
 }

@@ -4,7 +4,7 @@ When a third of its life is left, the worker makes a new key pair and has the Ma
 certificate for it, with the proof of the present one. Connections that are made from then on show
 the new one; those that are there are not cut. Where it fails, the worker tries again until the
 end, and the log says what is in the way: an operator can always replace the files
-(`strongroom workers enrol NAME --renew`), which are followed in any case.
+(`strongroom worker enrol NAME --renew`), which are followed in any case.
 """
 
 from collections.abc import Callable

@@ -108,6 +108,10 @@ class Sink:
         assert size
         return name in self.kept
 
+    def remove(self, name: str) -> None:
+        """Forget it."""
+        self.kept.pop(name, None)
+
     def write(self, name: str, data: bytes) -> None:
         """Keep what is part of a manifest."""
         self.written += 1

@@ -74,6 +74,18 @@ def test_what_is_too_large_is_refused(store: Store) -> None:
         store.read("objects/ab/one", 99_999)
 
 
+def test_what_is_removed_is_gone(store: Store) -> None:
+    """What nothing needs any more stays there, or takes something else along."""
+    store.write("objects/ab/one", b"one")
+    store.write("objects/ab/two", b"two")
+    store.remove("objects/ab/one")
+    store.settle()
+    assert store.read("objects/ab/one", 3) is None
+    assert store.read("objects/ab/two", 3) == b"two"
+    store.remove("objects/ab/one")
+    store.remove("objects/cd/none")
+
+
 def test_names_are_those_of_one_folder(store: Store) -> None:
     """A backup is not found, or one that is none."""
     for name in ("backups/b.json", "backups/a.json", "objects/ab/c.json"):

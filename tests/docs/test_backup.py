@@ -94,11 +94,15 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
             assert there == chats
             taken_out = f".venv/bin/strongroom keys export {safe / 'strongroom.keyring'}\n"
             entered(at(environment + taken_out + f"echo '{MARK}'"), home)
-            (lost, removed) = rest[export:]
+            (lost, pruned, removed) = rest[export:]
             (told,) = entered(at(f"{lost}\necho '{MARK}'"), home)
             assert "restored into" in told
             assert "2 entities (2 decrypted)" in told
             assert len(http.get("/backups").json()["backups"]) == 2
+            (told,) = entered(at(f"{environment}{pruned}\necho '{MARK}'"), home)
+            assert "1 backups stay, 1 removed" in told
+            assert told.splitlines()[-1] == "1"
+            assert len(http.get("/backups").json()["backups"]) == 1
             entered(at(f"{environment}{removed}\necho '{MARK}'"), home)
             assert http.get("/backups").json()["backups"] == []
             assert not (home / "backups").exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from cli.data import session
+from cli import session
 from cli.data.commands import PANEL
 from cli.main import app
 from tests.support.commands import COMMAND, environment, others
@@ -16,7 +16,9 @@ from tests.support.deployment import Deployment
 TEXT = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 
 
-@pytest.mark.parametrize("section", ["An example", "Templates, databases and clients"])
+@pytest.mark.parametrize(
+    "section", ["An example", "Templates, databases and clients", "Import and export"]
+)
 def test_an_example_says_what_the_page_says(
     section: str, deployment: Deployment, tmp_path: Path
 ) -> None:

@@ -41,7 +41,7 @@ def test_every_variable_that_a_process_reads_is_told_and_no_other() -> None:
     """A setting is not told of, or one is told of that nothing reads."""
     read = {name for process in page.PROCESSES.values() for name in page.read_by(process)}
     assert read <= page.VARIABLES.keys()
-    assert page.VARIABLES.keys() - read == {"PROFILE", "RECOVERY_PASSPHRASE"}
+    assert page.VARIABLES.keys() - read == {"PROFILE", "RECOVERY_PASSPHRASE", "TRANSPORT"}
 
 
 @pytest.mark.parametrize("process", page.PROCESSES)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +10,11 @@ import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
-import cli.access
 from cli.backup.adapters.directory import DirectoryStore
 from cli.backup.adapters.register import DeploymentsRegister
 from cli.backup.domain import manifest
 from cli.backup.service import reading
+from strongroom_client import Client
 from tests.support.commands import Command, environment, on_a_terminal, ran, refusal
 from tests.support.deployment import Deployment
 
@@ -170,13 +169,14 @@ def test_what_is_on_record_already_is_fine(desk: Desk, monkeypatch: pytest.Monke
     """A backup of hours is lost because an answer was: the second attempt finds the record."""
     for name, value in environment(desk.deployment).items():
         monkeypatch.setenv(name, value)
-    register = DeploymentsRegister(cli.access.Deployment(time.sleep))
-    register.put("monday")
-    register.put("monday")
-    assert "monday" in register.names()
-    register.remove("monday")
-    register.remove("monday")
-    assert "monday" not in register.names()
+    with Client.from_environment() as client:
+        register = DeploymentsRegister(client)
+        register.put("monday")
+        register.put("monday")
+        assert "monday" in register.names()
+        register.remove("monday")
+        register.remove("monday")
+        assert "monday" not in register.names()
 
 
 def test_refusals_are_one_line(desk: Desk) -> None:
@@ -192,7 +192,9 @@ def test_refusals_are_one_line(desk: Desk) -> None:
     assert "give --root" in refused("backup", place)
     assert "give --root" in refused("backup", place, "--root", root, "--shared-dir", root)
     assert "a deployment's directory" in refused("backup", inside, "--root", root)
-    assert "set STRONGROOM_CLIENT_ID" in refused("backup", place, "--root", root, of={})
+    assert "set STRONGROOM_URL, STRONGROOM_CLIENT_ID" in refused(
+        "backup", place, "--root", root, of={}
+    )
     assert "not an address like" in refused("backup", "s4://x", "--root", root)
     assert "another `strongroom up` serves" in refused("restore", place, "--root", root)
     shared = str(desk.deployment.shared_dir)

@@ -9,21 +9,22 @@ from typing import Any
 
 import pytest
 
-from cli.access import Deployment as Access
 from cli.jobs import following
-from strongroom.errors import UnavailableError
+from strongroom_client import Client, ClientCredentials, Options, Retries, UnavailableError
 from tests.support.commands import COMMAND, SECONDS, Command, Ended, on_a_terminal, refusal
 from tests.support.deployment import wait_until
-from tests.support.scripted_server import Scripted, scripted
+from tests.support.scripted_server import Scripted, problem, scripted
 
 NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
 JOB = "01a20bc764d706a5ff8e11493a3a"
-TOKEN: list[Scripted] = [
-    (401, "application/problem+json", b"{}"),
-    (200, "application/json", b'{"access_token": "t"}'),
-]
 HUNG_UP: Scripted = (0, "", b"")
-BUSY: Scripted = (503, "application/problem+json", b'{"detail": "the storage is busy"}')
+
+
+BUSY = problem(503, "busy", "the storage is busy")
+TOKEN: list[Scripted] = [
+    problem(401, "unauthenticated", "the token has ended"),
+    (200, "application/json", b'{"access_token": "t", "expires_in": 900}'),
+]
 ACCEPTED: Scripted = (202, "application/json", json.dumps({"job_id": JOB}).encode())
 
 
@@ -42,6 +43,8 @@ def a_job(**members: Any) -> Scripted:  # noqa: ANN401 - members of the answer
         "phase": "rewrapping",
         "done": 40,
         "total": 100,
+        "created_at": "2026-01-01T00:00:00.000Z",
+        "updated_at": "2026-01-01T00:00:00.000Z",
     }
     return 200, "application/json", json.dumps(job | members).encode()
 
@@ -67,26 +70,32 @@ def test_a_job_is_followed_through_trouble(strongroom: Command) -> None:
 
 
 def test_who_cannot_follow_any_more_learns_that_the_job_may_go_on(
-    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A command waits for ever for a deployment that is gone, or gives up at once."""
     pauses: list[float] = []
-    for name, value in (NAMED | {"STRONGROOM_URL": "http://127.0.0.1:1"}).items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(UnavailableError) as lost:
-        following.to_its_end(Access(pauses.append), JOB)
+    nobody = Options(retries=Retries(first_pause_s=0.01, longest_pause_s=0.01))
+    with (
+        Client("http://127.0.0.1:1", ClientCredentials("a", "b"), nobody) as client,
+        pytest.raises(UnavailableError) as lost,
+    ):
+        following.to_its_end(client, JOB, pauses.append)
     assert "does not answer" in lost.value.detail
-    assert f"the job may go on: `strongroom job show {JOB}`" in lost.value.detail
+    assert f"the job may go on; `strongroom job show {JOB}`" in capsys.readouterr().err
     assert 20 <= sum(pauses) <= 120
 
 
-@pytest.mark.parametrize("status", [403, 404])
-def test_what_is_refused_meanwhile_is_not_asked_again(strongroom: Command, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "code", "exit_code"), [(403, "forbidden", 6), (404, "not-found", 3)]
+)
+def test_what_is_refused_meanwhile_is_not_asked_again(
+    strongroom: Command, status: int, code: str, exit_code: int
+) -> None:
     """Who has lost the right to look, or whose job was forgotten, waits for nothing."""
-    refused = (status, "application/problem+json", b'{"detail": "no longer"}')
-    with scripted(ACCEPTED, a_job(), refused) as (url, asked):
-        line = refusal(strongroom(NAMED | {"STRONGROOM_URL": url}, "keys", "rewrap"))
-    assert (line, len(asked)) == ("strongroom: no longer", 3)
+    with scripted(ACCEPTED, a_job(), problem(status, code, "no longer")) as (url, asked):
+        ended = strongroom(NAMED | {"STRONGROOM_URL": url}, "keys", "rewrap")
+    assert refusal(ended, exit_code).startswith("strongroom: no longer")
+    assert len(asked) == 3
 
 
 def test_a_failed_job_is_told_as_one(strongroom: Command) -> None:
@@ -144,7 +153,7 @@ def test_the_number_is_typed_at_a_terminal() -> None:
     assert "export-19 and 10 more." in shown
     assert "Type the number of entities that are lost, 12, to destroy it: " in shown
     orders = [json.loads(body) for asked_path, body in asked if asked_path == path]
-    assert orders == [{}, {"shred": True, "entities": 12}]
+    assert orders == [{"shred": False}, {"shred": True, "entities": 12}]
 
 
 def test_ctrl_c_leaves_the_job_running() -> None:
@@ -162,6 +171,6 @@ def test_ctrl_c_leaves_the_job_running() -> None:
             assert wait_until(lambda: len(asked) > 2, SECONDS)
             process.send_signal(signal.SIGINT)
             out, told = process.communicate(timeout=SECONDS)
-        assert (process.returncode, out) == (1, "")
+        assert (process.returncode, out) == (130, "")
         assert told == f"the job goes on; `strongroom job show {JOB}` follows it again\n"
         assert {path for path, _ in asked} == {"/keys/rewrap", f"/jobs/{JOB}"}

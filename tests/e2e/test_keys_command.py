@@ -21,7 +21,7 @@ from tests.support.commands import (
     refusal,
 )
 from tests.support.deployment import Deployment, kill, wait_until
-from tests.support.scripted_server import scripted
+from tests.support.scripted_server import Scripted, scripted
 
 NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
 JOB = "01a20bc764d706a5ff8e11493a3a"
@@ -198,7 +198,7 @@ def test_a_slow_job_is_made_faster_and_cancelled(vault: Vault) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith(f"job {job}: rewrap cancelled: ")
     assert vault.http.get(f"/jobs/{job}").json()["state"] == "cancelled"
-    assert "has ended: cancelled" in refusal(vault.run("job", "cancel", job))
+    assert "has ended: cancelled" in refusal(vault.run("job", "cancel", job), 4)
     again = json.loads(vault.run(*slow).stdout)["job_id"]
     assert again != job
     faster = json.loads(vault.run("keys", "rewrap", "--json").stdout)
@@ -229,9 +229,10 @@ def test_a_key_is_destroyed_once_nothing_needs_it(vault: Vault) -> None:
     assert re.fullmatch(rf"job \w+: the key {old} is destroyed\n", done.stdout)
     assert vault.states()[old] == "destroyed"
     assert vault.status("a") == vault.status("b") == 200
-    gone = refusal(vault.run("keys", "destroy", old))
+    gone = refusal(vault.run("keys", "destroy", old), 4)
     assert gone == f"strongroom: the key {old} was destroyed already"
-    assert "the active key cannot be destroyed" in refusal(vault.run("keys", "destroy", active))
+    refused = vault.run("keys", "destroy", active)
+    assert "the active key cannot be destroyed" in refusal(refused, 4)
 
 
 def test_shredding_asks_how_many_are_lost(vault: Vault) -> None:
@@ -306,15 +307,15 @@ def test_wrong_usage_asks_nothing_of_the_deployment(
 
 
 UNKNOWN = {
-    ("keys", "destroy", "0" * 16): "strongroom: there is no data key 0000000000000000",
-    ("keys", "destroy", "0" * 16, "--shred"): "strongroom: there is no data key 0000000000000000",
-    ("job", "show", JOB): "strongroom: no such job",
-    ("job", "show", "../keys"): "strongroom: a name is 1 to 64 of ",
-    ("job", "show", ""): "strongroom: a name is 1 to 64 of ",
-    ("job", "show", os.fsdecode(b"\xff")): "strongroom: a name is 1 to 64 of ",
-    ("keys", "destroy", "..", "--shred"): "strongroom: a name is 1 to 64 of ",
-    ("keys", "destroy", "a\nb"): "strongroom: a name is 1 to 64 of ",
-    ("keys", "rewrap", "--files-per-second", "1e9"): "strongroom: ",
+    ("keys", "destroy", "0" * 16): (3, "there is no data key 0000000000000000"),
+    ("keys", "destroy", "0" * 16, "--shred"): (3, "there is no data key 0000000000000000"),
+    ("job", "show", JOB): (3, "no such job"),
+    ("job", "show", "../keys"): (3, "no such job"),
+    ("job", "show", ""): (5, "a name is empty"),
+    ("job", "show", os.fsdecode(b"\xff")): (5, "a name has an unpaired surrogate"),
+    ("keys", "destroy", "..", "--shred"): (5, "a name is empty, or dots alone"),
+    ("keys", "destroy", "a\nb"): (3, "there is no data key a?b"),
+    ("keys", "rewrap", "--files-per-second", "1e9"): (5, ""),
 }
 
 
@@ -323,8 +324,9 @@ def test_what_is_not_there_is_told_in_one_line(
     own: Deployment, strongroom: Command, arguments: tuple[str, ...]
 ) -> None:
     """Whoever mistypes an id gets a stack trace, or waits for ever."""
-    line = refusal(strongroom(environment(own), *arguments))
-    assert line.startswith(UNKNOWN[arguments])
+    code, told = UNKNOWN[arguments]
+    line = refusal(strongroom(environment(own), *arguments), code)
+    assert line.startswith(f"strongroom: {told}")
 
 
 ALL = [
@@ -349,8 +351,8 @@ def test_whoever_may_not_is_told_so(own: Deployment, vault: Vault, strongroom: C
     }
     before = vault.states(), vault.http.get("/jobs").json()
     for arguments in ALL:
-        line = refusal(strongroom(theirs, *arguments))
-        assert line == "strongroom: this takes the action admin on every database"
+        line = refusal(strongroom(theirs, *arguments), 6)
+        assert line.startswith("strongroom: this takes the action admin on every database; ")
     assert (vault.states(), vault.http.get("/jobs").json()) == before
 
 
@@ -359,14 +361,17 @@ def test_another_server_is_told_from_a_deployment(
     strongroom: Command, arguments: tuple[str, ...]
 ) -> None:
     """Whoever has the wrong address gets a stack trace, or is told that it is done."""
-    for answer in (
+    answers: list[Scripted] = [
         (200, "text/html", b"<html>"),
         (200, "application/json", b"[]"),
         (200, "application/json", b'{"keys": [1], "jobs": {}, "key_id": 5, "job_id": null}'),
         (202, "application/json", b'{"job_id": "../../etc"}'),
         (404, "text/html", b"<html>"),
         (409, "application/problem+json", b"[]"),
-    ):
+    ]
+    for answer in answers:
+        if answer[0] == 202 and "--detach" in arguments:  # it is what it looks like
+            continue
         with scripted(answer) as (url, _):
-            refusal(strongroom(NAMED | {"STRONGROOM_URL": url}, *arguments))
-    refusal(strongroom(NAMED | {"STRONGROOM_URL": "http://127.0.0.1:1"}, *arguments))
+            refusal(strongroom(NAMED | {"STRONGROOM_URL": url}, *arguments), 1, 5, 8)
+    refusal(strongroom(NAMED | {"STRONGROOM_URL": "http://127.0.0.1:1"}, *arguments), 7)

@@ -13,7 +13,7 @@ import pytest
 from tests.support.commands import Verify, environment, refusal, spawned
 from tests.support.crowds import Crowd
 from tests.support.deployment import CHAT, Deployment, kill, wait_until
-from tests.support.scripted_server import scripted
+from tests.support.scripted_server import problem, scripted
 
 NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
 
@@ -144,25 +144,25 @@ def test_what_names_the_deployment_has_to_be_there(
     """Whoever forgets a variable gets a stack trace, or verifies another deployment."""
     for without in ({}, {missing: ""}):
         named = {n: v for n, v in environment(own).items() if n != missing} | without
-        assert f"set {missing};" in refusal(verify(named))
-        assert f"set {missing};" in refusal(verify(named, "--json"))
+        assert f"set {missing}, " in refusal(verify(named))
+        assert f"set {missing}, " in refusal(verify(named, "--json"))
     assert refusal(spawned({})).startswith("strongroom: set STRONGROOM_")
 
 
 BAD = {
-    "a wrong secret": ({"STRONGROOM_CLIENT_SECRET": "hunter2"}, "are not those of a client"),
-    "no client": ({"STRONGROOM_CLIENT_ID": "nobody"}, "are not those of a client"),
-    "an odd client": ({"STRONGROOM_CLIENT_ID": "../ü"}, "are not those of a client"),
+    "a wrong secret": ({"STRONGROOM_CLIENT_SECRET": "hunter2"}, "check STRONGROOM_CLIENT_ID and"),
+    "no client": ({"STRONGROOM_CLIENT_ID": "nobody"}, "check STRONGROOM_CLIENT_ID and"),
+    "an odd client": ({"STRONGROOM_CLIENT_ID": "../ü"}, "check STRONGROOM_CLIENT_ID and"),
     "no text": ({"STRONGROOM_CLIENT_SECRET": os.fsdecode(b"\xff")}, "is not text on one line"),
     "two lines": ({"STRONGROOM_CLIENT_ID": "a\nb"}, "is not text on one line"),
     "nobody there": ({"STRONGROOM_URL": "http://127.0.0.1:1"}, "does not answer"),
-    "no such host": ({"STRONGROOM_URL": "http://no-such-host.invalid"}, "does not answer"),
-    "a long host": ({"STRONGROOM_URL": f"http://{'é' * 70}.example"}, "does not answer"),
-    "no address": ({"STRONGROOM_URL": "127.0.0.1:8080"}, "is not an address like"),
-    "another scheme": ({"STRONGROOM_URL": "ftp://127.0.0.1"}, "is not an address like"),
-    "half an address": ({"STRONGROOM_URL": "http://[::1"}, "is not an address like"),
-    "an odd port": ({"STRONGROOM_URL": "http://127.0.0.1:http"}, "is not an address like"),
-    "a large port": ({"STRONGROOM_URL": "http://127.0.0.1:99999"}, "is not an address like"),
+    "no such host": ({"STRONGROOM_URL": "https://no-such-host.invalid"}, "does not answer"),
+    "a long host": ({"STRONGROOM_URL": f"https://{'é' * 70}.example"}, "address is not like"),
+    "no address": ({"STRONGROOM_URL": "127.0.0.1:8080"}, "the address is not like"),
+    "another scheme": ({"STRONGROOM_URL": "ftp://127.0.0.1"}, "the address is not like"),
+    "half an address": ({"STRONGROOM_URL": "http://[::1"}, "the address is not like"),
+    "an odd port": ({"STRONGROOM_URL": "http://127.0.0.1:http"}, "the address is not like"),
+    "a large port": ({"STRONGROOM_URL": "http://127.0.0.1:99999"}, "the address is not like"),
 }
 
 
@@ -172,7 +172,7 @@ def test_a_wrong_name_of_the_deployment_is_told_in_one_line(
 ) -> None:
     """Whoever mistypes something gets a stack trace, or learns a secret from it."""
     wrong, reason = BAD[case]
-    line = refusal(verify(environment(own) | wrong))
+    line = refusal(verify(environment(own) | wrong), 1, 6, 7)
     assert reason in line
     assert "hunter2" not in line
     assert own.facts["client_secret"] not in line
@@ -186,8 +186,8 @@ def test_whoever_may_not_is_told_so(own: Deployment, http: httpx.Client, verify:
         "STRONGROOM_CLIENT_ID": made["client_id"],
         "STRONGROOM_CLIENT_SECRET": made["client_secret"],
     }
-    line = refusal(verify(environment(own) | theirs, "--repair"))
-    assert line == "strongroom: this takes the action admin on every database"
+    line = refusal(verify(environment(own) | theirs, "--repair"), 6)
+    assert line.startswith("strongroom: this takes the action admin on every database; ")
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def a_page(path: str, cursor: str = "") -> bytes:
 
 def test_a_long_verification_is_followed_to_its_end(verify: Verify) -> None:
     """Of a large deployment the first second is verified, or one lost worker ends it."""
-    refused = (401, "application/problem+json", b"{}")
-    token = (200, "application/json", b'{"access_token": "t"}')
-    busy = (503, "application/problem+json", b'{"detail": "no worker can serve now"}')
+    refused = problem(401, "unauthenticated", "the token has ended")
+    token = (200, "application/json", b'{"access_token": "t", "expires_in": 900}')
+    busy = problem(503, "unavailable", "no worker can serve now")
     pages = [(200, "application/json", a_page(f"p{n}", "c" * (2 - n))) for n in range(3)]
     answers = [refused, token, pages[0], busy, busy, pages[1], refused, token, pages[2]]
     with scripted(*answers) as (url, asked):
@@ -233,12 +233,14 @@ def test_a_long_verification_is_followed_to_its_end(verify: Verify) -> None:
     assert (ended.returncode, told["ok"], told["examined"]) == (0, True, 15)
     assert [one["path"] for one in told["findings"]] == ["p0", "p1", "p2"]
     bodies = [json.loads(body) for path, body in asked if path == "/verify"]
-    cursors = ["", "", "cc", "cc", "cc", "c", "c"]
-    assert bodies == [{"cursor": cursor, "repair": True} for cursor in cursors]
+    cursors = [None, None, "cc", "cc", "cc", "c", "c"]
+    assert [(body.get("cursor"), body["repair"]) for body in bodies] == [
+        (cursor, True) for cursor in cursors
+    ]
     with scripted(refused, token, pages[0], busy) as (url, asked):
         ended = verify(NAMED | {"STRONGROOM_URL": url})
-    assert ended.returncode == 1
-    assert ended.stderr.startswith(f"strongroom: {url} answers 503: no worker can serve now")
+    assert ended.returncode == 7
+    assert ended.stderr.startswith("strongroom: no worker can serve now; ")
     assert len(asked) < 20
 
 
@@ -249,11 +251,11 @@ def test_over_https_the_certificate_authority_is_named(tmp_path: Path, verify: V
         named = environment(secure)
         trusted = {"STRONGROOM_CA_FILE": secure.facts["grpc_ca_file"]}
         assert spawned(named | trusted).returncode == 0
-        assert "CERTIFICATE_VERIFY_FAILED" in refusal(verify(named))
+        assert "CERTIFICATE_VERIFY_FAILED" in refusal(verify(named), 7)
         for path in (tmp_path / "nothing", secure.ready_file):
             assert str(path) in refusal(verify(named | {"STRONGROOM_CA_FILE": str(path)}))
         plain = named["STRONGROOM_URL"].replace("https", "http")
-        refusal(verify(named | trusted | {"STRONGROOM_URL": plain}))
+        refusal(verify(named | trusted | {"STRONGROOM_URL": plain}), 7)
     finally:
         assert secure.stop() == 0
 

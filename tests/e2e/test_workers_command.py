@@ -50,15 +50,15 @@ def test_an_enrolled_worker_is_given_keys_until_it_is_revoked(
     try:
         main.register(main.subscribe().token, "127.0.0.1:1")
         assert f"{NAME}\tlive\t" in ran(named, "workers", "list").stdout
-        assert ran(named, "workers", "revoke", NAME).returncode == 0
+        assert ran(named, "worker", "revoke", NAME).returncode == 0
         with pytest.raises(ForbiddenError, match="revoked"):
             main.subscribe()
-        shown = json.loads(ran(named, "workers", "list", "--json").stdout)
+        shown = json.loads(ran(named, "worker", "list", "--json").stdout)
         assert [one["worker_id"] for one in shown["revoked"]] == [NAME]
         assert ran(named, "workers", "reinstate", NAME).returncode == 0
         main.subscribe()
-        assert ran(named, "workers", "reinstate", NAME).returncode == 1
-        assert ran(named, "workers", "revoke", "nobody").returncode == 1
+        assert ran(named, "worker", "reinstate", NAME).returncode == 3
+        assert ran(named, "worker", "revoke", "nobody").returncode == 3
     finally:
         main.close()
 

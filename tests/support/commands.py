@@ -102,8 +102,14 @@ def ran(named: dict[str, str], *arguments: str, typed: str = "") -> Ended:
     return ended
 
 
-def on_a_terminal(named: dict[str, str], *arguments: str, typed: str = "") -> tuple[int, str]:
-    """Run any command at a terminal of 100 columns; return its exit code and the text it shows."""
+def on_a_terminal(
+    named: dict[str, str], *arguments: str, typed: str = "", after: str = ""
+) -> tuple[int, str]:
+    """Run any command at a terminal of 100 columns; return its exit code and the text it shows.
+
+    What is `typed` is typed `after` something is shown: who asks for a secret throws away what was
+    typed before.
+    """
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, 100))
     environ = others() | {"TERM": "xterm-256color"} | named
@@ -111,11 +117,16 @@ def on_a_terminal(named: dict[str, str], *arguments: str, typed: str = "") -> tu
         [COMMAND, *arguments], env=environ, stdin=theirs, stdout=theirs, stderr=theirs
     ) as process:
         os.close(theirs)
-        os.write(ours, typed.encode())
         shown = b""
         # Reading fails once nobody has the other end any more.
         with suppress(OSError):
-            while some := os.read(ours, 65_536):
+            while True:
+                if typed and after.encode() in shown:
+                    os.write(ours, typed.encode())
+                    typed = ""
+                some = os.read(ours, 65_536)
+                if not some:
+                    break
                 shown += some
         code = process.wait(SECONDS)
     os.close(ours)
@@ -128,9 +139,13 @@ def others() -> dict[str, str]:
     return {n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")}
 
 
-def refusal(ended: Ended) -> str:
-    """Return the one line that says why a command has not done what it should."""
-    (line,) = ended.stderr.splitlines()
-    assert (ended.returncode, ended.stdout) == (1, "")
+def refusal(ended: Ended, *codes: int) -> str:
+    """Return the one line that says why a command has not done what it should.
+
+    Its exit code is one of those given, 1 where none is.
+    """
+    assert ended.stderr.count("\n") == 1, ended
+    line = ended.stderr.rstrip("\n")
+    assert (ended.returncode in (codes or (1,)), ended.stdout) == (True, ""), ended
     assert line.startswith("strongroom: ")
     return line

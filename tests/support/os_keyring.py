@@ -34,6 +34,12 @@ class FileKeyring(KeyringBackend):
         entries = self._entries() | {f"{service}/{username}": password}
         _file().write_text(json.dumps(entries))
 
+    def delete_password(self, service: str, username: str) -> None:
+        """Forget a password."""
+        entries = self._entries()
+        del entries[f"{service}/{username}"]
+        _file().write_text(json.dumps(entries))
+
     def _entries(self) -> dict[str, str]:
         return dict(json.loads(_file().read_text())) if _file().exists() else {}
 

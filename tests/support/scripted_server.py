@@ -4,6 +4,7 @@ Where the status is 0 it hangs up without an answer. Whoever logs in is let in, 
 does not say how that is answered.
 """
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,12 @@ from typing import Any
 SECONDS = 30
 LOGIN = "/oauth/token"
 Scripted = tuple[int, str, bytes]
+
+
+def problem(status: int, code: str, detail: str) -> Scripted:
+    """Return what is answered that is no success (RFC 9457)."""
+    told = {"type": f"urn:strongroom:problem:{code}", "detail": detail}
+    return status, "application/problem+json", json.dumps(told).encode()
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -29,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, asked: bytes) -> None:
         if self.path == LOGIN and b"access_token" not in self.answers[0][2]:
-            self._send(200, "application/json", b'{"access_token": "t"}')
+            self._send(200, "application/json", b'{"access_token": "t", "expires_in": 900}')
             return
         self.asked.append((self.path, asked))
         status, kind, body = self.answers[0] if len(self.answers) == 1 else self.answers.pop(0)

@@ -71,6 +71,18 @@ class DirectoryStore:
         with self._lock:
             self._unsettled.add(folder)
 
+    def remove(self, name: str) -> None:
+        """Unlink a file; a directory in its place is refused."""
+        folder, _, last = name.rpartition("/")
+        with self._refusals(name):
+            try:
+                with self._opened(folder) as directory:
+                    self._filesystem.unlink(last, directory)
+            except FileNotFoundError:
+                return
+        with self._lock:
+            self._unsettled.add(folder)
+
     def settle(self) -> None:
         """Sync the directories that were written in, and those above them."""
         with self._lock:

@@ -1,38 +1,24 @@
-"""The deployment's record of backups, over its REST API."""
+"""The deployment's record of backups."""
 
-from urllib.parse import quote
-
-import msgspec
-
-from cli.access import Deployment
-from strongroom.errors import ConflictError, NotFoundError
-
-
-class _Backup(msgspec.Struct, frozen=True):
-    backup_id: str
-
-
-class _Backups(msgspec.Struct, frozen=True):
-    backups: list[_Backup]
+from strongroom_client import Client, ConflictError, NotFoundError, OutcomeUnknownError
 
 
 class DeploymentsRegister:
     """The `Register` of a deployment that runs."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        """Take the deployment."""
-        self._deployment = deployment
+    def __init__(self, client: Client) -> None:
+        """Take a client of the deployment."""
+        self._client = client
 
     def names(self) -> set[str]:
         """List the backups."""
-        found = self._deployment.get("/backups", _Backups).backups
-        return {one.backup_id for one in found}
+        return {one.backup_id for one in self._client.admin.backups()}
 
     def put(self, name: str) -> None:
         """Put one on record; no two have the same name, so one that is there is ours."""
         try:
-            self._deployment.put(f"/backups/{quote(name)}", b"", _Backup)
-        except ConflictError:
+            self._client.admin.record_backup(name)
+        except (ConflictError, OutcomeUnknownError):
             # A first attempt may have taken place, although nobody could say so.
             if name not in self.names():
                 raise
@@ -40,6 +26,6 @@ class DeploymentsRegister:
     def remove(self, name: str) -> None:
         """Take one off the record; it may be off already."""
         try:
-            self._deployment.delete(f"/backups/{quote(name)}")
+            self._client.admin.delete_backup(name)
         except NotFoundError:
             return

@@ -72,6 +72,11 @@ class S3Store:
         with self._refusals():
             self._s3.put_object(Bucket=self._bucket, Key=self._prefix + name, Body=data)
 
+    def remove(self, name: str) -> None:
+        """Delete an object; S3 says nothing of one that is not there."""
+        with self._refusals():
+            self._s3.delete_object(Bucket=self._bucket, Key=self._prefix + name)
+
     def settle(self) -> None:
         """Do nothing."""
 

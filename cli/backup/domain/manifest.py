@@ -25,10 +25,13 @@ FORMAT_VERSION: Final = 1
 FOLDER: Final = "backups"
 BEGUN: Final = "begun-"
 """How the record of a backup is called that is under way."""
+PRUNING: Final = f"{BEGUN}prune-"
+"""How the record of a run is called that removes old backups."""
 _ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{48}")
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _DIGITS: Final = 48
 _SUFFIX: Final = ".json"
+_SEALED: Final = ".sealed"
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +94,16 @@ def object_name(sha256: str) -> str:
     return f"objects/{sha256[:2]}/{sha256}"
 
 
+def object_folder(shard: int) -> str:
+    """Return the folder of the objects whose digest begins with a byte."""
+    return f"objects/{shard:02x}"
+
+
+def is_digest(name: str) -> bool:
+    """Tell whether a name is that of an object."""
+    return _DIGEST.fullmatch(name) is not None
+
+
 def manifest_name(backup_id: str) -> str:
     """Return the name of a manifest in a store."""
     return f"{FOLDER}/{backup_id}{_SUFFIX}"
@@ -98,7 +111,7 @@ def manifest_name(backup_id: str) -> str:
 
 def record_name(backup_id: str) -> str:
     """Return the name of a deployment's record in a store."""
-    return f"{FOLDER}/{backup_id}.sealed"
+    return f"{FOLDER}/{backup_id}{_SEALED}"
 
 
 def backup_id(raw: bytes, begun_at: str) -> str:
@@ -121,6 +134,12 @@ def require_id(text: str) -> str:
 def id_of(name: str) -> str | None:
     """Return the id of a manifest by its file's name, None for another file."""
     stem = name.removesuffix(_SUFFIX)
+    return stem if stem != name and _ID.fullmatch(stem) else None
+
+
+def id_of_record(name: str) -> str | None:
+    """Return the id of a deployment's record by its file's name, None for another file."""
+    stem = name.removesuffix(_SEALED)
     return stem if stem != name and _ID.fullmatch(stem) else None
 
 

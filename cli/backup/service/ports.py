@@ -34,6 +34,10 @@ class Store(Protocol):
         """Put an object there in one step that no crash can halve; raises UnavailableError."""
         ...
 
+    def remove(self, name: str) -> None:
+        """Remove an object, where it is there; raises UnavailableError."""
+        ...
+
     def settle(self) -> None:
         """Return once everything that was written survives a power cut; raises UnavailableError."""
         ...

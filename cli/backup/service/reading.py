@@ -48,6 +48,14 @@ class Backup:
             raise IntegrityError(f"{entry.path}: its size is another than the manifest says")
         return raw
 
+    def names_of(self, chunk: str) -> list[str]:
+        """Return the digests that a chunk of the manifest names; raises as `entities`."""
+        is_of_entities = chunk in self.manifest.entity_chunks
+        raw = self._object(chunk, limits.BACKUP_CHUNK_BYTES_MAX)
+        if is_of_entities:
+            return [one.sha256 for one in entries.decode(raw, EntityEntry, ("", ""))]
+        return [one.sha256 for one in entries.decode(raw, FileEntry, ("", ""))]
+
     def record(self) -> bytes:
         """Return the deployment's record of it; raises as `entities`."""
         name = manifest.record_name(self.backup_id)

@@ -20,7 +20,7 @@ from cli.backup.domain import entries, manifest
 from cli.backup.domain.entries import EntityEntry, FileEntry
 from cli.backup.domain.manifest import Counts, Manifest
 from cli.backup.domain.merging import Known, merged
-from cli.backup.service import proving, reading, writing
+from cli.backup.service import proving, pruning, reading, writing
 from cli.backup.service.ports import Progress, Register, Source, Store
 from cli.backup.service.reading import Backup
 from cli.backup.service.writing import Chunks
@@ -99,16 +99,19 @@ def take(
         progress: Told of the tally, returns what is told how far it has come.
 
     Raises:
-        ConflictError: The store has backups of another deployment, or there are too many entities.
+        ConflictError: The store has backups of another deployment, old ones are being removed, or
+            there are too many entities.
         NotFoundError: There is no deployment in that directory.
         IntegrityError: What the store has of an earlier backup was changed.
         ForbiddenError, UnavailableError: As the ports.
     """
     deployment = source.deployment()
     begun_at = rfc3339(clock.wall_ms())
-    earlier = _earlier(store, register, deployment)
     tally = Tally()
     with _on_record(register, f"{manifest.BEGUN}{manifest.stamp(begun_at)}-{ids.new_id(64)}"):
+        if pruning.under_way(register.names(), clock.wall_ms()):
+            raise ConflictError("old backups are being removed; take it after that")
+        earlier = _earlier(store, register, deployment)
         chunks, files = Chunks(store), Chunks(store)
         taking = _Taking(source, store, tally, progress(tally))
         taking.entities(earlier, chunks)

@@ -13,6 +13,7 @@ from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
 
 from main_api.adapters.keys import root_message
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
+from main_api.adapters.os_keyring import KeyringEntry
 from main_api.service.keys.ports import KeyProviderUnavailableError
 from strongroom import privatefile
 from strongroom.crypto import aead
@@ -84,17 +85,17 @@ class OsKeyring:
 
     def __init__(self, service: str, entry: str) -> None:
         """Take the names that it has there."""
-        self._service = service
-        self._entry = entry
+        instead = "choose another STRONGROOM_KEY_PROVIDER"
+        self._entry = KeyringEntry(service, entry, "the master key", instead)
 
     @property
     def name(self) -> str:
         """What an operator is told."""
-        return f"the master key {self._service}/{self._entry} in the keyring of this system"
+        return self._entry.name
 
     def read(self) -> bytes:
         """Return the key."""
-        kept = self._ask("get_password")
+        kept = self._entry.read()
         if kept is None:
             raise NotFoundError(f"{self.name} is missing")
         try:
@@ -107,36 +108,9 @@ class OsKeyring:
 
     def make(self) -> None:
         """Make a new key, and see that it is kept: some backends keep nothing."""
-        if self._ask("get_password") is not None:
+        if self._entry.read() is not None:
             raise ConflictError(f"{self.name} is there already and is not overwritten")
-        key = aead.new_key()
-        self._ask("set_password", base64.b64encode(key).decode())
-        try:
-            kept = self.read()
-        except NotFoundError:
-            kept = b""
-        if kept != key:
-            raise UnavailableError(f"{self.name} was not kept; configure another backend for it")
-
-    def _ask(self, method: str, *values: str) -> str | None:
-        try:
-            # Only where it is chosen: a Lambda has neither the library nor a keyring.
-            import keyring  # noqa: PLC0415
-            import keyring.errors  # noqa: PLC0415
-        except ImportError as error:
-            raise UnavailableError(
-                "the keyring of this system needs the library `keyring`; install it, or choose"
-                " another STRONGROOM_KEY_PROVIDER"
-            ) from error
-        try:
-            answer = getattr(keyring, method)(self._service, self._entry, *values)
-        except Exception as error:
-            reason = type(error).__name__
-            raise UnavailableError(
-                f"{self.name} cannot be used ({reason}); unlock the keyring, or see that the user"
-                " who runs this has one"
-            ) from error
-        return None if answer is None else str(answer)
+        self._entry.write(base64.b64encode(aead.new_key()).decode())
 
 
 class LocalKeyProvider:

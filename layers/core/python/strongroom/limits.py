@@ -165,6 +165,10 @@ BACKUP_MANIFEST_BYTES_MAX: Final = 16 * 1024 * 1024
 BACKUP_THREADS: Final = 8
 BACKUP_FILE_IDS_LISTED_MAX: Final = 50_000
 BACKUP_TOLD_MAX: Final = 20
+PRUNE_DIGESTS_MAX: Final = 1_000_000
+PRUNE_SECONDS_MAX: Final = 45 * 60
+PRUNE_RECORD_SECONDS: Final = 60 * 60
+"""After so long a prune that is on record was killed: it ends itself before."""
 RESTORED_VERSIONS_LEFT: Final = 2**32
 RESTORED_BATCH_ENTITIES: Final = 50
 RESTORED_BATCH_BYTES: Final = 1024 * 1024
@@ -314,6 +318,7 @@ _require(
     < MESSAGE_BYTES_MAX,
     "a full keyring has to fit into a message",
 )
+_require(PRUNE_SECONDS_MAX < PRUNE_RECORD_SECONDS, "a prune ends before it counts as dead")
 _require(BACKUP_CHUNK_ENTRIES * 512 <= BACKUP_CHUNK_BYTES_MAX, "a chunk has to hold its entries")
 _require(
     RESTORED_VERSIONS_LEFT * 1_000 < VERSION_MAX, "a deployment could be restored a few times only"

@@ -83,8 +83,8 @@ ADVICE: Final[Mapping[Reason, str]] = {
     Reason.PROVIDER_UNAVAILABLE: "The key provider does not open the keyring; nothing that is"
     " stopped could start now. The Main Worker's log has what it said.",
     Reason.ENDS_SOON: "The certificate ends soon and was not renewed. See the log, or renew it:"
-    " `strongroom workers enrol NAME --renew`.",
-    Reason.ENDED: "The certificate has ended. Renew it: `strongroom workers enrol NAME --renew`.",
+    " `strongroom worker enrol NAME --renew`.",
+    Reason.ENDED: "The certificate has ended. Renew it: `strongroom worker enrol NAME --renew`.",
     Reason.CLOCK_OFF: "The clocks of two machines differ. See whether they are synchronized.",
     Reason.DEFECT: "A defect of Strongroom; the log of the process has more.",
 }

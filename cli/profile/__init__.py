@@ -1,0 +1,1 @@
+"""`strongroom profile`: names for deployments, and where their secrets are."""
