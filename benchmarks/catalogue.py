@@ -3,7 +3,17 @@
 from typing import Final
 
 from benchmarks.figure import Figure
-from benchmarks.figures import cold_get, multi_get, put, rest_get, steps, warm_get
+from benchmarks.figures import (
+    cached,
+    cold_get,
+    multi_get,
+    put,
+    rest_get,
+    rewrap,
+    scan,
+    steps,
+    warm_get,
+)
 
 FIGURES: Final[tuple[Figure, ...]] = (
     *warm_get.FIGURES,
@@ -12,4 +22,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     *multi_get.FIGURES,
     *cold_get.FIGURES,
     *steps.FIGURES,
+    *scan.FIGURES,
+    *rewrap.FIGURES,
+    *cached.FIGURES,
 )

@@ -1,5 +1,6 @@
 """An entity's life: what is there, what a request may do to it, what a write makes of it."""
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,13 +90,17 @@ def has_expired(expires_at: str | None, now_ms: int) -> bool:
 
 
 def metadata(header: blob.Header) -> Metadata:
-    """Return the part of a header that clients see."""
+    """Return the part of a header that clients see.
+
+    Many of them lie in a cache: what two of their strings have in common is there once.
+    """
+    created_at, updated_at = header.created_at, header.updated_at
     return Metadata(
         version=header.version,
-        created_at=header.created_at,
-        updated_at=header.updated_at,
+        created_at=created_at,
+        updated_at=created_at if updated_at == created_at else updated_at,
         expires_at=header.expires_at,
-        schema_id=header.schema_id,
+        schema_id=sys.intern(header.schema_id),
         schema_version=header.schema_version,
     )
 

@@ -24,13 +24,20 @@ class Pool:
         Raises:
             UnavailableError: The pool was closed meanwhile: the worker has lost its lease.
         """
+        # A slice for each thread: to hand over one item takes as long as to read it.
+        size = max(1, -(-len(items) // limits.SCAN_THREADS))
+        slices = [items[at : at + size] for at in range(0, len(items), size)]
         try:
-            futures = [self._threads.submit(work, item) for item in items]
+            futures = [self._threads.submit(_each, work, one) for one in slices]
             for future in futures:
-                yield future.result()
+                yield from future.result()
         except (RuntimeError, CancelledError) as error:
             raise UnavailableError("this worker's lease has ended", retry_after_s=1) from error
 
     def close(self) -> None:
         """Let the threads go; what waits for its turn is given up."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _each(work: Callable[[A], B], items: Sequence[A]) -> list[B]:
+    return [work(item) for item in items]

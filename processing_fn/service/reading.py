@@ -1,5 +1,7 @@
 """The read of design.md section 3: cache, currency check, load."""
 
+import sys
+
 from processing_fn.domain import coherence, entity
 from processing_fn.service.keyed_mutex import KeyedMutex
 from processing_fn.service.ports import CachedEntity, EntityCache, EntityStorage, Place
@@ -183,8 +185,9 @@ def _entry(
     ends = header.expires_at
     return CachedEntity(
         entity_key=body.entity_key,
-        database_name=place.database,
-        incarnation=place.incarnation,
+        # Each request brings strings of its own; those of all entries of a database are one.
+        database_name=sys.intern(place.database),
+        incarnation=sys.intern(place.incarnation),
         metadata=entity.metadata(header),
         document=body.document,
         expiry_ms=None if ends is None else from_rfc3339(ends),

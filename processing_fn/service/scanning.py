@@ -26,7 +26,8 @@ from strongroom.entity import Metadata
 from strongroom.errors import IntegrityError, InvalidArgumentError, StrongroomError
 
 _CURSOR_PURPOSE = b"strongroom/cursor/v1"
-_CHUNK = 8
+_CHUNKS = (4, 16)
+"""How many entities are read at a time, at the least and at the most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +167,12 @@ class Scanner:
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
         while page.looked_at < limits.SCAN_ENTITIES_MAX:
             deadline.require()
-            chunk = list(itertools.islice(ids, _CHUNK))
+            size = page.chunk()
+            chunk = list(itertools.islice(ids, size))
             for file_id, found in zip(chunk, self._read(database, chunk), strict=True):
                 if not page.take(file_id, found) or self._clock.boot_s() >= ends_at_s:
                     return page.finished(seal.seal(page.last_id))
-            if len(chunk) < _CHUNK:
+            if len(chunk) < size:
                 return page.finished("")
         return page.finished(seal.seal(page.last_id))
 
@@ -202,6 +204,12 @@ class _PageUnderWay:
         self._damaged = 0
         self.looked_at = 0
         self.last_id = b""
+
+    def chunk(self) -> int:
+        """Return how many entities to read at once: no more than the page may have room for."""
+        least, most = _CHUNKS
+        wanted = min(max(self._query.limit - len(self._items), least), most)
+        return min(wanted, limits.SCAN_ENTITIES_MAX - self.looked_at)
 
     def take(self, file_id: bytes, found: CachedEntity | IntegrityError | None) -> bool:
         """Look at the next entity; False when the page ends, with it or before it."""

@@ -138,6 +138,13 @@ class _Prelude(msgspec.Struct, frozen=True):
     requests: list[str] = []
 
 
+class _OnlyKnownPrelude(_Prelude, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+_KNOWN_PRELUDE: Final = msgspec.json.Decoder(_OnlyKnownPrelude)
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """A blob whose header was read; nothing is authenticated yet."""
@@ -235,8 +242,7 @@ def _body(plaintext: bytes, header: Header) -> Body:
         (length,) = _LENGTH.unpack_from(plaintext)
         start = _LENGTH.size + length
         prelude = plaintext[_LENGTH.size : start]
-        members = msgspec.json.decode(prelude, type=_Prelude)
-        everything: dict[str, Any] = msgspec.json.decode(prelude)
+        members, extra = _members(prelude)
         requests = tuple(RequestRecord.unpack(text) for text in members.requests)
     except (*jsontext.UNREADABLE, struct.error) as error:
         raise IntegrityError("the inside of the file cannot be read") from error
@@ -244,8 +250,18 @@ def _body(plaintext: bytes, header: Header) -> Body:
         entity_key=members.key,
         document=None if header.deleted else plaintext[start:],
         requests=requests,
-        extra={n: v for n, v in everything.items() if n not in {"key", "requests"}},
+        extra=extra,
     )
+
+
+def _members(prelude: bytes) -> tuple[_Prelude, dict[str, Any]]:
+    """Return the members of a prelude: those that this version knows, and all others."""
+    try:
+        return _KNOWN_PRELUDE.decode(prelude), {}
+    except msgspec.ValidationError:
+        members = msgspec.json.decode(prelude, type=_Prelude)
+        everything: dict[str, Any] = msgspec.json.decode(prelude)
+        return members, {n: v for n, v in everything.items() if n not in {"key", "requests"}}
 
 
 def encrypt(

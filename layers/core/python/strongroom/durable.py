@@ -212,6 +212,8 @@ def read_all(filesystem: Filesystem, descriptor: int, size_max: int) -> bytes:
         OSError: EFBIG for a longer file, or what the kernel says.
     """
     chunk = filesystem.read(descriptor, _READ_CHUNK_BYTES)
+    if len(chunk) < _READ_CHUNK_BYTES and len(chunk) <= size_max:
+        return chunk
     chunks, total = [chunk], len(chunk)
     while chunk and total <= size_max and total >= _READ_CHUNK_BYTES:
         chunk = filesystem.read(descriptor, 4 * _READ_CHUNK_BYTES)
@@ -230,8 +232,11 @@ def read_file(
         descriptor = filesystem.open(name, directory)
     except FileNotFoundError:
         return None
-    with opened(filesystem, descriptor):
+    # As `opened`, written out: every entity that is read comes through here twice.
+    try:
         return read_all(filesystem, descriptor, size_max)
+    finally:
+        filesystem.close(descriptor)
 
 
 def stage(filesystem: Filesystem, directory: int | None, data: bytes, *, is_durable: bool) -> str:
