@@ -134,4 +134,4 @@ def entities_paged(names_per_second: float = NAMES_LISTED_PER_SECOND_ON_EFS) -> 
 
 def entities_rewrapped(names_per_second: float = NAMES_LISTED_PER_SECOND_ON_EFS) -> int:
     """Return how many entities a database may have before a rewrap no longer comes along."""
-    return entities_listed(limits.WRITE_ATTEMPT_SECONDS, names_per_second)
+    return entities_listed(limits.REWRAP_CALL_SECONDS / 2, names_per_second)

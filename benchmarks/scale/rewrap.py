@@ -68,9 +68,9 @@ def _directory_s(plan: Plan, file_s: float) -> float:
     whole_s = listed_s + plan.files * file_s
     if whole_s <= limits.SCAN_SECONDS:
         return whole_s
-    # A call makes one chunk at the least, and looks at the clock after each.
-    chunks = max(1, math.ceil((limits.SCAN_SECONDS - listed_s) / (_CHUNK * file_s)))
+    # A call goes on for as long as it has listed, and looks at the clock after each chunk.
+    chunks = math.ceil(max(limits.SCAN_SECONDS, listed_s) / (_CHUNK * file_s))
     call_s = listed_s + chunks * _CHUNK * file_s
-    if call_s > limits.WRITE_ATTEMPT_SECONDS:
+    if call_s > limits.REWRAP_CALL_SECONDS:
         return math.inf
     return plan.files / (chunks * _CHUNK) * call_s

@@ -1,6 +1,7 @@
 """Putting files under the active data key, and counting which key they lie under.
 
-One call looks at one shard number of every database for about a second; the Main Worker spreads
+One call looks at one shard number of every database for about a second, or longer where listing
+them takes longer; the Main Worker spreads
 the 256 of them over the workers (design.md section 4, "Rotation").
 """
 
@@ -78,7 +79,7 @@ class Rewrapper:
     def run(
         self, shard: int, cursor: str, drained: frozenset[str], files_per_second: float = 0
     ) -> Census:
-        """Look at files for about a second.
+        """Look at files for about a second, or as long as it took to list them.
 
         Args:
             shard: The first byte of their file-ids.
@@ -97,7 +98,7 @@ class Rewrapper:
             raise UnavailableError("this worker has not got the new key yet", retry_after_s=1)
         start, after = _position(shard, cursor)
         tally = _Tally(self._session)
-        ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
+        called_at_s, ends_at_s = self._clock.boot_s(), 0.0
         # A rate is kept in pieces of no more than a second.
         size_max = max(1, int(files_per_second)) if files_per_second else _CHUNK
         for name in (n for n in self._storage.databases() if n >= start and _is_database(n)):
@@ -109,6 +110,10 @@ class Rewrapper:
                     chunk = list(islice(headers, min(size, size_max)))
                 if not chunk:
                     break
+                if not ends_at_s:
+                    # Every call lists anew: with less than that again, most of its time is listing.
+                    now_s = self._clock.boot_s()
+                    ends_at_s = now_s + max(limits.SCAN_SECONDS, now_s - called_at_s)
                 todo = self._rewrap_chunk(name, chunk, drained, tally)
                 if files_per_second:
                     _sleep_until(began_s + todo / files_per_second)

@@ -48,7 +48,7 @@ class Files:
 
     def rewrap(self, worker: WorkerRecord, piece: Piece, timeout_s: float) -> tuple[Pass, str]:
         """Do one file of a shard per call; a locked one stays as it is."""
-        assert timeout_s == limits.WRITE_ATTEMPT_SECONDS
+        assert timeout_s == limits.REWRAP_CALL_SECONDS
         with self._mutex:
             self.calls.append((worker.worker_id, piece))
         time.sleep(0.0005)

@@ -16,6 +16,7 @@ from strongroom.errors import InvalidArgumentError, UnavailableError
 from strongroom.keyring import Purpose
 from tests.support.clocks import ManualClock
 from tests.support.engines import AT, Rig, Worker
+from tests.support.filesystems import ObservedFilesystem
 
 MANY = 300
 
@@ -245,3 +246,35 @@ def test_background_work_gives_way_to_clients() -> None:
     assert work() == [pytest.approx(0.04)]
     clock.advance(0.06)
     assert work() == []
+
+
+@pytest.mark.parametrize("listing_s", [0.0, 12.0])
+def test_a_directory_that_is_slow_to_list_is_rewrapped_in_few_calls(
+    rig: Rig, listing_s: float
+) -> None:
+    """A database of tens of millions is listed anew for every 64 files, and is never done."""
+    clock = ManualClock()
+    rig.clock = clock
+
+    def before(name: str, arguments: tuple[object, ...]) -> None:
+        is_shard = name == "list_directory" and "/files/people/" in str(arguments[0])
+        # A file takes a thousandth of a second for each call.
+        clock.advance(listing_s if is_shard else 0.001)
+
+    writer = rig.worker("writer")
+    keys = (f"k{number}" for number in itertools.count())
+    shard_keys = [key for key in itertools.islice(keys, 40_000) if _file_id(writer, key)[0] == 9]
+    for key in shard_keys[: MANY // 2]:
+        writer.put(key, b'{"n": 1}')
+    old = rig.keys.active(Purpose.DATA).key_id
+    rig.keys = keyring.with_active(rig.keys, keyring.new_key(Purpose.DATA, AT))
+    worker = rig.worker(filesystem=ObservedFilesystem(before))
+    census, *others = _calls(worker, 9, frozenset({old}))
+    # About 20 calls each: within a second it comes to a chunk of 64, within twelve to all of them.
+    assert sum(one.rewrapped for one in (census, *others)) == MANY // 2
+    assert len(others) == (0 if listing_s else 2)
+
+
+def _file_id(worker: Worker, key: str) -> bytes:
+    binding = worker.rig.binding
+    return worker.file_id(binding.database, binding.incarnation, key)

@@ -106,7 +106,7 @@ class ShardPass:
         while self._is_wanted(worker):
             rate = self._rate() / max(1, len(self._at_it))
             piece = Piece(shard, self._drained, cursor, rate)
-            part, cursor = self._workers.rewrap(worker, piece, limits.WRITE_ATTEMPT_SECONDS)
+            part, cursor = self._workers.rewrap(worker, piece, limits.REWRAP_CALL_SECONDS)
             seen = seen.plus(part)
             if not cursor:
                 return seen

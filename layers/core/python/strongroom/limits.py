@@ -86,6 +86,7 @@ PREFLIGHT_SECONDS: Final = 600
 BODY_SECONDS: Final = 10.0
 READ_ATTEMPT_SECONDS: Final = 2.0
 WRITE_ATTEMPT_SECONDS: Final = 6.0
+REWRAP_CALL_SECONDS: Final = 30.0
 REGISTRY_REFRESH_SECONDS: Final = 0.25
 REGISTRY_WAIT_SECONDS: Final = 2.0
 KEYRING_FOLLOWED_EVERY_SECONDS: Final = 0.25
@@ -299,6 +300,7 @@ _require(LOCK_WAIT_SECONDS < REQUEST_SECONDS, "a lock's wait has to end within t
 _require(
     LOCK_HELD_SECONDS_MAX < TEMPORARY_FILE_SECONDS_MAX, "a temporary file in use would be swept"
 )
+_require(SCAN_SECONDS * 2 < REWRAP_CALL_SECONDS, "a rewrap has to list before it can begin")
 _require(SCAN_SECONDS < READ_ATTEMPT_SECONDS, "a page has to end within its attempt")
 _require(
     SCAN_SECONDS + INSPECTION_SECONDS < REQUEST_SECONDS, "an inspection has to end within a request"
