@@ -11,8 +11,10 @@ from benchmarks.figures import (
     rest_get,
     rewrap,
     scan,
+    start,
     steps,
     warm_get,
+    ycsb,
 )
 
 FIGURES: Final[tuple[Figure, ...]] = (
@@ -25,4 +27,6 @@ FIGURES: Final[tuple[Figure, ...]] = (
     *scan.FIGURES,
     *rewrap.FIGURES,
     *cached.FIGURES,
+    *ycsb.FIGURES,
+    *start.FIGURES,
 )

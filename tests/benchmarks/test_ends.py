@@ -76,9 +76,9 @@ def test_messages_locks_and_ranking() -> None:
 
 def test_the_largest_database() -> None:
     """A database grows to a size whose pages no longer come."""
-    # Two names for each entity, 256 shards; a page has two seconds, a piece of a rewrap six.
+    # Two names for each entity, 256 shards; a page has two seconds, a piece of a rewrap fifteen.
     assert ends.entities_paged(1_000) == 256 * 2 * 1_000 // 2
-    assert ends.entities_rewrapped(1_000) == 256 * 6 * 1_000 // 2
+    assert ends.entities_rewrapped(1_000) == 256 * 15 * 1_000 // 2
 
 
 def _rewrap_s(entities: int, names_per_second: float = math.inf, workers: int = 1) -> float:
@@ -99,10 +99,12 @@ def test_a_rewrap_takes_what_its_files_take() -> None:
 
 def test_a_rewrap_lists_its_directory_with_every_call() -> None:
     """What listing takes is left out, which is most of it where directories are large."""
-    # 6,400 files, 12,800 names, listed in 2 s. A call makes one chunk of 64 files after that.
-    pieces = 100 * (2 + 64 * (0.002 + 0.021 / 4)) + 100 * (2 + 64 * 0.002)
+    # 6,400 files, 12,800 names, listed in 2 s. A call then makes chunks of 64 files for 2 s: 5 of
+    # them where it rewraps, 16 where it only looks.
+    rewrapping = 6_400 / 320 * (2 + 320 * (0.002 + 0.021 / 4))
+    pieces = rewrapping + 6_400 / 1_024 * (2 + 1_024 * 0.002)
     assert _rewrap_s(256 * 6_400, names_per_second=6_400) == pytest.approx(256 * pieces)
-    assert _rewrap_s(256 * 6_400, names_per_second=2_000) == math.inf
+    assert _rewrap_s(256 * 6_400, names_per_second=800) == math.inf
 
 
 def test_a_rewrap_is_bound_by_the_quota() -> None:

@@ -1,0 +1,119 @@
+"""`python -m benchmarks.filling ROOT DATABASE COUNT [FIRST]`: entities for `strongroom up`, fast.
+
+They are what a worker writes, byte for byte but for the time, and verify: only that nothing is
+locked, validated or forced to the disk, as nobody has to survive a power cut here. The master key
+below ROOT opens the keyring.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from benchmarks import documents
+from benchmarks.figure import WrongAnswerError
+from cli.emulation.master_key import LocalMasterKey
+from main_api.adapters.control_store import KeyringFile
+from main_api.adapters.keys import providers
+from main_api.service.keys.live_keyring import LiveKeyring
+from processing_fn.service.session import Lease, open_session
+from strongroom import blob, layout
+from strongroom.clock import SystemClock, rfc3339
+from strongroom.crypto import aead
+from strongroom.durable import LocalFilesystem
+from strongroom.keyring import WORKER_PURPOSES
+from tests.support.deployment import Deployment
+
+_LEASE_S: Final = 3_600
+
+
+def key(number: int) -> str:
+    """Return the key of an entity; its document is `documents.document(number)`."""
+    return f"user{number:08d}"
+
+
+def filled(deployment: Deployment, database: str, count: int, first: int = 0) -> None:
+    """Fill a database of a deployment, by a process for each core.
+
+    Raises:
+        WrongAnswerError: The deployment answers something else.
+    """
+    cores = len(os.sched_getaffinity(0))
+    share = -(-count // cores)
+    fillers = [
+        subprocess.Popen(  # noqa: S603 - this module
+            [
+                *(sys.executable, "-m", __name__, str(deployment.root), database),
+                *(str(min(share, first + count - at)), str(at)),
+            ]
+        )
+        for at in range(first, first + count, share)
+    ]
+    ends = [filler.wait() for filler in fillers]
+    if any(ends):
+        raise WrongAnswerError("a database could not be filled")
+    with deployment.http() as client:
+        for number in (first, first + count // 2, first + count - 1):
+            answer = client.get(f"/entity/{database}", params={"key": key(number)})
+            if documents.document(number) not in answer.content:
+                raise WrongAnswerError(f"{key(number)}: {answer.text}")
+
+
+def main() -> None:
+    """Fill."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.filling", description=__doc__)
+    parser.add_argument("root", type=Path)
+    parser.add_argument("database")
+    parser.add_argument("count", type=int)
+    parser.add_argument("first", type=int, nargs="?", default=0)
+    given = parser.parse_args()
+    _fill(given.root, given.database, range(given.first, given.first + given.count))
+
+
+def _fill(root: Path, name: str, numbers: Iterable[int]) -> None:
+    clock, paths = SystemClock(), layout.Layout(root / "shared")
+    master_key = LocalMasterKey(root, None)
+    master_key.start(may_make_key=False)
+    keyring_file = KeyringFile(LocalFilesystem(), paths, clock)
+    keyring = LiveKeyring(keyring_file, providers.provider(master_key.settings(paths.root), None))
+    lease = Lease(clock, clock.boot_s() + _LEASE_S)
+    session = open_session(keyring.deployment, "filling", lease, keyring.of(WORKER_PURPOSES))
+    database = msgspec.json.decode(paths.database(name).read_bytes())["body"]
+    key_id, material = session.data_keys.active()
+    now = rfc3339(clock.wall_ms())
+    for number in numbers:
+        file_id = session.file_id(name, database["incarnation"], key(number))
+        header = blob.Header(
+            format=blob.FORMAT_VERSION,
+            alg=aead.ALGORITHM,
+            key_id=key_id,
+            iv=blob.fresh_iv(),
+            schema_id=database["schema_id"],
+            schema_version=1,
+            writer_id="filling",
+            version=1,
+            created_at=now,
+            updated_at=now,
+        )
+        body = blob.Body(key(number), documents.document(number))
+        raw = blob.encrypt(header, body, file_id, material)
+        shard = Path(paths.shard(name, file_id))
+        _write(shard / layout.blob_name(file_id), raw)
+        _write(shard / layout.sidecar_name(file_id), blob.sidecar(blob.parse(raw)))
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
