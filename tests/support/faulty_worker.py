@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from processing_fn import bootstrap
 from strongroom.clock import SystemClock
 from strongroom.configuration import Database
 from strongroom.identity import Identity
+from strongroom.metrics.filesystem import MeasuredFilesystem
+from strongroom.metrics.instruments import Metrics
 from strongroom.process import PARENT_VARIABLE
 from strongroom.rpc import tls
 from tests.support.deployment import READY_S, Deployment, wait_until
@@ -229,12 +232,21 @@ def _record(worker_id: str, address: str) -> WorkerRecord:
     )
 
 
+def _doubles(plan: _Plan) -> dict[str, Callable[..., object]]:
+    def filesystem(metrics: Metrics) -> ObservedFilesystem:
+        return ObservedFilesystem(plan.before, MeasuredFilesystem(metrics))
+
+    return {"MeasuredFilesystem": filesystem, "SystemClock": lambda: _MovedClock(plan)}
+
+
 def main() -> int:
     """Run the worker's own main function over the doubles."""
     plan = _Plan(Path(os.environ[_PLAN]))
     # The composition root takes no parts from outside. This process has no other purpose.
-    vars(bootstrap)["MeasuredFilesystem"] = lambda _: ObservedFilesystem(plan.before)
-    vars(bootstrap)["SystemClock"] = lambda: _MovedClock(plan)
+    for name, double in _doubles(plan).items():
+        # Else a part that has another name by now stays in its place, and no fault ever comes.
+        assert name in vars(bootstrap), name
+        vars(bootstrap)[name] = double
     return worker.main()
 
 
