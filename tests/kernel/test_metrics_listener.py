@@ -81,7 +81,7 @@ def test_it_serves_nothing_else(served: MetricsListener, line: str, status: int)
 def test_a_head_without_end_is_not_kept(served: MetricsListener) -> None:
     """One connection fills the memory of a worker."""
     head = b"GET /metrics HTTP/1.1\r\nX: " + b"x" * (2 * limits.METRICS_HEAD_BYTES_MAX)
-    assert _exchange(served, head) == b""
+    assert _exchange(served, head + b"\r\n\r\n") == b""
     assert httpx.get(served.url).status_code == 200
 
 
