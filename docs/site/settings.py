@@ -173,7 +173,7 @@ def page() -> str:
         for one in variables:
             by = [name for name, read in readers.items() if one.name in read]
             by += [name for name, read in _BY_HAND.items() if one.name in read]
-            lines += [f"### {PREFIX}{one.name}", "", f"{one.said[0].upper()}{one.said[1:]}.", ""]
+            lines += [f"### {one.name}", "", f"`{PREFIX}{one.name}`: {one.said}.", ""]
             lines += _facts(one, by)
     return "\n".join(lines)
 
