@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from array import array
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 import pytest
 
 from strongroom.durable import LocalFilesystem
-from strongroom_client.errors import NotFoundError
+from strongroom_client.errors import NotFoundError, UnavailableError
 from strongroom_client.values import Entity, Page
-from tests.support import process_usage, soak
+from tests.support import process_usage, soak, soak_clients
 from tests.support.deployment import wait_until
 from tests.support.owned_keys import OwnedKeys
 from tests.support.process_usage import Usage
@@ -43,6 +44,10 @@ def test_a_run_in_which_all_went_well() -> None:
     ("found", "told"),
     [
         (replace(WELL, met=Met(wrong=["k: 1"])), "wrong answer: k: 1"),
+        (
+            replace(WELL, met=Met({"get": array("d", [0.1] * 9)}, Counter({("get", "busy"): 2}))),
+            "2 of 9 requests have failed",
+        ),
         (replace(WELL, leaked=[".tmp-1"]), "a temporary file is left behind: .tmp-1"),
         (replace(WELL, locks=Counter({"locks/07": 2})), "2 locks are still held on locks/07"),
         (replace(WELL, after={}), "rest is gone"),
@@ -137,6 +142,20 @@ def test_a_client_finds_a_lost_write_and_nothing_where_there_is_none(*, lose: bo
     assert bool(client.met.wrong) == lose
     assert set(SHARES) == {name for name, took_s in client.met.took_s.items() if took_s}
     assert client.met.errors == {}
+
+
+def test_a_key_that_cannot_be_read_at_the_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Acknowledged writes are lost behind a deployment that answers nothing any more."""
+    monkeypatch.setattr(soak_clients, "LAST_READS_S", 0.05)
+
+    class Silent(Dictionary):
+        def get(self, _: str, key: str) -> Entity:
+            raise UnavailableError(f"no worker for {key}")
+
+    client = SoakClient(Silent(lose=False), "c", 1)
+    client.finish()
+    assert len(client.met.wrong) == soak_clients.KEYS_PER_CLIENT
+    assert "cannot be read at the end" in client.met.wrong[0]
 
 
 def test_who_waits_for_a_lock_does_not_hold_it() -> None:

@@ -45,6 +45,9 @@ GROWN_BYTES_MAX: Final = 64 * 1024 * 1024
 GROWN_DESCRIPTORS_MAX: Final = 32
 """How many more descriptors it may have open; connections come and go."""
 
+FAILED_SHARE_MAX: Final = 0.1
+"""Which share of the requests may fail; those that are under way at a worker's death do."""
+
 KILLED_WRITE_S: Final = 3.0
 """Of what age a temporary file may be that a killed worker leaves; it is swept later."""
 
@@ -82,6 +85,9 @@ def percentile(values: Sequence[float], share: float) -> float:
 def verdict(found: Found) -> list[str]:
     """Return what must not be, a line each."""
     lines = [f"wrong answer: {text}" for text in found.met.wrong]
+    failed, requests = found.met.errors.total(), found.met.requests
+    if failed > FAILED_SHARE_MAX * requests:
+        lines.append(f"{failed} of {requests} requests have failed")
     lines += [f"a temporary file is left behind: {name}" for name in found.leaked]
     lines += [f"{n} locks are still held on {name}" for name, n in found.locks.items()]
     for name, before in found.before.items():

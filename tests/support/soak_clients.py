@@ -31,6 +31,9 @@ NOTHING_DONE: Final = frozenset({"unavailable", "busy", "rate-limited", "request
 PASSING: Final = NOTHING_DONE | {"outcome-unknown"}
 """Codes of errors that the death of a worker may end in."""
 
+LAST_READS_S = 30.0
+"""How long the last reads of a client may fail."""
+
 _TEXT: Final = "x" * 1_000
 _PAUSE_S: Final = 0.01
 _DRAWN: Final = 1_024
@@ -99,20 +102,29 @@ class SoakClient:
                 self._do(names[act], self._owned.keys[rank])
 
     def finish(self) -> None:
-        """Read every key once more, and hang up."""
+        """Read every key once more, and hang up: with nothing broken any more each must be read."""
+        ends_s = time.monotonic() + LAST_READS_S
         for key in self._owned.keys:
-            self._do("get", key)
+            while not self._do("get", key):
+                if time.monotonic() > ends_s:
+                    self.met.wrong.append(f"{key}: it cannot be read at the end")
+                    break
+                time.sleep(_PAUSE_S)
         self._client.close()
 
-    def _do(self, name: str, key: str) -> None:
+    def _do(self, name: str, key: str) -> bool:
+        """Do something; tell whether it was answered."""
         began_s = time.monotonic()
+        is_answered = True
         try:
             self._acts[name](key)
         except StrongroomClientError as error:
+            is_answered = False
             self.met.errors[name, error.code] += 1
             if error.code not in PASSING:
                 self.met.wrong.append(f"{name} {key}: {error.code}: {error.detail}")
         self.met.took_s[name].append(time.monotonic() - began_s)
+        return is_answered
 
     def _get(self, key: str) -> None:
         try:
