@@ -17,6 +17,7 @@ from cli.backup.domain.entries import EntityEntry
 from cli.backup.service import proving, reading
 from cli.backup.service.writing import Chunks
 from strongroom import blob, keyring, limits
+from strongroom.clock import SystemClock
 from strongroom.errors import ConflictError, NotFoundError, UnavailableError
 from strongroom.keyring import Purpose
 from tests.support.backups import QUIET, BackupRig
@@ -331,6 +332,26 @@ def test_a_full_disk_is_told_and_leaves_no_backup(backups: BackupRig) -> None:
     assert [one for one in backups.place.rglob("*") if one.is_file()] == []
     # Nor a record, which would keep keys for nothing.
     assert backups.register.names() == set()
+
+
+def test_the_newest_of_one_second_is_the_one_that_was_begun_last(backups: BackupRig) -> None:
+    """Of two backups of one second the older one is restored, one time in two."""
+
+    class Frozen(SystemClock):
+        at_ms = 1_767_225_600_000
+
+        def wall_ms(self) -> int:
+            return self.at_ms
+
+    clock = Frozen()
+    before = None
+    for n in range(12):
+        backups.worker.put("key", b'{"n": %d}' % n)
+        clock.at_ms += 7
+        taken = backups.take(clock=clock)
+        assert taken.earlier == before
+        before = taken.backup_id
+        assert backups.find().backup_id == before
 
 
 def test_two_backups_at_once_are_two_backups(backups: BackupRig) -> None:

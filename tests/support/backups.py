@@ -123,10 +123,11 @@ class BackupRig:
         store: Store | None = None,
         source: Source | None = None,
         progress: Callable[[Tally], Progress] = lambda _: QUIET,
+        clock: SystemClock | None = None,
     ) -> Taken:
         """Take a backup."""
         self._seconds += 1
-        clock = LaterClock(self._seconds)
+        clock = clock or LaterClock(self._seconds)
         whence, where = source or SharedDirectory(self.root), store or self.store
         return taking.take(whence, where, self.register, clock, progress)
 

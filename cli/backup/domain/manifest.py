@@ -124,6 +124,11 @@ def stamp(at: str) -> str:
     return at[:19].replace("-", "").replace(":", "").replace("T", "-")
 
 
+def second_of(backup_id: str) -> str:
+    """Return the second that a backup was begun in; of two the later one is the greater text."""
+    return backup_id[: -_DIGITS - 1]
+
+
 def require_id(text: str) -> str:
     """Return an id; raises IntegrityError for what is none."""
     if _ID.fullmatch(text) is None:

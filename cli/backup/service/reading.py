@@ -1,6 +1,6 @@
 """A backup as it lies in a store: nothing of it is used before its digest is compared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cli.backup.domain import entries, manifest
@@ -94,9 +94,15 @@ def find(store: Store, backup_id: str | None = None) -> Backup:
         IntegrityError: Its manifest was changed, or is of a newer format.
         UnavailableError: The store refuses.
     """
-    chosen = max(ids(store), default=None) if backup_id is None else backup_id
-    if chosen is None:
-        raise NotFoundError("there is no backup that was finished")
+    if backup_id is None:
+        found = _last_begun(store, ids(store))
+        if found is None:
+            raise NotFoundError("there is no backup that was finished")
+        return found
+    return _named(store, backup_id)
+
+
+def _named(store: Store, chosen: str) -> Backup:
     name = manifest.manifest_name(manifest.require_id(chosen))
     raw = store.read(name, limits.BACKUP_MANIFEST_BYTES_MAX)
     if raw is None:
@@ -106,5 +112,18 @@ def find(store: Store, backup_id: str | None = None) -> Backup:
 
 def newest(store: Store, wanted: set[str]) -> Backup | None:
     """Return the newest backup of those with these ids, None without one; raises as `find`."""
-    chosen = max(filter(wanted.__contains__, ids(store)), default=None)
-    return None if chosen is None else find(store, chosen)
+    return _last_begun(store, filter(wanted.__contains__, ids(store)))
+
+
+def _last_begun(store: Store, named: Iterable[str]) -> Backup | None:
+    """Return the backup that was begun last; an id tells the second, and its manifest the rest."""
+    second = ""
+    last: list[str] = []
+    for one in named:
+        its_second = manifest.second_of(one)
+        if its_second > second:
+            second, last = its_second, []
+        if its_second == second:
+            last.append(one)
+    found = [_named(store, one) for one in last]
+    return max(found, key=lambda one: one.manifest.begun_at, default=None)
