@@ -71,8 +71,8 @@ lock: setup ## write requirements/ from pyproject.toml (ARGS=--upgrade takes new
 	$(LOCK) --extra dev --output-file requirements/dev.txt
 	$(LOCK) --extra rest --constraint requirements/dev.txt --output-file requirements/main_api.txt
 	$(LOCK) --extra layer --constraint requirements/dev.txt --output-file requirements/layer.txt
-	$(LOCK) --extra rpc --constraint requirements/dev.txt --output-file requirements/main_api_rpc.txt
-	$(LOCK) --extra worker --constraint requirements/dev.txt --output-file requirements/processing_fn.txt
+	$(LOCK) --extra rpc --extra otel --constraint requirements/dev.txt --output-file requirements/main_api_rpc.txt
+	$(LOCK) --extra worker --extra otel --constraint requirements/dev.txt --output-file requirements/processing_fn.txt
 
 clean: ## remove .venv and what the tools left behind
 	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from main_api.domain.audit.acts import Recording
 from main_api.domain.audit.policy import AuditPolicy
@@ -21,6 +21,9 @@ from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.identity import Identity
 from strongroom.metrics import listener
+
+if TYPE_CHECKING:
+    from strongroom.spans import SpanSettings
 
 T = TypeVar("T")
 _DECIMAL: Final = re.compile(r"[0-9]{0,12}\.?[0-9]{1,12}")
@@ -101,6 +104,7 @@ class RestSettings:
         certificate_file: PEM for HTTPS; None serves plain HTTP.
         key_file: Its key.
         ready_file: Written once the port is bound; empty for none.
+        spans: Where spans are exported to, None for nowhere.
     """
 
     host: str
@@ -108,6 +112,7 @@ class RestSettings:
     certificate_file: Path | None
     key_file: Path | None
     ready_file: str
+    spans: "SpanSettings | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +126,7 @@ class RpcSettings:
         server_identity: The certificate that clients see.
         ready_file: Written once both ports are bound; empty for none.
         metrics_listen: Where metrics are served, an address of this machine; None for nowhere.
+        spans: Where spans are exported to, None for nowhere.
         rotation: What a data key may serve for.
         signing_key_days: How long a key signs tokens.
         receive_wait_s: How long a client's call waits for its turn to be received.
@@ -133,6 +139,7 @@ class RpcSettings:
     server_identity: Identity
     ready_file: str
     metrics_listen: tuple[str, int] | None = None
+    spans: "SpanSettings | None" = None
     rotation: RotationPolicy = NEVER
     signing_key_days: float = limits.SIGNING_KEY_DAYS
     receive_wait_s: float = limits.RECEIVE_WAIT_SECONDS
@@ -229,6 +236,7 @@ def rest_from_environment(environment: Mapping[str, str] = os.environ) -> RestSe
         certificate_file=Path(certificate) if certificate else None,
         key_file=Path(_required(environment, "SERVER_KEY_FILE")) if certificate else None,
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
+        spans=spans_from_environment(environment),
     )
 
 
@@ -247,6 +255,7 @@ def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSett
         ),
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
         metrics_listen=listener.from_environment(environment),
+        spans=spans_from_environment(environment),
         rotation=_rotation(environment),
         signing_key_days=_number(
             environment,
@@ -255,6 +264,16 @@ def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSett
             (1.0, 36_500),
         ),
     )
+
+
+def spans_from_environment(
+    environment: Mapping[str, str] = os.environ,
+) -> "SpanSettings | None":
+    """Return where a face exports spans to; raises as `from_environment`."""
+    # Imported where it is needed: a Lambda exports none, and pays for every import.
+    from strongroom import spans  # noqa: PLC0415
+
+    return spans.from_environment(environment)
 
 
 def _reached_at(listen_host: str) -> str:

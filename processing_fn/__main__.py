@@ -11,11 +11,12 @@ from processing_fn.rpc import server
 from processing_fn.rpc.call_threads import CallThreads
 from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.housekeeping import Housekeeper
-from strongroom import logs, process, task_metadata
+from strongroom import logs, process, spans, task_metadata
 from strongroom.errors import StrongroomError
 from strongroom.metrics import catalogue
 from strongroom.metrics.listener import MetricsListener
 
+_PROCESS = "processing-worker"
 _HANG_UP_S = 1.0
 _EXPIRE_EVERY_S = 1.0
 _HOUSEKEEPING_AFTER_S = 60.0
@@ -28,7 +29,7 @@ def main() -> int:
     process.die_with_parent()
     process.keep_memory_private()
     process.settle()
-    logs.configure("processing-worker")
+    logs.configure(_PROCESS)
     try:
         configured = settings.from_environment(task_metadata.environment())
         enrolment.enrol(configured)
@@ -40,7 +41,8 @@ def main() -> int:
 
 
 def _serve(configured: settings.Settings) -> int:
-    worker = bootstrap.build(configured)
+    exporting = spans.start(configured.spans, _PROCESS, configured.worker_id, begins_traces=False)
+    worker = bootstrap.build(configured, is_traced=exporting is not None)
     service = ProcessingService(
         worker.membership.engine,
         worker.cache.statistics,
@@ -51,7 +53,10 @@ def _serve(configured: settings.Settings) -> int:
     listen = f"{configured.listen_host}:{configured.listen_port}"
     threads = CallThreads()
     servicer = health.HealthServicer()
-    grpc_server, port = server.start(service, worker.identity, listen, threads, servicer)
+    tracer = None if exporting is None else exporting.tracer
+    grpc_server, port = server.start(
+        service, worker.identity, listen, threads, servicer=servicer, tracer=tracer
+    )
     stopped = threading.Event()
     for chore in (_expire_cache, _keep_house, _renew_certificate):
         threading.Thread(target=chore, args=(worker, stopped), daemon=True).start()
@@ -75,6 +80,8 @@ def _serve(configured: settings.Settings) -> int:
     stopped.set()
     worker.links.close()
     worker.main.close()
+    if exporting is not None:
+        exporting.close()
     return 0 if healthy else 1
 
 

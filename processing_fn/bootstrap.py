@@ -47,15 +47,39 @@ class Worker:
     metrics: Metrics
 
 
-def build(settings: Settings) -> Worker:
-    """Put a worker together; nothing is opened or called yet."""
+@dataclass(frozen=True, slots=True)
+class _Makers:
+    """What the parts are made by that every request comes through."""
+
+    locks: type[EntityLocks] = EntityLocks
+    files: type[EntityFiles] = EntityFiles
+    cache: type[DocumentCache] = DocumentCache
+
+
+def _traced() -> _Makers:
+    """Return what makes parts that tell of themselves where a request is in a span."""
+    # Imported where there is a use for it: others pay nothing for spans.
+    from processing_fn.cache.traced import NotedCache  # noqa: PLC0415
+    from processing_fn.storage.traced import SpannedFiles, SpannedLocks  # noqa: PLC0415
+
+    return _Makers(SpannedLocks, SpannedFiles, NotedCache)
+
+
+def build(settings: Settings, *, is_traced: bool = False) -> Worker:
+    """Put a worker together; nothing is opened or called yet.
+
+    Args:
+        settings: What its environment says.
+        is_traced: Whether requests may be in spans.
+    """
     clock, metrics = SystemClock(), Metrics()
     filesystem = MeasuredFilesystem(metrics)
     layout = Layout(settings.shared_dir)
-    locks = EntityLocks(filesystem, layout, clock, metrics)
+    make = _traced() if is_traced else _Makers()
+    locks = make.locks(filesystem, layout, clock, metrics)
     overlap, on_network = for_mount(settings.shared_dir), is_network(settings.shared_dir)
     pacer, traffic = Pacer(clock), Traffic(clock)
-    cache = DocumentCache(clock, settings.cache_bytes, settings.cache_ttl_s)
+    cache = make.cache(clock, settings.cache_bytes, settings.cache_ttl_s)
     unsent = Unsent()
     coherence = Coherence(unsent, settings.coherence_bound_s)
     identity = LiveIdentity(settings.identity, clock, tls.worker_name(settings.worker_id))
@@ -63,7 +87,7 @@ def build(settings: Settings) -> Worker:
     links = CommitLinks(settings.worker_id, identity, unsent, cache.invalidate)
 
     def make_engine(session: Session) -> Engine:
-        storage = EntityFiles(
+        storage = make.files(
             filesystem,
             layout,
             locks,

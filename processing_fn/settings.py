@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from processing_fn.domain import coherence
-from strongroom import ids, limits
+from strongroom import ids, limits, spans
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.identity import Identity
 from strongroom.metrics import listener
+from strongroom.spans import SpanSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Settings:
         ready_file: Written once the worker is registered; empty for none.
         metrics_listen: Where metrics are served, an address of this machine; None for nowhere.
         enrolment: JSON: what the worker has its first certificate issued with; empty for nothing.
+        spans: Where spans are exported to, None for nowhere.
     """
 
     worker_id: str
@@ -49,6 +51,7 @@ class Settings:
     ready_file: str
     metrics_listen: tuple[str, int] | None = None
     enrolment: str = field(default="", repr=False)
+    spans: SpanSettings | None = None
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -96,4 +99,5 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         ready_file=environment.get("STRONGROOM_READY_FILE", ""),
         metrics_listen=listener.from_environment(environment),
         enrolment=environment.get("STRONGROOM_ENROLMENT", ""),
+        spans=spans.from_environment(environment),
     )

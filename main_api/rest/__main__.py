@@ -18,12 +18,13 @@ from main_api.rest.asgi import AsgiAdapter
 from main_api.rest.wsgi import WsgiAdapter
 from main_api.service.periodic import Periodic
 from main_api.settings import RestSettings
-from strongroom import limits, logs, process
+from strongroom import limits, logs, process, spans
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError, UnavailableError
 from strongroom.identity import Identity, LiveIdentity
 
 _HEADERS_BYTES_MAX = 64 * 1024
+_PROCESS = "main-worker-rest"
 
 
 def application() -> AsgiAdapter:
@@ -35,6 +36,7 @@ def application() -> AsgiAdapter:
     configure_logs()
     try:
         main_worker = current.start()
+        exporting = spans.start(settings.spans_from_environment(), _PROCESS)
     except StrongroomError as error:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         raise SystemExit(1) from error
@@ -42,14 +44,23 @@ def application() -> AsgiAdapter:
     main_worker.audit.start("rest", **process.facts())
     # What ends a process of multiprocessing runs no function of atexit.
     Finalize(None, main_worker.audit.close, exitpriority=0)
-    adapter = AsgiAdapter(WsgiAdapter(app), app.require_client)
+    if exporting is None:
+        adapter = AsgiAdapter(WsgiAdapter(app), app.require_client)
+    else:
+        # Imported where it is needed: without a collector nothing of this is there.
+        from main_api.rest.traced import SpannedApp  # noqa: PLC0415
+
+        Finalize(None, exporting.close, exitpriority=0)
+        main_worker.workers.trace()
+        spanned = SpannedApp(app, exporting.tracer)
+        adapter = AsgiAdapter(WsgiAdapter(spanned), app.require_client)
     adapter.give(app.metrics)
     return adapter
 
 
 def configure_logs() -> None:
     """Set logging up in granian's worker process, where granian has done so already."""
-    logs.configure("main-worker-rest")
+    logs.configure(_PROCESS)
     # It prints what it catches of ours with its text, which may quote a document.
     logging.getLogger("_granian").handlers = [logs.LibraryHandler()]
 

@@ -93,7 +93,13 @@ class Incoming:
 
 
 def trace_of(headers: dict[str, str]) -> Trace:
-    """Return which request this is; with an id of ours where it has none that is one."""
+    """Return which request this is; with an id of ours where it has none that is one.
+
+    Where it is in a span, the thread knows it already.
+    """
+    entered = tracing.current()
+    if entered.request_id:
+        return entered
     return tracing.taken_over(
         headers.get("x-request-id", ""),
         headers.get("traceparent", ""),

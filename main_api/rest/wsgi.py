@@ -8,10 +8,9 @@ import base64
 import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl
 
-from main_api.rest.application import StrongroomApp
 from main_api.rest.incoming import Event
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError, StrongroomError
@@ -23,10 +22,27 @@ _PARAMETERS_MAX: Final = 1_000
 _BROKEN_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
+class Application(Protocol):
+    """What serves events."""
+
+    @property
+    def routes(self) -> dict[str, Any]:
+        """What there is of each path."""
+        ...
+
+    def __call__(self, event: Event, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Chalice's
+        """Serve an event."""
+        ...
+
+    def refuse(self, error: StrongroomError, headers: dict[str, str]) -> dict[str, Any]:
+        """Answer a request that never became one."""
+        ...
+
+
 class WsgiAdapter:
     """Serves an application object to a WSGI server."""
 
-    def __init__(self, app: StrongroomApp) -> None:
+    def __init__(self, app: Application) -> None:
         """Compile the paths of the application's routes."""
         self._app = app
         self._patterns: dict[str, list[tuple[re.Pattern[str], str]]] = {}

@@ -8,12 +8,14 @@ import sys
 from main_api import bootstrap, settings
 from main_api.rpc import server
 from main_api.service.periodic import Periodic
-from strongroom import limits, logs, process, task_metadata
+from strongroom import limits, logs, process, spans, task_metadata
 from strongroom.clock import SystemClock
 from strongroom.errors import StrongroomError
 from strongroom.identity import LiveIdentity
 from strongroom.metrics.instruments import Metrics
 from strongroom.metrics.listener import MetricsListener
+
+_PROCESS = "main-worker-rpc"
 
 
 def main() -> int:
@@ -24,7 +26,7 @@ def main() -> int:
     # A connection is a descriptor, and shells hand 1,024 of them down. (granian does the same.)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    logs.configure("main-worker-rpc")
+    logs.configure(_PROCESS)
     try:
         asyncio.run(_serve())
     except (StrongroomError, OSError) as error:
@@ -37,6 +39,7 @@ def main() -> int:
 async def _serve() -> None:
     common = settings.from_environment()
     configured = settings.rpc_from_environment(task_metadata.environment())
+    exporting = spans.start(configured.spans, _PROCESS)
     main_worker = bootstrap.build(common, Metrics())
     told = MetricsListener.start(configured.metrics_listen, main_worker.metrics)
     main_worker.key_health.start()
@@ -44,7 +47,10 @@ async def _serve() -> None:
     chores = _chores(main_worker, configured)
     for chore in chores:
         chore.start()
-    running = await server.start(main_worker, configured, main_worker.identity)
+    if exporting is not None:
+        main_worker.workers.trace()
+    tracer = None if exporting is None else exporting.tracer
+    running = await server.start(main_worker, configured, main_worker.identity, tracer)
     presence = main_worker.presence(f"{configured.advertise_host}:{running.subscription_port}")
     await asyncio.to_thread(presence.renew)
     present = Periodic(
@@ -72,6 +78,8 @@ async def _serve() -> None:
     await running.stop()
     main_worker.workers.close()
     main_worker.audit.close()
+    if exporting is not None:
+        exporting.close()
 
 
 def _chores(main_worker: bootstrap.Main, configured: settings.RpcSettings) -> list[Periodic]:

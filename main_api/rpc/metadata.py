@@ -19,5 +19,4 @@ def origin(context: Context) -> Origin:
 
 def trace(context: Context) -> Trace:
     """Return which request a call is: the one that this thread is in, or what its metadata say."""
-    entered = tracing.current()
-    return entered if entered.request_id else tracing.of_metadata(context.invocation_metadata())
+    return tracing.of_call(context.invocation_metadata())

@@ -30,6 +30,7 @@ from strongroom.identity import LiveIdentity
 from strongroom.metrics import catalogue, event_loop
 from strongroom.request_threads import RequestThreads
 from strongroom.rpc import tls
+from strongroom.tracing import Tracer
 from strongroom_pb.v1 import subscription_pb2, subscription_pb2_grpc
 
 _DRAIN_S = 5.0
@@ -75,17 +76,18 @@ class RunningServers:
         await self.subscriptions.stop(_DRAIN_S)
 
 
-async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> RunningServers:
-    """Serve; workers are shown `identity`.
+async def start(
+    main: Main, configured: RpcSettings, identity: LiveIdentity, tracer: Tracer | None = None
+) -> RunningServers:
+    """Serve; workers are shown `identity`, and with a tracer calls of clients are in spans.
 
     Raises:
         UnavailableError: An address cannot be had, or a certificate is of no use.
     """
     pool = RequestThreads(limits.MAIN_THREADS, thread_name_prefix="client")
     times = CallTimes(main.metrics, _METHODS)
-    clients = _server(
-        pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, times, _gate(main, pool, configured)
-    )
+    gates = (*_spans(tracer), times, _gate(main, pool, configured))
+    clients = _server(pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, *gates)
     for descriptor, functions in CLIENT_SERVICES.items():
         clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
     names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
@@ -127,6 +129,15 @@ async def start(main: Main, configured: RpcSettings, identity: LiveIdentity) -> 
     return RunningServers(
         clients, subscriptions, readiness, following, client_port, subscription_port
     )
+
+
+def _spans(tracer: Tracer | None) -> tuple[grpc.aio.ServerInterceptor, ...]:
+    """Return what puts clients' calls into spans, where these are exported."""
+    if tracer is None:
+        return ()
+    from strongroom.rpc.traced import AioServerSpans  # noqa: PLC0415 - only where there is a use
+
+    return (AioServerSpans(tracer),)
 
 
 def _gate(main: Main, pool: ThreadPoolExecutor, configured: RpcSettings) -> Gate:

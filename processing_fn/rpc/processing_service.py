@@ -265,7 +265,7 @@ def _write(engine: Engine, binding: Binding, request: pb.ProcessRequest) -> Outc
 
 
 def _traced(context: grpc.ServicerContext) -> AbstractContextManager[None]:
-    return tracing.entered(tracing.of_metadata(context.invocation_metadata()))
+    return tracing.entered(tracing.of_call(context.invocation_metadata()))
 
 
 def _require_main(context: grpc.ServicerContext) -> None:

@@ -14,9 +14,18 @@ from strongroom.identity import LiveIdentity
 from strongroom.readiness import Checkup
 from strongroom.rpc import tls
 from strongroom.rpc.health import READINESS, statuses
+from strongroom.tracing import Tracer
 from strongroom_pb.v1 import processing_pb2, processing_pb2_grpc
 
 SERVICE: Final = processing_pb2.DESCRIPTOR.services_by_name["ProcessingService"].full_name
+
+
+def _interceptors(tracer: Tracer | None) -> list[grpc.ServerInterceptor]:
+    if tracer is None:
+        return []
+    from strongroom.rpc.traced import ServerSpans  # noqa: PLC0415 - only where there is a use
+
+    return [ServerSpans(tracer)]
 
 
 def follow_health(
@@ -37,7 +46,9 @@ def start(
     identity: LiveIdentity,
     listen: str,
     threads: CallThreads | None = None,
+    *,
     servicer: health.HealthServicer | None = None,
+    tracer: Tracer | None = None,
 ) -> tuple[grpc.Server, int]:
     """Serve; return the server and the port that it listens on.
 
@@ -47,12 +58,14 @@ def start(
         listen: Where.
         threads: Serve requests.
         servicer: Tells of health; without one, that the process answers.
+        tracer: Has calls be in spans, where who calls says so.
 
     Raises:
         UnavailableError: The address cannot be had, or the certificate is of no use.
     """
     server = grpc.server(
         threads or CallThreads(),  # type: ignore[arg-type] # all that it calls is `submit`
+        interceptors=_interceptors(tracer),
         options=tls.MUTUAL_SERVER_OPTIONS,
         maximum_concurrent_rpcs=limits.WORKER_CONCURRENT_REQUESTS_MAX,
     )

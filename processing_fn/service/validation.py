@@ -7,7 +7,7 @@ from typing import Any, Final
 import jsonschema_rs
 
 from processing_fn.service import explaining
-from strongroom import enrichment, jsontext, limits, templates
+from strongroom import enrichment, jsontext, limits, templates, tracing
 from strongroom.configuration import Template
 from strongroom.enrichment import Creation, Enrichment
 from strongroom.errors import (
@@ -50,6 +50,7 @@ class CompiledTemplate:
         self.enrichment.apply(value, len(document), creation)
         return jsontext.dump(value)
 
+    @tracing.spanned("validate")
     def check(self, document: bytes) -> None:
         """Decide about a document.
 

@@ -15,7 +15,7 @@ from processing_fn.storage.transaction import (
     FileTransaction,
     Parts,
 )
-from strongroom import blob, durable, limits
+from strongroom import blob, durable, limits, tracing
 from strongroom.clock import Clock
 from strongroom.diskerrors import translated
 from strongroom.errors import IntegrityError
@@ -99,6 +99,7 @@ class EntityFiles:
         finally:
             self._filesystem.close(descriptor)
 
+    @tracing.spanned("load")
     def load(self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]) -> Loaded | None:
         """Read sidecar and blob; where they differ, repair and only then answer."""
         with self._parts.disk():

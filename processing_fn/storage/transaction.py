@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from processing_fn.service.ports import Overlap
-from strongroom import blob, durable, limits
+from strongroom import blob, durable, limits, tracing
 from strongroom.clock import Clock
 from strongroom.diskerrors import translated
 from strongroom.errors import (
@@ -74,6 +74,7 @@ class FileTransaction:
         """Return what `current` has read."""
         return self._sidecar
 
+    @tracing.spanned("read")
     def current(self) -> blob.Parsed | None:
         """Read both files."""
         self._sidecar, raw = self._overlap.both(
@@ -91,6 +92,7 @@ class FileTransaction:
         self._identity = parsed.identity()
         return parsed
 
+    @tracing.spanned("commit")
     def commit(self, raw: bytes, guard: Callable[[], None]) -> bytes:
         """Replace the blob, then the sidecar."""
         sidecar = blob.sidecar(blob.parse(raw))

@@ -2,7 +2,8 @@
 
 The keys are those of the deployment's own keyring, opened with its own KMS. What is searched is
 every file below the deployment's directory, its home and its temporary files among them, what its
-processes have printed, what they tell about themselves, and what the system shows of them.
+processes have printed, what they tell about themselves, what they send to a collector of spans, and
+what the system shows of them.
 """
 
 import json
@@ -26,6 +27,7 @@ from tests.support.faulty_worker import Fault, FaultyWorker
 from tests.support.hard_work import DATABASE, RestClient, keep_writing, work_over_grpc
 from tests.support.known_secrets import KnownSecrets
 from tests.support.leaks import Search, files_below, shown_of_processes
+from tests.support.otlp_collector import Collector, collecting
 
 SECONDS = 40.0
 KILLS = 3
@@ -42,20 +44,33 @@ ABOUT_ITSELF = (
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def collector() -> Iterator[Collector]:
+    """A collector, to which every request is sent."""
+    with collecting() as running:
+        yield running
+
+
+@pytest.fixture
+def own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, collector: Collector
+) -> Iterator[Deployment]:
     """A deployment whose home and temporary files lie where they are searched."""
     for name in ("HOME", "TMPDIR"):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
     public = tmp_path / "recovery.pem.pub"
     public.write_bytes(recovery_key.make().public.pem)
-    running = Deployment(tmp_path, ("--recovery-public-key", str(public))).start()
+    traced = {"STRONGROOM_OTLP_ENDPOINT": collector.url, "STRONGROOM_TRACE_RATIO": "1"}
+    arguments = ("--recovery-public-key", str(public))
+    running = Deployment(tmp_path, arguments, environment=traced).start()
     yield running
     assert running.stop() == 0
 
 
-def test_nothing_shows_a_secret(own: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stolen disk, a log, a metric or `ps` shows a key, a document, an entity key or a token."""
+def test_nothing_shows_a_secret(
+    own: Deployment, monkeypatch: pytest.MonkeyPatch, collector: Collector
+) -> None:
+    """A stolen disk, a log, a metric, a trace or `ps` shows a key, a document or a token."""
     known = KnownSecrets()
     known.add("client secret", own.facts["client_secret"])
     with own.http() as http:
@@ -85,6 +100,8 @@ def test_nothing_shows_a_secret(own: Deployment, monkeypatch: pytest.MonkeyPatch
     metrics = {url: httpx.get(url).content for url in (urls["grpc"], *urls["workers"].values())}
     assert all(b"\nstrongroom_" in one for one in (told["/metrics"], *metrics.values()))
     told |= metrics
+    assert wait_until(lambda: any(span.name == "encrypt" for span in collector.spans), SECONDS)
+    told["spans"] = bytes(collector.raw)
     assert {f"/proc/{pid}/cmdline" for pid in own.all_pids()} <= told.keys()
     search = Search(known.by_name)
     found = search.look_into(files_below(own.directory))

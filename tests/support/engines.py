@@ -32,6 +32,18 @@ SCHEMA = b'{"type": "object", "properties": {"n": {"type": "number"}}}'
 MEBIBYTE = 1024 * 1024
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a worker's storage is made by."""
+
+    files: type[EntityFiles] = EntityFiles
+    locks: type[EntityLocks] = EntityLocks
+    cache: type[DocumentCache] = DocumentCache
+
+
+PLAIN = Parts()
+
+
 @dataclass
 class Rig:
     """One shared directory and what several workers over it have in common."""
@@ -43,6 +55,7 @@ class Rig:
     locks: list[EntityLocks] = field(default_factory=list)
     filesystem: durable.Filesystem = field(default_factory=durable.LocalFilesystem)
     is_network: bool = True
+    parts: Parts = PLAIN
 
     def __post_init__(self) -> None:
         """Bind a database to a template."""
@@ -109,10 +122,10 @@ class Rig:
             lease = Lease(self.clock, self.clock.boot_s() + 1_000_000)
             keys = self.keys.of(WORKER_PURPOSES)
             session = open_session(self.keys.deployment, worker_id, lease, keys)
-        cache = DocumentCache(self.clock, cache_bytes, cache_ttl_s)
-        locks = EntityLocks(disk, self.layout, self.clock)
+        cache = self.parts.cache(self.clock, cache_bytes, cache_ttl_s)
+        locks = self.parts.locks(disk, self.layout, self.clock)
         self.locks.append(locks)
-        storage = EntityFiles(
+        storage = self.parts.files(
             disk,
             self.layout,
             locks,

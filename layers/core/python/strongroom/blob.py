@@ -27,7 +27,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from strongroom import base64text, jsontext, limits
+from strongroom import base64text, jsontext, limits, tracing
 from strongroom.clock import from_rfc3339
 from strongroom.crypto import aead
 from strongroom.crypto.secret import Material
@@ -218,6 +218,7 @@ def cipher(data_key: Material, file_id: bytes) -> aead.Cipher:
     return aead.Cipher(data_key, _PURPOSE, file_id)
 
 
+@tracing.spanned("decrypt")
 def decrypt(parsed: Parsed, file_id: bytes, keys: DataKeys) -> Body:
     """Return what lies inside.
 
@@ -264,6 +265,7 @@ def _members(prelude: bytes) -> tuple[_Prelude, dict[str, Any]]:
         return members, {n: v for n, v in everything.items() if n not in {"key", "requests"}}
 
 
+@tracing.spanned("encrypt")
 def encrypt(
     header: Header,
     body: Body,

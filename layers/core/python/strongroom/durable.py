@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from strongroom import tracing
 from strongroom.layout import TEMPORARY_PREFIX
 
 _PRIVATE_FILE: Final = 0o600
@@ -181,6 +182,7 @@ class SyncFailedError(OSError):
     """An fsync failed: what the page cache shows from now on may not be on the disk."""
 
 
+@tracing.spanned("fsync")
 def sync(filesystem: Filesystem, descriptor: int) -> None:
     """Force a file or a directory to the disk.
 

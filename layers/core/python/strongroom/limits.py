@@ -94,6 +94,12 @@ KEY_PROVIDER_CHECK_SECONDS: Final = 30.0
 READINESS_WAIT_SECONDS: Final = 1.0
 READINESS_KEPT_SECONDS: Final = 1.0
 READINESS_WRITTEN_EVERY_SECONDS: Final = 5.0
+SPANS_WAITING_MAX: Final = 2_048
+SPANS_PER_EXPORT_MAX: Final = 512
+SPANS_EXPORTED_EVERY_SECONDS: Final = 1.0
+SPANS_EXPORT_SECONDS: Final = 5.0
+SPANS_LAST_EXPORT_SECONDS: Final = 1.0
+SPAN_TEXT_CHARS_MAX: Final = 128
 START_RETRIED_SECONDS: Final = 5.0
 ROTATION_CHECKED_EVERY_SECONDS: Final = 5.0
 ROTATIONS_APART_SECONDS: Final = 10.0
@@ -365,6 +371,7 @@ _require(
     < SIGNING_KEY_PUBLISHED_SECONDS,
     "a key would sign before it is known everywhere",
 )
+_require(SPANS_PER_EXPORT_MAX <= SPANS_WAITING_MAX, "an export would wait for what is dropped")
 _require(WORKER_TOKEN_SECONDS <= ACCESS_TOKEN_SECONDS, "a worker's token would outlive its key")
 _require(ISSUERS_MAX * ISSUER_BYTES_MAX < PAGE_BYTES_MAX, "an answer has to hold every issuer")
 _require(JWKS_WAITERS_MAX < MAIN_THREADS / 2, "an issuer that hangs would take every thread")
