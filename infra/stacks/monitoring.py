@@ -1,10 +1,11 @@
 """Who notices: alarms, a dashboard of the same figures, and a budget.
 
 Every figure is one that AWS has by itself, or that a metric filter makes of a line that our
-processes log (`event`).
+processes log (`event`), or that the Lambda tells in CloudWatch's embedded metric format (`OWN`).
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_budgets as budgets
@@ -23,6 +24,8 @@ from infra.stacks.scaling import NAMESPACE
 from infra.stacks.services import Services
 from infra.stacks.storage import Storage
 from infra.stage import Stage
+from strongroom.metrics import catalogue
+from strongroom.metrics.catalogue import Metric
 
 _MINUTE: Final = Duration.minutes(1)
 _FIVE: Final = Duration.minutes(5)
@@ -100,6 +103,10 @@ class Monitoring(Stack):
             ),
             "file system, clients": _metric("AWS/EFS", "ClientConnections", files, "Sum"),
             "backups failed": _metric("AWS/Backup", "NumberOfBackupJobsFailed", {}, "Sum"),
+            **{
+                name: _metric(NAMESPACE, one.metric.name, {**function, **one.labels}, one.statistic)
+                for name, one in OWN.items()
+            },
         }
 
     def _alarm(self) -> None:
@@ -119,6 +126,9 @@ class Monitoring(Stack):
             ("WorkerBusy", "worker CPU", 85, 15, "Workers are busy, and no more of them come"),
             ("FileSystem", "file system, share of its limit", 90, 10, "EFS is at its limit"),
             ("Backup", "backups failed", 1, 1, "A backup has failed"),
+            ("Defects", "answers of 5xx", 10, 5, "The Lambda answers with errors of the server"),
+            ("WorkersLost", "workers lost", 3, 5, "Workers do not answer the Lambda"),
+            ("Guessing", "failed authentications", 500, 5, "Somebody may be guessing secrets"),
         ]
         for name, figure, threshold, minutes, text in rows:
             self._one(name, self._figures[figure], threshold, minutes, text)
@@ -230,9 +240,27 @@ class Monitoring(Stack):
         )
 
 
+class Own(NamedTuple):
+    """A figure that the Lambda itself tells CloudWatch (strongroom/metrics/embedded.py)."""
+
+    metric: Metric
+    statistic: str
+    labels: Mapping[str, str] = {}
+
+
+OWN: Final[Mapping[str, Own]] = {
+    "own latency": Own(catalogue.HTTP_SECONDS, "p99"),
+    "answers of 5xx": Own(catalogue.HTTP_SECONDS, "SampleCount", {"status": "5xx"}),
+    "workers lost": Own(catalogue.CIRCUIT_OPENINGS, "Sum"),
+    "rate limited": Own(catalogue.RATE_LIMITED, "Sum"),
+    "failed authentications": Own(catalogue.FAILED_AUTHENTICATIONS, "Sum"),
+    "fsync": Own(catalogue.FSYNC_SECONDS, "p99"),
+}
+
 _ROWS: Final = {
     "API": ("requests", "failed", "refused", "latency"),
     "Lambda": ("lambda errors", "lambda throttled", "lambda at once"),
+    "Told by the Lambda": tuple(OWN),
     "Workers": ("worker CPU", "worker memory", "requests waiting in a worker"),
     "Main Workers": ("main CPU", "main memory"),
     "Storage": (

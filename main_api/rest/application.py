@@ -6,10 +6,11 @@ verified, for every operation that does not declare that it takes none, before a
 route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 """
 
+import sys
 from collections.abc import Callable, Iterable
 from functools import wraps
 from time import perf_counter
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from chalice.app import Chalice, Request, Response
@@ -36,6 +37,7 @@ from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
 from main_api.service.callers.throttling import claimed_name
 from strongroom import limits, logs, tracing
+from strongroom.clock import SystemClock
 from strongroom.errors import (
     InternalError,
     MethodNotAllowedError,
@@ -44,6 +46,9 @@ from strongroom.errors import (
     StrongroomError,
 )
 from strongroom.metrics.instruments import Metrics
+
+if TYPE_CHECKING:
+    from strongroom.metrics.embedded import EmbeddedMetrics
 
 _UNAUTHENTICATED: Final = 401
 _UNFORESEEN: Final = 500
@@ -67,6 +72,7 @@ class StrongroomApp(Chalice):
         self.operations: dict[tuple[str, str], Operation] = {}
         self._current = current
         self._times = RequestTimes(current.metrics, self.routes)
+        self._embedded: EmbeddedMetrics | None = None
 
     @property
     def current_request(self) -> Request | None:
@@ -193,7 +199,22 @@ class StrongroomApp(Chalice):
                 audit_entry.enter(None)
                 seconds = perf_counter() - began_s
                 self._times.took(incoming.resource, incoming.method, status, seconds)
+                self._tell(context)
         return answer
+
+    def _tell(self, context: Any) -> None:  # noqa: ANN401 - Lambda's own
+        """Print what was counted, for CloudWatch, where Lambda has called."""
+        function = getattr(context, "function_name", "")
+        if not function:
+            return
+        if self._embedded is None:
+            # Imported where it is needed: nobody else pays for it.
+            from strongroom.metrics.embedded import EmbeddedMetrics  # noqa: PLC0415
+
+            self._embedded = EmbeddedMetrics(self.metrics, function)
+        now_ms = SystemClock().wall_ms()
+        sys.stdout.write(b"".join(self._embedded.lines(now_ms)).decode())
+        sys.stdout.flush()
 
     def require_client(self, headers: dict[str, str], peer: str) -> None:
         """Let pass what begins to send something large; `__call__` asks again when it has come.

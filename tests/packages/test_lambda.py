@@ -15,7 +15,10 @@ import msgspec
 import pytest
 from botocore.regions import EndpointResolver
 
+from infra.stacks.monitoring import OWN
+from strongroom.metrics import catalogue
 from tests.support.deployment import CHAT, Deployment
+from tests.support.embedded_metric_format import judged
 from tests.support.lambda_sandbox import (
     LambdaFunction,
     Sandbox,
@@ -127,6 +130,35 @@ def test_a_put_and_a_get_through_the_packaged_function(
     with deployment.http() as client:
         assert client.get("/entity/chatdb?key=of-lambda").json() == {"of-lambda": CHAT}
     sys.stdout.write(f"start to first answer {cold_ms:.0f} ms, warm get {warm_ms:.1f} ms\n")
+
+
+def test_what_each_invocation_has_counted_is_printed_for_cloudwatch(
+    function: LambdaFunction, deployment: Deployment
+) -> None:
+    """Nobody can see how a Lambda is doing: a line is missing, is mixed up, or is refused."""
+    before = len(function.log.read_bytes())
+    headers = _authorize(function, deployment)
+    for path in ("/nothing", "/healthz"):
+        function.invoke(api_gateway_event("GET", path, resource=path, headers=headers))
+    printed = function.log.read_bytes()[before:].splitlines(keepends=True)
+    documents = [judged(line) for line in printed if line.startswith(b'{"_aws"')]
+    requests = [one for one in documents if catalogue.HTTP_SECONDS.name in one]
+    assert [(one["route"], one["status"]) for one in requests] == [
+        ("/oauth/token", "2xx"),
+        ("unmatched", "4xx"),
+        ("/healthz", "2xx"),
+    ]
+    assert {one["FunctionName"] for one in documents} == {"strongroom"}
+    told = {
+        (definition["Name"], dimension)
+        for one in documents
+        for directive in one["_aws"]["CloudWatchMetrics"]
+        for definition in directive["Metrics"]
+        for dimension in map(frozenset, directive["Dimensions"])
+    }
+    # What an alarm or the dashboard is made of.
+    for name, own in OWN.items():
+        assert (own.metric.name, frozenset({"FunctionName", *own.labels})) in told, name
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs"])
