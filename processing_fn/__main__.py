@@ -65,7 +65,7 @@ def _serve(configured: settings.Settings) -> int:
     threading.Thread(target=server.follow_health, args=followed, daemon=True).start()
     address = f"{configured.advertise_host}:{port}"
     worker.metrics.read(catalogue.WAITING, lambda: threads.waiting)
-    listener = MetricsListener.start(configured.metrics_listen, worker.metrics)
+    listener = MetricsListener.start(configured.metrics_listen, worker.metrics, worker.checkup)
     facts = {"address": address, **({} if listener is None else {"metrics_url": listener.url})}
 
     def work() -> bool:

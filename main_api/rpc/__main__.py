@@ -41,7 +41,9 @@ async def _serve() -> None:
     configured = settings.rpc_from_environment(task_metadata.environment())
     exporting = spans.start(configured.spans, _PROCESS)
     main_worker = bootstrap.build(common, Metrics())
-    told = MetricsListener.start(configured.metrics_listen, main_worker.metrics)
+    told = MetricsListener.start(
+        configured.metrics_listen, main_worker.metrics, main_worker.checkup()
+    )
     main_worker.key_health.start()
     main_worker.audit.start("grpc", **process.facts())
     chores = _chores(main_worker, configured)

@@ -10,10 +10,12 @@ import httpx
 import pytest
 
 from strongroom import limits
+from strongroom.clock import SystemClock
 from strongroom.errors import InvalidArgumentError, UnavailableError
 from strongroom.metrics import catalogue, listener
 from strongroom.metrics.instruments import Metrics
 from strongroom.metrics.listener import MetricsListener
+from strongroom.readiness import ADVICE, Check, Checkup, Name, Reason, Verdict
 from tests.support.deployment import wait_until
 
 
@@ -170,3 +172,21 @@ def test_a_port_that_is_taken_is_told(served: MetricsListener) -> None:
     """A process starts without metrics, and nobody hears of it."""
     with _connect(served) as connection, pytest.raises(UnavailableError, match="for metrics"):
         MetricsListener.start(("127.0.0.1", connection.getpeername()[1]), Metrics())
+
+
+def test_beside_the_metrics_it_says_what_is_wrong() -> None:
+    """Of a process without an API for clients nobody learns why it does not serve."""
+    reason: Reason | None = None
+    check = Check(Name.LEASE, lambda: Verdict(reason, {"left_seconds": 3}), every_s=0)
+    found = MetricsListener.start(("127.0.0.1", 0), Metrics(), Checkup([check], SystemClock()))
+    assert found is not None
+    url = found.url.removesuffix("/metrics") + "/readyz?verbose"
+    well = httpx.get(url)
+    reason = Reason.NO_LEASE
+    ill = httpx.get(url)
+    found.close()
+    assert (well.status_code, well.json()["status"]) == (200, "ok")
+    (told,) = ill.json()["checks"]
+    assert (ill.status_code, ill.json()["status"]) == (503, "unavailable")
+    assert (told["name"], told["status"], told["reason"]) == ("lease", "failed", "no-lease")
+    assert (told["advice"], told["facts"]) == (ADVICE[Reason.NO_LEASE], {"left_seconds": 3})

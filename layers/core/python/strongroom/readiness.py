@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+import msgspec
+
 from strongroom import durable, limits, logs
 from strongroom.clock import Clock, rfc3339
 from strongroom.errors import IntegrityError, StrongroomError
@@ -242,6 +244,23 @@ class Checkup:
 def is_ready(findings: Sequence[Finding]) -> bool:
     """Tell whether requests can be served."""
     return all(finding.status is not Status.FAILED for finding in findings)
+
+
+def report(findings: Sequence[Finding]) -> tuple[bool, bytes]:
+    """Return whether requests can be served, and all of it as JSON."""
+    is_well = is_ready(findings)
+    checks = [
+        {
+            "name": one.name,
+            "status": one.status,
+            "since": one.since,
+            **({"reason": one.reason, "advice": ADVICE[one.reason]} if one.reason else {}),
+            "facts": dict(one.facts),
+        }
+        for one in findings
+    ]
+    document = {"status": "ok" if is_well else "unavailable", "checks": checks}
+    return is_well, msgspec.json.encode(document)
 
 
 def storage_checks(filesystem: durable.Filesystem, layout: Layout) -> tuple[Check, ...]:

@@ -1,4 +1,4 @@
-"""HTTP `GET /metrics` of a process that serves no other HTTP.
+"""HTTP `GET /metrics` and `GET /readyz` of a process that serves no other HTTP.
 
 It asks for no proof of identity, so it listens where nobody but this machine can ask: an agent or a
 proxy beside the process takes the figures further, under its own protection
@@ -13,16 +13,20 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.client import responses
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from strongroom import limits, logs
 from strongroom.errors import InvalidArgumentError, UnavailableError
 from strongroom.metrics.instruments import Metrics
 
+if TYPE_CHECKING:
+    from strongroom.readiness import Checkup
+
 VARIABLE: Final = "STRONGROOM_METRICS_LISTEN"
 _CHUNK_BYTES: Final = 4096
 _END_OF_HEAD: Final = (b"\r\n\r\n", b"\n\n")
 _PATH: Final = "/metrics"
+_READINESS: Final = "/readyz"
 _log = logs.logger()
 
 
@@ -59,18 +63,26 @@ def loopback_address(value: str) -> tuple[str, int]:
 class MetricsListener:
     """Serves the metrics on an address of this machine, with a few threads of its own."""
 
-    def __init__(self, host: str, port: int, text: Callable[[], tuple[str, bytes]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        text: Callable[[], tuple[str, bytes]],
+        checkup: "Checkup | None" = None,
+    ) -> None:
         """Listen; port 0 picks a free one.
 
         Args:
             host: An address of this machine, as `loopback_address` returns it.
             port: On which port.
             text: Returns content type and content.
+            checkup: Looks at what the process needs.
 
         Raises:
             UnavailableError: The address cannot be had.
         """
         self._text = text
+        self._checkup = checkup
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             self._socket = socket.create_server(
@@ -86,7 +98,9 @@ class MetricsListener:
         threading.Thread(target=self._accept, name="metrics", daemon=True).start()
 
     @classmethod
-    def start(cls, where: tuple[str, int] | None, metrics: Metrics) -> "MetricsListener | None":
+    def start(
+        cls, where: tuple[str, int] | None, metrics: Metrics, checkup: "Checkup | None" = None
+    ) -> "MetricsListener | None":
         """Serve the metrics of a process, or nothing where nowhere was named; raises as above."""
 
         def text() -> tuple[str, bytes]:
@@ -95,7 +109,7 @@ class MetricsListener:
 
             return exposition.CONTENT_TYPE, exposition.text(metrics)
 
-        return None if where is None else cls(*where, text)
+        return None if where is None else cls(*where, text, checkup)
 
     def close(self) -> None:
         """Listen no longer."""
@@ -137,10 +151,17 @@ class MetricsListener:
         target, _, version = rest.partition(" ")
         if not version.startswith("HTTP/1."):
             return _response(400)
-        if target.partition("?")[0] != _PATH:
+        path = target.partition("?")[0]
+        if path != _PATH and (path != _READINESS or self._checkup is None):
             return _response(404)
         if method != "GET":
             return _response(405, extra="Allow: GET\r\n")
+        if path == _READINESS and self._checkup is not None:
+            # The settings of a Lambda import this module, and pay for every import.
+            from strongroom.readiness import report  # noqa: PLC0415
+
+            is_ready, document = report(self._checkup.findings())
+            return _response(200 if is_ready else 503, "application/json", document)
         content_type, content = self._text()
         return _response(200, content_type, content)
 
