@@ -6,6 +6,7 @@ from benchmarks.figure import Figure
 from benchmarks.figures import (
     cached,
     cold_get,
+    disk_calls,
     multi_get,
     put,
     rest_get,
@@ -29,4 +30,5 @@ FIGURES: Final[tuple[Figure, ...]] = (
     *cached.FIGURES,
     *ycsb.FIGURES,
     *start.FIGURES,
+    *disk_calls.FIGURES,
 )

@@ -81,9 +81,13 @@ def operations(face: Face, mix: Mix, chosen: Zipfian, newest: int) -> Iterator[R
 
 def _pairs(ground: Ground, mix: Mix, face_of: type[GrpcFace] | type[RestFace]) -> Pairs:
     deployment, count = _filled(ground), ground.at_most(_ENTITIES, 400)
-    face = face_of.of(deployment, _DATABASE)
-    chosen = Zipfian(count)
-    requests = operations(face, mix, chosen, _newest(deployment, count))
+    yield from turns(ground, deployment, face_of.of(deployment, _DATABASE), mix, count)
+
+
+def turns(ground: Ground, deployment: Deployment, face: Face, mix: Mix, count: int) -> Pairs:
+    """Measure a mix over the first `count` entities of a face's database, again and again."""
+    newest = _newest(deployment, face.database, count)
+    requests = operations(face, mix, Zipfian(count), newest)
     lanes = face.lanes(_IN_FLIGHT)
     try:
         while True:
@@ -113,12 +117,12 @@ def processor_s(deployment: Deployment) -> float:
     return ticks / _TICKS
 
 
-def _newest(deployment: Deployment, count: int) -> int:
+def _newest(deployment: Deployment, database: str, count: int) -> int:
     """Return the number of the last entity: mixes before this one may have inserted some."""
     with deployment.http() as client:
 
         def is_there(number: int) -> bool:
-            path = f"/entity/{_DATABASE}"
+            path = f"/entity/{database}"
             return client.get(path, params={"key": key(number)}).status_code == httpx.codes.OK
 
         there, step = count - 1, 1

@@ -13,7 +13,12 @@ _SERVICE = "/strongroom_pb.v1.EntityService"
 
 
 class Face(Protocol):
-    """How a deployment is asked, and what of a right answer is known before."""
+    """How a database of a deployment is asked."""
+
+    @property
+    def database(self) -> str:
+        """Its name."""
+        ...
 
     def lanes(self, in_flight: int) -> Lanes:
         """Connect."""
