@@ -82,10 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _stores(place: Place, only: Sequence[str]) -> list[Store]:
     authority = CertificateAuthority(place.directory / "pki", SystemClock())
     identity = authority.issue("server", ["localhost", "127.0.0.1"])
-    running, server = strongroom.Running(), Server(identity)
+    server = Server(identity)
     stores: list[Store] = [
-        strongroom.OverGrpc(running),
-        strongroom.OverRest(running),
+        *strongroom.both(),
         Kinto(server),
         Etcd(identity),
         Pgcrypto(server),

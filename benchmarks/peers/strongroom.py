@@ -1,17 +1,16 @@
 """Strongroom as `strongroom up` starts it, with one worker: Main Worker and worker on one core."""
 
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from benchmarks.load import http1
 from benchmarks.load.closed_loop import Lanes
-from benchmarks.load.http2 import Grpc
+from benchmarks.load.faces import Face, GrpcFace, RestFace
 from benchmarks.peers import children
 from benchmarks.peers.stores import Asked, Place, Traits
-from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import Deployment
 
 _DATABASE: Final = "chatdb"
@@ -53,66 +52,37 @@ class Running:
 
 
 @dataclass
-class OverGrpc(Asked):
-    """Its gRPC face."""
+class OneFace(Asked):
+    """One of its faces."""
 
+    name: str
+    traits: Traits
     running: Running
-    name: str = "Strongroom, gRPC"
-    traits: Traits = field(default=_TRAITS.over("gRPC, TLS"))
-    _address: str = field(default="", init=False)
-    _ca_file: str = field(default="", init=False)
-    _metadata: tuple[tuple[str, str], ...] = field(default=(), init=False)
+    face_of: Callable[[Deployment, str], Face]
+    _face: Face = field(init=False)
 
     def start(self, place: Place, stack: ExitStack) -> None:
         """Start the deployment."""
-        deployment = self.running.start(place, stack)
-        self._address = deployment.facts["grpc_address"]
-        self._ca_file = deployment.facts["grpc_ca_file"]
-        self._metadata = (("authorization", f"Bearer {deployment.token()}"),)
+        self._face = self.face_of(self.running.start(place, stack), _DATABASE)
         self.fill()
 
     def lanes(self, in_flight: int) -> Lanes:
-        """Connect; a lane is a stream."""
-        del in_flight
-        return Grpc(self._address, self._metadata, self._ca_file)
+        """Connect."""
+        return self._face.lanes(in_flight)
 
     def get_wire(self, key: str) -> bytes:
         """Return a read."""
-        request = entity_pb2.GetEntityRequest(database=_DATABASE, key=key)
-        return Grpc.wire("/strongroom_pb.v1.EntityService/GetEntity", request.SerializeToString())
+        return self._face.get(key)
 
     def put_wire(self, key: str, document: bytes) -> bytes:
         """Return a write."""
-        request = entity_pb2.PutEntityRequest(database=_DATABASE, key=key, document=document)
-        return Grpc.wire("/strongroom_pb.v1.EntityService/PutEntity", request.SerializeToString())
+        return self._face.put(key, document)
 
 
-@dataclass
-class OverRest(Asked):
-    """Its REST face."""
-
-    running: Running
-    name: str = "Strongroom, REST"
-    traits: Traits = field(default=_TRAITS.over("HTTP, without TLS"))
-    _url: str = field(default="", init=False)
-    _form: http1.Form = field(init=False)
-
-    def start(self, place: Place, stack: ExitStack) -> None:
-        """Start the deployment."""
-        deployment = self.running.start(place, stack)
-        self._url = deployment.facts["http_url"]
-        self._form = http1.Form(self._url, {"Authorization": f"Bearer {deployment.token()}"})
-        self.fill()
-
-    def lanes(self, in_flight: int) -> Lanes:
-        """Connect; a lane is a connection."""
-        return http1.Http1(self._url, in_flight)
-
-    def get_wire(self, key: str) -> bytes:
-        """Return a read."""
-        return self._form.wire("GET", f"/entity/{_DATABASE}?key={key}")
-
-    def put_wire(self, key: str, document: bytes) -> bytes:
-        """Return a write."""
-        body = b'{"%s": %s}' % (key.encode(), document)
-        return self._form.wire("PUT", f"/entity/{_DATABASE}", body)
+def both() -> tuple[OneFace, OneFace]:
+    """Return gRPC and REST, of one deployment."""
+    running = Running()
+    return (
+        OneFace("Strongroom, gRPC", _TRAITS.over("gRPC, TLS"), running, GrpcFace.of),
+        OneFace("Strongroom, REST", _TRAITS.over("HTTP, without TLS"), running, RestFace.of),
+    )

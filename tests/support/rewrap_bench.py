@@ -1,15 +1,12 @@
-"""How fast a rewrap is, and what it costs those who read meanwhile: ratios, not times.
+"""What a rewrap costs those who read meanwhile: ratios, not times.
 
     python -m tests.support.rewrap_bench [--entities 6000] [--rounds 5] [--seconds 8]
 
-The floor of the rate is a bare loop in the same process that reads a blob, decrypts it, encrypts it
-under the other key and writes it durably (temporary file, fsync, rename, fsync of the directory):
-nothing is locked, checked or kept beside it. Rounds alternate. The cost to readers is the 99th
-percentile of warm reads of one worker, over gRPC and mutual TLS, with and without a rewrap.
+Told is the 99th percentile of warm reads of one worker, over gRPC and mutual TLS, with and without
+a rewrap, in turn. How fast the rewrap itself is, `python -m benchmarks --only rewrap` tells.
 """
 
 import argparse
-import os
 import statistics
 import sys
 import tempfile
@@ -22,85 +19,21 @@ import msgspec
 
 from main_api.adapters.processing_workers import GrpcWorkers
 from main_api.domain.registry import WorkerRecord
-from strongroom import blob, keyring
-from strongroom.clock import SystemClock
 from strongroom.configuration import Database
 from strongroom.identity import Identity
-from strongroom.keyring import KeySet, Purpose
 from tests.support.deployment import Deployment
-from tests.support.engines import AT, Rig
 from tests.support.held_identities import live
-
-_DOCUMENT = b'{"n": 1, "text": "%s"}' % (b"x" * 1_080)
-_DATA = frozenset({Purpose.DATA})
 
 
 def main() -> None:
-    """Print both."""
-    parser = argparse.ArgumentParser(description="rate of a rewrap, and its cost to readers")
+    """Print it."""
+    parser = argparse.ArgumentParser(description="the cost of a rewrap to readers")
     parser.add_argument("--entities", type=int, default=6_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=8.0)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        _rate(Path(scratch), chosen.entities, chosen.rounds)
-    with tempfile.TemporaryDirectory() as scratch:
         _readers(Path(scratch), chosen.entities, chosen.rounds, chosen.seconds)
-
-
-def _rate(root: Path, entities: int, rounds: int) -> None:
-    rig = Rig(root, clock=SystemClock())
-    writer = rig.worker("writer")
-    for number in range(entities):
-        writer.put(f"k{number}", _DOCUMENT)
-    ratios = []
-    for _ in range(rounds):
-        bare_s = _bare(rig)
-        old = rig.keys.active(Purpose.DATA).key_id
-        rig.keys = keyring.with_active(rig.keys, keyring.new_key(Purpose.DATA, AT))
-        rewrapper = rig.worker().engine.rewrapper
-        began_s = time.perf_counter()
-        rewrapped = 0
-        for shard in range(256):
-            cursor, first = "", True
-            while first or cursor:
-                census = rewrapper.run(shard, cursor, frozenset({old}))
-                rewrapped += census.rewrapped
-                cursor, first = census.cursor, False
-        ours_s = time.perf_counter() - began_s
-        if rewrapped != entities:
-            raise SystemExit(f"{rewrapped} of {entities} were rewrapped")
-        rewrapper.close()
-        ratios.append(bare_s / ours_s)
-        _tell(f"bare {entities / bare_s:8,.0f}/s   rewrap {entities / ours_s:8,.0f}/s")
-    _print("rate of a rewrap, of a bare loop", ratios)
-
-
-def _bare(rig: Rig) -> float:
-    """Put every blob under its own key once more; return how long it took, in seconds."""
-    keys = KeySet(rig.keys.of(_DATA))
-    paths = sorted((rig.root / "files").glob("*/*/*.json.enc"))
-    began_s = time.perf_counter()
-    for path in paths:
-        file_id = bytes.fromhex(path.name[:64])
-        parsed = blob.parse(path.read_bytes())
-        body = blob.decrypt(parsed, file_id, keys)
-        header = msgspec.structs.replace(parsed.header, iv=blob.fresh_iv())
-        raw = blob.encrypt(header, body, file_id, keys.material(header.key_id))
-        temporary = path.with_name(".tmp-bare")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(descriptor, raw)
-        os.fsync(descriptor)
-        os.close(descriptor)
-        temporary.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        os.fsync(directory)
-        os.close(directory)
-    took_s = time.perf_counter() - began_s
-    for path in paths:
-        sidecar = path.with_name(path.name[:64] + ".meta.json")
-        sidecar.write_bytes(blob.sidecar(blob.parse(path.read_bytes())))
-    return took_s
 
 
 def _readers(directory: Path, entities: int, rounds: int, seconds: float) -> None:
