@@ -5,6 +5,7 @@ measured, or answered wrongly.
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None, figures: Sequence[Figure] = FIG
     _kept(run, given.output, is_part=bool(given.only))
     _show(run)
     return 0
+
+
+def end_when_told() -> None:
+    """End at SIGTERM as at Ctrl-C: what was started ends too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -102,4 +108,5 @@ def _show(run: Results) -> None:
 
 
 if __name__ == "__main__":
+    end_when_told()
     sys.exit(main())

@@ -6,6 +6,7 @@ from benchmarks.figure import Figure
 from benchmarks.figures import (
     cached,
     cold_get,
+    cold_start,
     disk_calls,
     multi_get,
     put,
@@ -25,6 +26,7 @@ FIGURES: Final[tuple[Figure, ...]] = (
     *multi_get.FIGURES,
     *cold_get.FIGURES,
     *steps.FIGURES,
+    *cold_start.FIGURES,
     *scan.FIGURES,
     *rewrap.FIGURES,
     *cached.FIGURES,

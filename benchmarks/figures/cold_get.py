@@ -14,14 +14,15 @@ from strongroom.clock import SystemClock
 from tests.support.engines import Rig
 
 _KEYS: Final = 512
+_CACHE_BYTES: Final = 6_000
 
 
 def _pairs(ground: Ground) -> Pairs:
     count = ground.at_most(_KEYS, 8)
     rig = Rig(ground.folder("cold"), clock=SystemClock())
     rig.is_network = is_network(rig.root)
-    # Nothing fits into its cache: every read is the first one.
-    worker = rig.worker(cache_bytes=1)
+    # Its cache holds two entities, and they are read in turn: every read is the first one.
+    worker = rig.worker(cache_bytes=_CACHE_BYTES)
     store = Store(ground.folder("bare") / "files")
     stored = {f"k{n}": documents.document(n) for n in range(count)}
     for n, (key, document) in enumerate(stored.items()):

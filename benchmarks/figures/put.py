@@ -15,10 +15,12 @@ from benchmarks.worker import FIELDS, WorkerOf, written
 from strongroom import limits
 
 _KEYS: Final = 256
+_DOCUMENTS: Final = 16
 _PATH: Final = "/bare/Put"
 
 
-def _pairs(ground: Ground, writers: int) -> Pairs:
+def pairs(ground: Ground, writers: int, size_bytes: int = 1_100) -> Pairs:
+    """Yield writes in a second, of documents of a size."""
     worker = WorkerOf.of(ground.deployment())
     store = ground.folder("store") / "files"
     threads = limits.WORKER_THREADS
@@ -30,8 +32,9 @@ def _pairs(ground: Ground, writers: int) -> Pairs:
         Calls(floor.address, worker.certificates, _PATH, *FIELDS) as theirs,
     ):
         keys = ground.at_most(_KEYS, 2 * writers)
-        mine = partial(_Ours(worker, keys).measure, ours, writers, ground.slice_s)
-        bare = partial(_measure_floor, theirs, keys, writers, ground.slice_s)
+        written_ = [documents.document(n, size_bytes) for n in range(_DOCUMENTS)]
+        mine = partial(_Ours(worker, keys, written_).measure, ours, writers, ground.slice_s)
+        bare = partial(_measure_floor, theirs, keys, written_, writers, ground.slice_s)
         mine(), bare()
         while True:
             yield Pair(mine(), bare())
@@ -40,7 +43,8 @@ def _pairs(ground: Ground, writers: int) -> Pairs:
 class _Ours:
     """Writes over a number of keys in turn, each under an id, and knows the version of each."""
 
-    def __init__(self, worker: WorkerOf, keys: int) -> None:
+    def __init__(self, worker: WorkerOf, keys: int, given: list[bytes]) -> None:
+        self._given = given
         self._worker = worker
         self._keys = [f"put-{n}" for n in range(keys)]
         self._versions: dict[str, int] = {}
@@ -52,7 +56,7 @@ class _Ours:
 
     def _request(self, number: int) -> bytes:
         key, request_id = self._keys[number % len(self._keys)], f"{self._nonce}-{next(self._ids)}"
-        return self._worker.put(key, documents.document(number), request_id)
+        return self._worker.put(key, self._given[number % len(self._given)], request_id)
 
     def _check(self, number: int, answer: bytes) -> None:
         key, version = self._keys[number % len(self._keys)], written(answer)
@@ -61,9 +65,11 @@ class _Ours:
         self._versions[key] = version
 
 
-def _measure_floor(calls: Calls, keys: int, writers: int, seconds: float) -> float:
+def _measure_floor(
+    calls: Calls, keys: int, given: list[bytes], writers: int, seconds: float
+) -> float:
     def request(number: int) -> bytes:
-        return _key(number % keys) + documents.document(number)
+        return _key(number % keys) + given[number % len(given)]
 
     def check(number: int, answer: bytes) -> None:
         if answer != _key(number % keys):
@@ -83,7 +89,7 @@ def _figure(writers: int) -> Figure:
         floor="a bare gRPC handler: lock, encrypt, 2 files, fsync, rename, fsync of the directory",
         unit="/s",
         goal=at_least(0.85),
-        pairs=lambda ground: _pairs(ground, writers),
+        pairs=lambda ground: pairs(ground, writers),
     )
 
 

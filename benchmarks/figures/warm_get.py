@@ -8,18 +8,21 @@ from typing import Final
 from benchmarks import documents
 from benchmarks.figure import Figure, Pair, Pairs, WrongAnswerError, at_least
 from benchmarks.floors.running import Running, running
-from benchmarks.ground import Ground, apart
+from benchmarks.ground import Ground, apart, processor_s
 from benchmarks.load.calls import Calls, Load
 from benchmarks.worker import FIELDS, WorkerOf, read
 from strongroom import limits
 
 _KEYS: Final = 64
+_KEPT_BYTES: Final = 4 * 1024 * 1024
 _PATH: Final = "/bare/Echo"
 
 
-def _pairs(ground: Ground, in_flight: int) -> Pairs:
+def pairs(ground: Ground, in_flight: int, size_bytes: int = 1_100) -> Pairs:
+    """Yield reads in a second, of documents of a size."""
     worker = WorkerOf.of(ground.deployment())
-    stored = {f"warm-{n}": documents.document(n) for n in range(ground.at_most(_KEYS, 2))}
+    count = ground.at_most(min(_KEYS, max(2, _KEPT_BYTES // size_bytes)), 2)
+    stored = {f"warm-{n}": documents.document(n, size_bytes) for n in range(count)}
     worker.filled(stored)
     requests = [worker.get(key) for key in stored]
     with worker.calls() as calls:
@@ -38,9 +41,15 @@ def _pairs(ground: Ground, in_flight: int) -> Pairs:
         ask(ours, check=_against(expected))
         ask(theirs, check=_against(expected[:1]))
         while True:
+            before = processor_s(worker.pid), processor_s(floor.pid)
             mine = ask(ours, check=_against(expected))
             bare_ = ask(theirs, check=_against(expected[:1]))
-            yield Pair(mine.per_second, bare_.per_second)
+            took = processor_s(worker.pid) - before[0], processor_s(floor.pid) - before[1]
+            beside = {
+                "processor_us": took[0] * 1e6 / mine.calls,
+                "of_floor_us": took[1] * 1e6 / bare_.calls,
+            }
+            yield Pair(mine.per_second, bare_.per_second, beside)
 
 
 @contextmanager
@@ -80,7 +89,7 @@ def _figure(in_flight: int) -> Figure:
         floor="a bare grpcio thread pool that answers the same bytes over the same mutual TLS",
         unit="/s",
         goal=at_least(0.85),
-        pairs=lambda ground: _pairs(ground, in_flight),
+        pairs=lambda ground: pairs(ground, in_flight),
     )
 
 

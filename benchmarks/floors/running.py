@@ -31,7 +31,11 @@ def running(module: str, *arguments: object) -> Iterator[Running]:
         RuntimeError: It does not serve.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)  # noqa: S603 - our own module
+    # In a session of its own, as a deployment is: where others use the machine too, the kernel
+    # shares it out by sessions (sched(7), "The autogroup feature").
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        command, stdout=subprocess.PIPE, start_new_session=True
+    )
     try:
         told = process.stdout.readline() if process.stdout is not None else b""
         if not told.strip().isdigit():

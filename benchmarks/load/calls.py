@@ -9,6 +9,7 @@ import socket
 import ssl
 import struct
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from tests.support.raw_http2 import (
     DATA,
     END_HEADERS,
     END_STREAM,
+    FRAME_BYTES,
     GOAWAY,
     HEADERS,
     PING,
@@ -37,7 +39,7 @@ from tests.support.raw_http2 import (
 
 _HEAD: Final = struct.Struct("!BHBBI")
 _NUMBER: Final = struct.Struct("!I")
-_INITIAL_WINDOW_SIZE: Final = b"\x00\x04"
+_INITIAL_WINDOW: Final = 4
 _WINDOW_BYTES: Final = 1 << 30
 _DEFAULT_WINDOW_BYTES: Final = 65_535
 _PREFIX_BYTES: Final = 5
@@ -81,6 +83,9 @@ class Load:
 class _Call:
     number: int
     began_s: float
+    stream: int
+    unsent: bytes
+    window: int
     answer: bytes = b""
 
 
@@ -105,7 +110,8 @@ class Calls:
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = context.wrap_socket(plain, server_hostname=certificates.server_name)
         self._buffer = bytearray()
-        self._window = _DEFAULT_WINDOW_BYTES
+        self._window = self._stream_window = _DEFAULT_WINDOW_BYTES
+        self._waiting: deque[_Call] = deque()
         self._received = 0
         self._stream = 1
         encoder = hpack.Encoder()
@@ -114,7 +120,7 @@ class Calls:
         # are as many single bytes.
         self._first_block = encoder.encode(everything)
         self._block = encoder.encode(everything)
-        window = _INITIAL_WINDOW_SIZE + _NUMBER.pack(_WINDOW_BYTES)
+        window = struct.pack("!HI", _INITIAL_WINDOW, _WINDOW_BYTES)
         self._socket.sendall(
             PREFACE
             + frame(SETTINGS, payload=window)
@@ -164,12 +170,12 @@ class Calls:
             out: list[bytes] = []
             while len(under_way) < in_flight and begun < calls and now_s < ends_s:
                 body = message(request(begun))
-                if len(body) > self._window:
-                    break
-                out.append(self._frames(body))
-                under_way[self._stream] = _Call(begun, now_s)
-                self._stream += 2
+                call = _Call(begun, now_s, self._stream, body, self._stream_window)
+                under_way[self._stream] = call
+                out.append(self._headers())
+                self._waiting.append(call)
                 begun += 1
+            out += self._bodies()
             if out:
                 self._socket.sendall(b"".join(out))
             elif not under_way:
@@ -178,11 +184,27 @@ class Calls:
                 latencies.append(time.perf_counter() - call.began_s)
                 check(call.number, call.answer)
 
-    def _frames(self, body: bytes) -> bytes:
+    def _headers(self) -> bytes:
         block, self._first_block = self._first_block or self._block, b""
-        self._window -= len(body)
         headers = frame(HEADERS, END_HEADERS, self._stream, block)
-        return headers + frame(DATA, END_STREAM, self._stream, body)
+        self._stream += 2
+        return headers
+
+    def _bodies(self) -> list[bytes]:
+        """Return what flow control lets out of the bodies that wait, in their order."""
+        out: list[bytes] = []
+        while self._waiting:
+            call = self._waiting[0]
+            size = min(len(call.unsent), self._window, call.window, FRAME_BYTES)
+            if size <= 0:
+                return out
+            piece, call.unsent = call.unsent[:size], call.unsent[size:]
+            self._window -= size
+            call.window -= size
+            out.append(frame(DATA, 0 if call.unsent else END_STREAM, call.stream, piece))
+            if not call.unsent:
+                self._waiting.popleft()
+        return out
 
     def _ended(self, under_way: dict[int, _Call]) -> list[_Call]:
         """Read what has come; return the calls that have ended with it."""
@@ -210,19 +232,27 @@ class Calls:
             elif kind in {RST_STREAM, GOAWAY}:
                 raise WrongAnswerError(f"a call was broken off: {payload.hex()}")
             else:
-                self._attend(kind, flags, stream, payload)
+                self._attend(kind, flags, under_way.get(stream), payload)
         del self._buffer[:at]
         if self._received > _WINDOW_BYTES // 2:
             self._socket.sendall(frame(WINDOW_UPDATE, payload=_NUMBER.pack(self._received)))
             self._received = 0
         return ended
 
-    def _attend(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+    def _attend(self, kind: int, flags: int, call: _Call | None, payload: bytes) -> None:
         """Do what the connection itself asks for."""
         if kind == SETTINGS and not flags & ACK:
+            for name, value in struct.iter_unpack("!HI", payload):
+                if name == _INITIAL_WINDOW:
+                    for waiting in self._waiting:
+                        waiting.window += value - self._stream_window
+                    self._stream_window = value
             self._socket.sendall(frame(SETTINGS, ACK))
         elif kind == PING and not flags & ACK:
             self._socket.sendall(frame(PING, ACK, payload=payload))
-        elif kind == WINDOW_UPDATE and stream == 0:
+        elif kind == WINDOW_UPDATE:
             (more,) = _NUMBER.unpack(payload)
-            self._window += more
+            if call is None:
+                self._window += more
+            else:
+                call.window += more

@@ -106,8 +106,10 @@ class Reader:
         body: blob.Body,
         sidecar: bytes,
         current_at_s: float = 0.0,
-    ) -> None:
+    ) -> CachedEntity | None:
         """Take a state that lies on the disk into the cache; a tombstone leaves it.
+
+        Returns what clients see of it.
 
         Args:
             place: Where it lies.
@@ -123,6 +125,7 @@ class Reader:
         is_forgotten = self._session.data_keys.is_destroyed(header.key_id)
         if entry is None or is_forgotten or self._session.lease.has_ended():
             self._cache.drop(place.file_id)
+        return entry
 
     def refresh(self, place: Place, header: blob.Header, body: blob.Body, sidecar: bytes) -> None:
         """As `keep`, where the entity is in the cache already: what nobody reads stays out.
@@ -147,8 +150,7 @@ class Reader:
             if found is None:
                 return None
             parsed, body, sidecar = found
-            self.keep(place, parsed.header, body, sidecar, asked_at_s)
-            return _entry(place, parsed.header, body, sidecar)
+            return self.keep(place, parsed.header, body, sidecar, asked_at_s)
 
     def _current(self, place: Place) -> CachedEntity | None:
         entry = self._cache.get(place.file_id)

@@ -102,6 +102,10 @@ class EntityFiles:
     @tracing.spanned("load")
     def load(self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]) -> Loaded | None:
         """Read sidecar and blob; where they differ, repair and only then answer."""
+        if not self._is_network:
+            loaded = self._load_here(place, authenticate)
+            if loaded is not None:
+                return loaded
         with self._parts.disk():
             directory = self._open_shard(place)
             if directory is None:
@@ -116,6 +120,25 @@ class EntityFiles:
                     if blob.sidecar(parsed) == sidecar:
                         return parsed, authenticate(parsed), sidecar
                 return self._repair(place, directory, authenticate)
+
+    def _load_here(
+        self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]
+    ) -> Loaded | None:
+        """Read both files by their paths; None where they do not belong together."""
+        shard = self._layout.shard(place.database, place.file_id)
+        try:
+            sidecar = durable.read_file(
+                self._filesystem, f"{shard}/{sidecar_name(place.file_id)}", BLOB_BYTES_MAX
+            )
+            raw = durable.read_file(
+                self._filesystem, f"{shard}/{blob_name(place.file_id)}", BLOB_BYTES_MAX
+            )
+        except OSError as error:
+            raise translated(error) from error
+        if raw is None or sidecar is None:
+            return None
+        parsed = blob.parse(raw)
+        return (parsed, authenticate(parsed), sidecar) if blob.sidecar(parsed) == sidecar else None
 
     def peek(self, place: Place) -> tuple[bytes | None, bytes | None]:
         """Read both files."""

@@ -1,5 +1,6 @@
 """The benchmark tells the truth: of pairs, of goals, and of what could not be measured."""
 
+import re
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import ratios, results
+from benchmarks import curves, growth, page, ratios, results
 from benchmarks.catalogue import FIGURES
+from benchmarks.curves import Curve, Panel
 from benchmarks.figure import (
     Figure,
     Goal,
@@ -198,3 +200,46 @@ def test_every_figure_is_measured_quickly(tmp_path: Path) -> None:
     assert (tmp_path / "ratios.svg").read_text().count("<circle") == sum(
         one.bound is not None for one in measured
     )
+
+
+def test_a_page_takes_the_tables_over_and_nothing_else_changes(tmp_path: Path) -> None:
+    """The page's figures are those of a run; its text is not lost with the next one."""
+    run, written_ = tmp_path / "run", tmp_path / "page.md"
+    figure = _figure("first", Pair(3.0, 2.0), goal=at_least(1))
+    assert bench.main(["--output", str(run)], [figure]) == 0
+    empty = "Before.\n<!-- performance: figures -->\nold\n<!-- end -->\nAfter.\n"
+    other = "<!-- performance: growth -->\nkept\n<!-- end -->\n"
+    written_.write_text(empty + other)
+
+    assert page.main(["--run", str(run), "--page", str(written_)]) == 0
+
+    text = written_.read_text()
+    assert "| first | 3.00/s | 2.00/s | 1.50 |" in text
+    assert "old" not in text
+    assert text.startswith("Before.\n<!-- performance: figures -->\n")
+    assert text.endswith(f"<!-- end -->\nAfter.\n{other}")
+    assert (tmp_path / "performance.svg").exists()
+
+
+def test_the_curves_are_drawn_where_the_points_lie() -> None:
+    """A curve off its scale would show a growth that nobody measured."""
+    panel = Panel("cost", "bytes", [Curve("get", [(10, 1), (1_000, 100)])])
+
+    drawn = curves.svg([panel])
+
+    # Two powers of ten each way: from the lower left corner of the panel to the upper right one.
+    assert re.findall(r'points="([^"]+)"', drawn) == ["84.0,340.0 870.0,64.0"]
+    assert curves.svg([Panel("cost", "bytes", [])]).count("polyline") == 0
+
+
+def test_every_point_of_the_curves_is_a_figure() -> None:
+    """What could not be measured is missing in the picture, not in the program."""
+    names = [figure.name for series in growth.SERIES for figure in series.points.values()]
+    assert len(names) == len(set(names))
+    measured = [
+        results.result(figure, ratios.summary([Pair(1_000.0, 2_000.0)], None))
+        for series in growth.SERIES
+        for figure in series.points.values()
+    ]
+    assert growth.drawn(measured).count("<polyline") == 2 * len(growth.SERIES)
+    assert growth.drawn([]).count("<polyline") == 0

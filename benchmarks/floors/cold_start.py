@@ -1,4 +1,4 @@
-"""The least that a Lambda of this kind does before it can answer: see `cold_start`."""
+"""The least that a Lambda of this kind does before it can answer: see the figure of that name."""
 
 import base64
 import os

@@ -1,0 +1,109 @@
+"""`python -m benchmarks.growth`: how the cost of reads and writes grows, as JSON and in a picture.
+
+The points are figures like the others: each has its floor in the same run. What is drawn is the
+time of one operation; what bounds it can be read from how its curve runs along the floor's.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from benchmarks import __main__ as bench
+from benchmarks import curves, results
+from benchmarks.curves import Curve, Panel
+from benchmarks.figure import Figure, Pairs
+from benchmarks.figures import put, warm_get
+from benchmarks.ground import Ground
+from benchmarks.results import Result
+
+_SIZES: Final = (100, 1_000, 10_000, 100_000, 1_000_000)
+_CLIENTS: Final = (1, 2, 4, 8, 16, 32, 64)
+_ROUNDS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One curve: an operation, at some values of what it grows with.
+
+    Attributes:
+        name: Of the operation.
+        axis: What grows.
+        points: By the value, each a figure.
+    """
+
+    name: str
+    axis: str
+    points: dict[int, Figure]
+
+
+def _series(
+    name: str,
+    axis: str,
+    values: Sequence[int],
+    measure: Callable[[Ground, int], Pairs],
+) -> Series:
+    def point(value: int) -> Figure:
+        return Figure(
+            name=f"{name}-{axis}-{value}",
+            measures=f"{name} at {value:,} {axis}",
+            floor="as of the figure of the same name",
+            unit="/s",
+            goal=None,
+            pairs=lambda ground: measure(ground, value),
+            rounds=_ROUNDS,
+        )
+
+    return Series(name, axis, {value: point(value) for value in values})
+
+
+SERIES: Final = (
+    _series("get", "bytes", _SIZES, lambda ground, size: warm_get.pairs(ground, 16, size)),
+    _series("put", "bytes", _SIZES, lambda ground, size: put.pairs(ground, 16, size)),
+    _series("get", "clients", _CLIENTS, warm_get.pairs),
+    _series("put", "clients", _CLIENTS, put.pairs),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure every point, and draw."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.growth", description=__doc__)
+    parser.add_argument("--output", type=Path, default=Path("build/bench/growth"))
+    parser.add_argument("--rounds", type=int, default=_ROUNDS)
+    parser.add_argument("--quick", action="store_true")
+    given = parser.parse_args(arguments)
+    figures = [figure for series in SERIES for figure in series.points.values()]
+    more = ["--quick"] if given.quick else ["--rounds", str(given.rounds)]
+    code = bench.main(["--output", str(given.output), *more], figures)
+    if code == 0:
+        measured = results.read(given.output / "results.json").figures
+        (given.output / "growth.svg").write_text(drawn(measured))
+    return code
+
+
+def drawn(measured: Sequence[Result]) -> str:
+    """Return the picture of what was measured."""
+    found = {one.name: one for one in measured}
+    axes = list(dict.fromkeys(series.axis for series in SERIES))
+    return curves.svg([_panel(axis, found) for axis in axes])
+
+
+def _panel(axis: str, found: dict[str, Result]) -> Panel:
+    lines = []
+    for series in (one for one in SERIES if one.axis == axis):
+        ours, floor = [], []
+        for value, figure in series.points.items():
+            one = found.get(figure.name)
+            if one is None or one.summary is None or not one.summary.floor:
+                continue
+            ours.append((value, 1e6 / one.summary.ours))
+            floor.append((value, 1e6 / one.summary.floor))
+        lines += [Curve(series.name, ours), Curve(f"{series.name}, floor", floor, is_floor=True)]
+    return Panel(f"us of an operation, by {axis}", axis, lines)
+
+
+if __name__ == "__main__":
+    bench.end_when_told()
+    sys.exit(main())
