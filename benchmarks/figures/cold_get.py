@@ -30,6 +30,7 @@ def _pairs(ground: Ground) -> Pairs:
         store.put(n.to_bytes(KEY_BYTES, "big") + document)
         if worker.get(key)[1] != document or store.get(n.to_bytes(KEY_BYTES, "big")) != document:
             raise WrongAnswerError(f"{key} does not read back as it was put")
+    hits = worker.counters()["cache_hits"]
     keys, names = cycle(stored), cycle(n.to_bytes(KEY_BYTES, "big") for n in range(count))
 
     def ours() -> int:
@@ -41,7 +42,7 @@ def _pairs(ground: Ground) -> Pairs:
 
     while True:
         mine, bare = pace.per_second(ours, ground.slice_s), pace.per_second(floor, ground.slice_s)
-        if worker.counters()["cache_hits"]:
+        if worker.counters()["cache_hits"] != hits:
             raise WrongAnswerError("a cold read was a warm one")
         yield Pair(mine, bare)
 
