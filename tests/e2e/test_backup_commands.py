@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
@@ -26,7 +25,7 @@ class Desk:
     """Where an operator sits: a database of his own, and a place for backups."""
 
     deployment: Deployment
-    http: httpx.Client
+    client: Client
     command: Command
     place: Path
 
@@ -50,17 +49,15 @@ class Desk:
 
     def put(self, entities: dict[str, object], database: str = "desk") -> None:
         """Write entities."""
-        self.http.put(f"/entity/{database}", json=entities).raise_for_status()
+        self.client.put_many(database, entities)
 
     def all(self, database: str = "desk") -> dict[str, object]:
         """Return every entity."""
-        answer = self.http.get(f"/entity/{database}", params={"limit": 100}).raise_for_status()
-        return dict(answer.json())
+        return {entity.key: entity.value for entity in self.client.list(database)}
 
     def version(self, key: str) -> int:
         """Return an entity's version."""
-        answer = self.http.get("/entity/desk", params={"key": key}).raise_for_status()
-        return int(answer.headers["ETag"].strip('"'))
+        return self.client.get("desk", key).version
 
 
 @pytest.fixture
@@ -73,15 +70,16 @@ def desk(
     """A database with twelve chats; what was made here is gone at the end."""
     # The command sets variables in this process, as it may in its own.
     variables = dict(os.environ)
-    with deployment.http() as http:
-        http.put("/databases/desk", json={"schema_id": "chat.v1"}).raise_for_status()
-        made = Desk(deployment, http, Command(monkeypatch, capsys), tmp_path / "backups")
+    with deployment.client() as client:
+        client.admin.put_database("desk", "chat.v1")
+        made = Desk(deployment, client, Command(monkeypatch, capsys), tmp_path / "backups")
         made.put(dict(CHATS))
         yield made
-        for database in ("desk", "desk-then"):
-            http.delete(f"/databases/{database}")
-        for one in http.get("/backups").json()["backups"]:
-            http.delete(f"/backups/{one['backup_id']}").raise_for_status()
+        for database in client.admin.databases():
+            if database.name.startswith("desk"):
+                client.admin.delete_database(database.name)
+        for one in client.admin.backups():
+            client.admin.delete_backup(one.backup_id)
     os.environ.clear()
     os.environ.update(variables)
 
@@ -90,7 +88,7 @@ def test_in_place_and_to_the_side(desk: Desk) -> None:
     """What was overwritten by mistake cannot be brought back while the deployment serves."""
     taken = desk.backup()
     desk.put({"chat-1": {"chat": []}, "later": {"chat": []}})
-    desk.http.delete("/entity/desk", params={"key": "chat-2"}).raise_for_status()
+    desk.client.delete("desk", "chat-2")
     told = desk.restore("--as", "desk-then", "--database", "desk", "--json")
     assert (told["written"], told["databases"]) == (12, ["desk-then"])
     assert desk.all("desk-then") == CHATS
@@ -133,13 +131,12 @@ def test_a_backup_in_s3(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_the_template_refuses_now_is_told(desk: Desk) -> None:
     """A restore says that it is done although an entity is not as it was."""
-    desk.http.put("/schemas/desk.v1", json={}).raise_for_status()
-    desk.http.put("/databases/desk", json={"schema_id": "desk.v1"}).raise_for_status()
+    desk.client.admin.put_schema("desk.v1", {})
+    desk.client.admin.put_database("desk", "desk.v1")
     desk.put({"number": 7})
     desk.backup()
-    desk.http.put("/databases/desk", json={"schema_id": "chat.v1"}).raise_for_status()
-    desk.http.delete("/entity/desk", params={"key": "number"}).raise_for_status()
-    desk.http.delete("/entity/desk", params={"key": "chat-4"}).raise_for_status()
+    desk.client.admin.put_database("desk", "chat.v1")
+    desk.client.delete_many("desk", ["number", "chat-4"])
     ended = desk.command(
         environment(desk.deployment),
         *("restore", str(desk.place), "--root", str(desk.deployment.root)),
@@ -149,20 +146,15 @@ def test_what_the_template_refuses_now_is_told(desk: Desk) -> None:
     assert "refused  number: " in ended.stdout
     assert "1 entities written, 11 were so already" in ended.stdout
     assert desk.all() == CHATS
-    desk.http.put("/databases/desk", json={"schema_id": "chat.v1"}).raise_for_status()
-    desk.http.delete("/schemas/desk.v1").raise_for_status()
+    desk.client.admin.delete_schema("desk.v1")
 
 
 def test_a_key_that_a_backup_needs_is_not_destroyed(desk: Desk) -> None:
     """An administrator destroys the key of a backup, and learns of it when he needs it."""
     taken = desk.backup()
-    (active,) = [k for k in desk.http.get("/keys").json()["keys"] if k["state"] == "active"]
-    (record,) = [
-        one
-        for one in desk.http.get("/backups").json()["backups"]
-        if one["backup_id"] == taken["backup_id"]
-    ]
-    assert active["key_id"] in record["key_ids"]
+    (active,) = [key for key in desk.client.admin.data_keys() if key.state == "active"]
+    on_record = {one.backup_id: one.key_ids for one in desk.client.admin.backups()}
+    assert active.key_id in on_record[str(taken["backup_id"])]
 
 
 def test_what_is_on_record_already_is_fine(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

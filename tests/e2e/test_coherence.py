@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from tests.support.deployment import CHAT, Deployment, wait_until
 from tests.support.direct_calls import DirectCalls
 
@@ -34,15 +32,15 @@ def _running(directory: Path, setting: str) -> Iterator[tuple[Deployment, list[D
 
 def test_workers_tell_each_other_of_commits(tmp_path: Path) -> None:
     """A copy lives as long as its bound, though its worker could have been told that it is old."""
-    with _running(tmp_path, LONG) as (deployment, calls), deployment.http() as client:
+    with _running(tmp_path, LONG) as (deployment, calls), deployment.client() as client:
 
         def both_hear() -> bool:
             for worker in calls:
                 worker.version("k")
-            latest = _put(client)
+            latest = client.put("chatdb", "k", CHAT).version
             return wait_until(lambda: all(one.version("k") == latest for one in calls), 1.0)
 
-        _put(client)
+        client.put("chatdb", "k", CHAT)
         # The streams are there some time after the first renewal; then every commit is told.
         assert wait_until(both_hear, TOLD_S)
         assert all(both_hear() for _ in range(20))
@@ -51,12 +49,12 @@ def test_workers_tell_each_other_of_commits(tmp_path: Path) -> None:
 def test_no_read_is_older_than_the_bound(tmp_path: Path) -> None:
     """With no message to help, a worker answers what was replaced longer ago than was set."""
     setting = f"bounded:{BOUND_MS}"
-    with _running(tmp_path, setting) as (deployment, calls), deployment.http() as client:
-        client.put("/entity/chatdb", json={"k": CHAT}).raise_for_status()
+    with _running(tmp_path, setting) as (deployment, calls), deployment.client() as client:
+        client.put("chatdb", "k", CHAT)
         # What tells the workers of each other's commits stands still, well within their leases.
         os.kill(deployment.facts["pids"]["grpc"], signal.SIGSTOP)
         try:
-            acknowledged, reads = _load(calls, lambda: _put(client))
+            acknowledged, reads = _load(calls, lambda: client.put("chatdb", "k", CHAT).version)
         finally:
             os.kill(deployment.facts["pids"]["grpc"], signal.SIGCONT)
     assert len(acknowledged) > 20
@@ -74,11 +72,6 @@ def test_no_read_is_older_than_the_bound(tmp_path: Path) -> None:
         for began_s, version in reads
         if began_s >= first_s
     )
-
-
-def _put(client: httpx.Client) -> int:
-    answer = client.put("/entity/chatdb", json={"k": CHAT})
-    return int(answer.json()["k"]["version"])
 
 
 def _load(

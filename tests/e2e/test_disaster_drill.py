@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from strongroom_client import Client, JsonText, NotFoundError
 from tests.support.commands import COMMAND, Ended, environment, others, ran
 from tests.support.deployment import Deployment, is_alive, kill, wait_until
 
@@ -46,41 +46,28 @@ class Writers:
             thread.join()
 
     def _write(self, deployment: Deployment, name: str) -> None:
-        with deployment.http() as http:
+        with deployment.client() as client:
             number = 0
             while not self._over.is_set():
                 number += 1
                 key = f"{name}-{number % 20}"
                 document = {"chat": [{"type": "user", "text": f"{name} ä {number}"}]}
-                answer = http.put("/entity/chatdb", json={key: document})
-                assert answer.status_code in {200, 201}, answer.text
-                version = answer.json()[key]["version"]
+                version = client.put("chatdb", key, document).version
                 self.written[key, version] = document
                 self.acknowledged[key] = version
 
 
-def text_of(number: int) -> str:
+def text_of(number: int) -> bytes:
     """Return a document as no encoder would write it: what comes back has to be these bytes."""
-    return f'{{ "chat": [{{"type":"user",  "text": "\\u00e4 {number}", "n": {number}.10e0}}] }}'
+    text = f'{{ "chat": [{{"type":"user",  "text": "\\u00e4 {number}", "n": {number}.10e0}}] }}'
+    return text.encode()
 
 
-def put_texts(http: httpx.Client) -> None:
+def put_texts(client: Client) -> None:
     """Write the entities that stay as they are."""
     for first in range(0, ENTITIES, 100):
-        members = (f'"kept-{n}": {text_of(n)}' for n in range(first, first + 100))
-        answer = http.put(
-            "/entity/chatdb",
-            content="{" + ",".join(members) + "}",
-            headers={"Content-Type": "application/json"},
-        )
-        assert answer.status_code == 201, answer.text
-
-
-def raw_entity(http: httpx.Client, key: str) -> str:
-    """Return an entity as it is answered, byte for byte."""
-    answer = http.get("/entity/chatdb", params={"key": key})
-    assert answer.status_code == 200, answer.text
-    return answer.text.removeprefix(f'{{"{key}":').removesuffix("}")
+        texts = {f"kept-{n}": JsonText(text_of(n)) for n in range(first, first + 100)}
+        client.put_many("chatdb", texts)
 
 
 def killed_backup(deployment: Deployment, place: Path, objects: int) -> int:
@@ -148,8 +135,8 @@ def life_and_end(directory: Path) -> Lost:
     done(ran(PASSPHRASE, "keys", "make-recovery", str(private)))
     lived = Deployment(directory, ("--recovery-public-key", f"{private}.pub")).start()
     try:
-        with lived.http() as http:
-            return life(lived, http, safe, place)
+        with lived.client() as client:
+            return life(lived, client, safe, place)
     finally:
         kill(lived.all_pids()[0])
         # The others die with it, a moment later.
@@ -159,12 +146,12 @@ def life_and_end(directory: Path) -> Lost:
         lived.ready_file.unlink()
 
 
-def life(lived: Deployment, http: httpx.Client, safe: Path, place: Path) -> Lost:
+def life(lived: Deployment, client: Client, safe: Path, place: Path) -> Lost:
     """Write under two keys; take backups while others write, of which the first are killed."""
-    put_texts(http)
-    http.put("/entity/chatdb", json={"deleted": {"chat": []}}).raise_for_status()
-    http.delete("/entity/chatdb", params={"key": "deleted"}).raise_for_status()
-    assert http.post("/keys/rotate").status_code == 201
+    put_texts(client)
+    client.put("chatdb", "deleted", {"chat": []})
+    client.delete("chatdb", "deleted")
+    client.admin.rotate_keys()
     writers = Writers(lived)
     try:
         killed = [killed_backup(lived, place, objects) for objects in (80, 160)]
@@ -181,10 +168,10 @@ def life(lived: Deployment, http: httpx.Client, safe: Path, place: Path) -> Lost
     # What was being written, and nothing else.
     assert second["copied"] <= len(promised)
     done(ran(environment(lived), "keys", "export", str(safe / "export")))
-    later = http.put("/entity/chatdb", json={"kept-1": {"chat": []}}).json()["kept-1"]
-    on_record = {one["backup_id"] for one in http.get("/backups").json()["backups"]}
+    later = client.put("chatdb", "kept-1", {"chat": []}).version
+    on_record = {one.backup_id for one in client.admin.backups()}
     assert {first["backup_id"], second["backup_id"]} <= on_record
-    return Lost(safe, place, second, writers, promised, later["version"])
+    return Lost(safe, place, second, writers, promised, later)
 
 
 def test_disk_and_master_key_are_lost_and_every_entity_is_back(tmp_path: Path) -> None:
@@ -206,8 +193,8 @@ def test_disk_and_master_key_are_lost_and_every_entity_is_back(tmp_path: Path) -
     assert json.loads(told)["backup_id"] == lost.backup["backup_id"]
     found.start()
     try:
-        with found.http() as http:
-            everything_is_back(http, lost)
+        with found.client() as client:
+            everything_is_back(client, lost)
         told = done(ran(environment(found), "audit", "tail", "--lines", "500", "--json"))
         assert [one for one in told.splitlines() if '"restore_backup"' in one]
         done(ran(environment(found), "verify"))
@@ -215,20 +202,20 @@ def test_disk_and_master_key_are_lost_and_every_entity_is_back(tmp_path: Path) -
         assert found.stop() == 0
 
 
-def everything_is_back(http: httpx.Client, lost: Lost) -> None:
+def everything_is_back(client: Client, lost: Lost) -> None:
     """Compare what is there with what was."""
-    for number in range(ENTITIES):
-        assert raw_entity(http, f"kept-{number}") == text_of(number)
+    kept = {f"kept-{number}": text_of(number) for number in range(ENTITIES)}
+    found = client.get_many("chatdb", kept)
+    assert {key: entity.text for key, entity in found.items()} == kept
     written = lost.writers.written
     assert len(lost.promised) == len({key for key, _ in written})
     for key, promised in lost.promised.items():
-        answer = http.get("/entity/chatdb", params={"key": key})
-        version = int(answer.headers["ETag"].strip('"'))
-        assert answer.json() == {key: written[key, version]}
-        assert version >= promised
-    assert http.get("/entity/chatdb", params={"key": "deleted"}).status_code == 404
-    again = http.put("/entity/chatdb", json={"kept-1": {"chat": []}}).json()["kept-1"]
-    assert again["version"] > lost.later_version
-    assert len(http.get("/keys").json()["keys"]) == 2
-    on_record = {one["backup_id"] for one in http.get("/backups").json()["backups"]}
+        entity = client.get("chatdb", key)
+        assert entity.value == written[key, entity.version]
+        assert entity.version >= promised
+    with pytest.raises(NotFoundError):
+        client.get("chatdb", "deleted")
+    assert client.put("chatdb", "kept-1", {"chat": []}).version > lost.later_version
+    assert len(list(client.admin.data_keys())) == 2
+    on_record = {one.backup_id for one in client.admin.backups()}
     assert lost.backup["backup_id"] in on_record

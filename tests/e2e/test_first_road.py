@@ -1,8 +1,11 @@
 """The main job, end to end, on real processes: what a newcomer tries first."""
 
 import uuid
+from itertools import product
 
-from strongroom_pb.v1 import entity_pb2
+import pytest
+
+from strongroom_client import JsonText, NotFoundError
 from tests.support.deployment import CHAT, Deployment
 
 
@@ -23,24 +26,19 @@ def test_put_then_get_over_rest(deployment: Deployment) -> None:
 
 def test_delete_over_both_faces(deployment: Deployment) -> None:
     """What a client deletes is still there, or cannot be deleted."""
-    stub, metadata = deployment.grpc()
-    gone = entity_pb2.DeleteEntityRequest(database="chatdb", key="by-grpc")
-    with deployment.http() as http:
-        http.put("/entity/chatdb", json={"by-rest": CHAT, "by-grpc": CHAT})
-        assert http.delete("/entity/chatdb", params={"key": "by-rest"}).status_code == 204
-        stub.DeleteEntity(gone, metadata=metadata)
-        for key in ("by-rest", "by-grpc"):
-            assert http.get("/entity/chatdb", params={"key": key}).status_code == 404
-            assert http.delete("/entity/chatdb", params={"key": key}).status_code == 404
+    with deployment.client("rest") as rest, deployment.client("grpc") as rpc:
+        rest.put_many("chatdb", {"by-rest": CHAT, "by-grpc": CHAT})
+        rest.delete("chatdb", "by-rest")
+        rpc.delete("chatdb", "by-grpc")
+        for client, key in product((rest, rpc), ("by-rest", "by-grpc")):
+            for ask in (client.get, client.delete):
+                with pytest.raises(NotFoundError):
+                    ask("chatdb", key)
 
 
 def test_what_rest_wrote_grpc_reads(deployment: Deployment) -> None:
     """The two faces show two databases."""
     document = b'{"chat": [], "n": 1.50}'
-    with deployment.http() as http:
-        http.put("/entity/chatdb", content=b'{"shared": %s}' % document)
-    stub, metadata = deployment.grpc()
-    found = stub.GetEntity(
-        entity_pb2.GetEntityRequest(database="chatdb", key="shared"), metadata=metadata
-    )
-    assert found.document == document
+    with deployment.client("rest") as rest, deployment.client("grpc") as rpc:
+        rest.put("chatdb", "shared", JsonText(document))
+        assert rpc.get("chatdb", "shared").text == document

@@ -7,25 +7,31 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from strongroom_pb.v1 import entity_pb2
+from strongroom_client import Client, ForbiddenError, Grant, InvalidError
 from tests.support.deployment import Deployment
 
 
 @pytest.fixture
 def http(deployment: Deployment) -> Iterator[httpx.Client]:
-    """An authorized client."""
+    """An authorized client of the REST face, for what it alone has."""
     with deployment.http() as client:
         yield client
 
 
 @pytest.fixture
-def database(http: httpx.Client) -> str:
+def client(deployment: Deployment) -> Iterator[Client]:
+    """An administrator's client."""
+    with deployment.client() as client:
+        yield client
+
+
+@pytest.fixture
+def database(client: Client) -> str:
     """A database of the test's own with thirty numbered entities."""
     name = f"pages-{uuid.uuid4().hex[:12]}"
-    assert http.put("/schemas/anything", content=b"true").status_code in {200, 201}
-    assert http.put(f"/databases/{name}", json={"schema_id": "anything"}).status_code == 201
-    written = http.put(f"/entity/{name}", json={f"k{n:02d}": {"n": n} for n in range(30)})
-    assert written.status_code == 201
+    client.admin.put_schema("anything", schema=True)
+    client.admin.put_database(name, "anything")
+    client.put_many(name, {f"k{n:02d}": {"n": n} for n in range(30)})
     return name
 
 
@@ -59,46 +65,33 @@ def test_query(http: httpx.Client, database: str) -> None:
     assert examined == 30
 
 
-def test_both_faces_list_the_same(
-    deployment: Deployment, http: httpx.Client, database: str
-) -> None:
+def test_both_faces_list_the_same(deployment: Deployment, client: Client, database: str) -> None:
     """The two faces page differently."""
-    stub, metadata = deployment.grpc()
-    request = entity_pb2.ListEntitiesRequest(database=database, page_size=10, filter="n > `4`")
-    listed: list[tuple[str, bytes]] = []
-    while True:
-        answer = stub.ListEntities(request, metadata=metadata)
-        listed += [(entity.key, entity.document) for entity in answer.entities]
-        request.page_token = answer.next_page_token
-        if not request.page_token:
-            break
-    items = http.post(f"/entity/{database}/query", json={"filter": "n > `4`"}).json()["items"]
-    assert [key for key, _ in listed] == [item["key"] for item in items]
+    with deployment.client("grpc") as rpc:
+        listed = list(rpc.query(database, filter="n > `4`", page_size=10))
+    assert listed == list(client.query(database, filter="n > `4`"))
     assert len(listed) == 25
 
 
 def test_a_listing_shows_what_is_granted(
-    deployment: Deployment, http: httpx.Client, database: str
+    deployment: Deployment, http: httpx.Client, client: Client, database: str
 ) -> None:
     """A client lists entities outside its grants."""
     name = f"lister-{uuid.uuid4().hex[:8]}"
-    grants = [{"database": database, "actions": ["read"], "key_prefix": "k2"}]
-    secret = http.put(f"/clients/{name}", json={"grants": grants}).json()["client_secret"]
-    token = httpx.post(
-        f"{deployment.facts['http_url']}/oauth/token",
-        data={"grant_type": "client_credentials"},
-        auth=(name, secret),
-    ).json()["access_token"]
-    theirs = {"Authorization": f"Bearer {token}"}
-    listed = http.get(f"/entity/{database}", headers=theirs).json()
-    queried = http.post(f"/entity/{database}/query", json={}, headers=theirs).json()
-    assert set(listed) == {item["key"] for item in queried["items"]}
-    assert set(listed) == {f"k{n}" for n in range(20, 30)}
-    assert queried["examined"] == 10
-    assert http.get("/entity/chatdb", headers=theirs).status_code == 403
-    cursor = http.post(f"/entity/{database}/query", json={"limit": 1}).json()["cursor"]
-    stolen = http.post(f"/entity/{database}/query", json={"cursor": cursor}, headers=theirs)
-    assert stolen.status_code == 400
+    made = client.admin.put_client(name, [Grant(database, {"read"}, key_prefix="k2")])
+    assert made.client_secret is not None
+    granted = {f"k{n}" for n in range(20, 30)}
+    with deployment.client(who=(name, made.client_secret)) as theirs:
+        page = theirs.page(database)
+        assert ({entity.key for entity in page.entities}, page.examined) == (granted, 10)
+        with pytest.raises(ForbiddenError):
+            theirs.page("chatdb")
+        with pytest.raises(InvalidError, match="cursor"):
+            theirs.page(database, cursor=client.page(database, page_size=1).cursor)
+    # What lists without a query is a request of its own over REST.
+    token = deployment.token((name, made.client_secret))
+    listed = http.get(f"/entity/{database}", headers={"Authorization": f"Bearer {token}"})
+    assert set(listed.json()) == granted
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom_client import NotFoundError
 from tests.support.deployment import CHAT, Deployment
 
 
@@ -12,8 +13,8 @@ from tests.support.deployment import CHAT, Deployment
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Deployment:
     """A deployment with an entity in it, stopped."""
     running = Deployment(tmp_path_factory.mktemp("lost")).start()
-    with running.http() as http:
-        assert http.put("/entity/chatdb", json={"kept": CHAT}).status_code == 201
+    with running.client() as client:
+        assert client.put("chatdb", "kept", CHAT).created
     assert running.stop() == 0
     return running
 
@@ -61,10 +62,11 @@ def test_a_lost_database_is_not_made_anew(stopped: Deployment, tmp_path: Path) -
     lost.unlink()
     copy.start()
     try:
-        with copy.http() as http:
-            assert http.put("/entity/chatdb", json={"kept": CHAT}).status_code == 404
+        with copy.client() as client:
+            with pytest.raises(NotFoundError):
+                client.put("chatdb", "kept", CHAT)
             lost.write_bytes(kept)
-            assert http.get("/entity/chatdb", params={"key": "kept"}).json() == {"kept": CHAT}
+            assert client.get("chatdb", "kept").value == CHAT
     finally:
         assert copy.stop() == 0
 
@@ -75,7 +77,7 @@ def test_a_lost_client_record_gets_new_credentials(stopped: Deployment, tmp_path
     (copy.root / "shared" / "control" / "clients" / "admin.sealed").unlink()
     copy.start()
     try:
-        with copy.http() as http:
-            assert http.get("/entity/chatdb", params={"key": "kept"}).json() == {"kept": CHAT}
+        with copy.client() as client:
+            assert client.get("chatdb", "kept").value == CHAT
     finally:
         assert copy.stop() == 0

@@ -6,13 +6,21 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import httpx
 import pytest
 
 from strongroom import blob
+from strongroom_client import (
+    Client,
+    GoneError,
+    NotFoundError,
+    OutcomeUnknownError,
+    UnavailableError,
+)
+from strongroom_client.administration import FilesLeft, Job
 from tests.support.deployment import CHAT, Deployment, kill, wait_until
 from tests.support.faulty_worker import Fault, FaultyWorker
 
@@ -31,9 +39,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def http(running: Deployment) -> Iterator[httpx.Client]:
-    """An authorized client."""
-    with running.http() as client:
+def client(running: Deployment) -> Iterator[Client]:
+    """An administrator's client."""
+    with running.client() as client:
         yield client
 
 
@@ -50,28 +58,19 @@ def _document(number: int) -> dict[str, Any]:
     return {**CHAT, "n": number}
 
 
-def _rotate(http: httpx.Client) -> tuple[str, str]:
+def _rotate(client: Client) -> tuple[str, str]:
     """Return the ids of (the key that was active, the new one)."""
-    keys = http.get("/keys").json()["keys"]
-    (old,) = [key["key_id"] for key in keys if key["state"] == "active"]
-    return old, http.post("/keys/rotate").json()["key_id"]
+    (old,) = [key.key_id for key in client.admin.data_keys() if key.state == "active"]
+    return old, client.admin.rotate_keys()
 
 
-def _begin(http: httpx.Client, path: str, body: dict[str, Any] | None = None) -> str:
-    answer = http.post(path, json=body or {})
-    assert answer.status_code == 202, answer.text
-    return str(answer.json()["job_id"])
+def _states(client: Client) -> dict[str, str]:
+    return {key.key_id: key.state for key in client.admin.data_keys()}
 
 
-def _job(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    answer = http.get(f"/jobs/{job_id}")
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
-
-
-def _finished(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    assert wait_until(lambda: _job(http, job_id)["state"] != "running", LONG_S), _job(http, job_id)
-    return _job(http, job_id)
+def _finished(client: Client, job_id: str) -> Job:
+    assert wait_until(lambda: client.admin.job(job_id).state != "running", LONG_S)
+    return client.admin.job(job_id)
 
 
 def _headers(running: Deployment) -> Counter[str]:
@@ -87,135 +86,124 @@ class Writer:
     name: str
     acknowledged: dict[str, int] = field(default_factory=dict)
     tried: dict[str, int] = field(default_factory=dict)
-    refused: int = 0
 
     def work(self, running: Deployment, stopping: threading.Event) -> None:
         """Write until told to stop."""
-        with running.http() as http:
+        with running.client() as client:
             number = 0
             while not stopping.is_set():
                 number += 1
                 key = f"{self.name}-{number % 25}"
                 self.tried[key] = number
-                answer = http.put("/entity/chatdb", json={key: _document(number)})
-                if answer.status_code in {200, 201}:
+                with suppress(UnavailableError, OutcomeUnknownError):
+                    client.put("chatdb", key, _document(number))
                     self.acknowledged[key] = number
-                else:
-                    assert answer.status_code == 503, answer.text
-                    self.refused += 1
 
 
 def test_nothing_is_lost_when_those_who_rewrap_are_killed(
-    running: Deployment, http: httpx.Client
+    running: Deployment, client: Client
 ) -> None:
     """A kill ends the job, loses an update, changes a version, or leaves a file behind."""
     for start in range(0, MANY, BATCH):
         batch = {f"e{number}": _document(number) for number in range(start, start + BATCH)}
-        assert http.put("/entity/chatdb", json=batch).status_code == 201
-    old, new = _rotate(http)
+        assert all(one.created for one in client.put_many("chatdb", batch).values())
+    old, new = _rotate(client)
     stopping = threading.Event()
     writers = [Writer("ada"), Writer("bob")]
     threads = [threading.Thread(target=one.work, args=(running, stopping)) for one in writers]
     for thread in threads:
         thread.start()
-    job_id = _begin(http, "/keys/rewrap")
+    job_id = client.admin.rewrap_keys()
     pids = running.facts["pids"]
     for victim in (pids["workers"]["worker-1"], pids["grpc"]):
-        before = _job(http, job_id)["done"]
-        assert wait_until(lambda b=before: _is_beyond(_job(http, job_id), b), LONG_S)  # type: ignore[misc]
+        before = client.admin.job(job_id).done
+        assert wait_until(lambda b=before: _is_beyond(client.admin.job(job_id), b), LONG_S)  # type: ignore[misc]
         kill(victim)
-    ended = _finished(http, job_id)
+    ended = _finished(client, job_id)
     stopping.set()
     for thread in threads:
         thread.join()
     running.reload()
-    assert ended["state"] == "done", ended
-    assert ended["done"] == ended["total"] >= MANY
-    assert (ended["left"], ended["unreadable"]) == ({"files": 0, "entities": 0}, 0)
+    assert ended.state == "done", ended
+    assert ended.done == ended.total >= MANY
+    assert (ended.left, ended.unreadable) == (FilesLeft(), 0)
     assert _headers(running)[old] == 0
     assert _headers(running)[new] >= MANY
-    for start in range(0, MANY, BATCH):
-        keys = [f"e{number}" for number in range(start, start + BATCH)]
-        found = http.get("/entity/chatdb", params={"key": keys}).json()
-        assert found == {f"e{number}": _document(number) for number in range(start, start + BATCH)}
-    assert http.get("/entity/chatdb", params={"key": "e7"}).headers["ETag"] == '"1"'
+    found = client.get_many("chatdb", [f"e{number}" for number in range(MANY)])
+    assert {key: (one.version, one.value) for key, one in found.items()} == {
+        f"e{number}": (1, _document(number)) for number in range(MANY)
+    }
     for writer in writers:
         assert len(writer.acknowledged) == 25
         for key, number in writer.acknowledged.items():
-            last = http.get("/entity/chatdb", params={"key": key}).json()[key]["n"]
-            assert number <= last <= writer.tried[key]
+            assert number <= client.get("chatdb", key).value["n"] <= writer.tried[key]
 
 
-def _is_beyond(job: dict[str, Any], done: int) -> bool:
-    return bool(job["state"] != "running" or (job["phase"] == "rewrapping" and job["done"] > done))
+def _is_beyond(job: Job, done: int) -> bool:
+    return job.state != "running" or (job.phase == "rewrapping" and job.done > done)
 
 
 @pytest.mark.parametrize("is_new", [False, True], ids=["replaced", "created behind the scan"])
 @pytest.mark.parametrize("is_killed", [False, True], ids=["goes on", "killed"])
 def test_a_writer_stopped_under_the_old_key_is_waited_for(
-    running: Deployment, http: httpx.Client, faulty: FaultyWorker, *, is_new: bool, is_killed: bool
+    running: Deployment, client: Client, faulty: FaultyWorker, *, is_new: bool, is_killed: bool
 ) -> None:
     """An acknowledged write lies under a key that was destroyed while its writer was stopped."""
     key = f"stalled-{is_new}-{is_killed}"
     if not is_new:
-        assert http.put("/entity/chatdb", json={key: _document(1)}).status_code == 201
+        assert client.put("chatdb", key, _document(1)).created
     faulty.arm(AT_THE_COMMIT_POINT)
     with ThreadPoolExecutor() as pool:
         stopped = pool.submit(faulty.put, key, json.dumps(_document(2)).encode(), LONG_S)
         assert wait_until(faulty.is_stopped, LONG_S)
-        old, _ = _rotate(http)
-        rewrap = _begin(http, "/keys/rewrap")
-        destroy = _begin(http, f"/keys/{old}/destroy")
+        old, _ = _rotate(client)
+        rewrap = client.admin.rewrap_keys()
+        destroy = client.admin.destroy_key(old)
         # Its lease ends in time, and what is left of it is its lock.
-        assert wait_until(lambda: "lock" in _job(http, rewrap)["detail"], LONG_S)
+        assert wait_until(lambda: "lock" in client.admin.job(rewrap).detail, LONG_S)
         time.sleep(1)
-        assert _job(http, rewrap)["phase"] == "settling"
-        assert _job(http, destroy)["state"] == "running"
-        states = {one["key_id"]: one["state"] for one in http.get("/keys").json()["keys"]}
-        assert states[old] == "decrypt-only"
+        assert client.admin.job(rewrap).phase == "settling"
+        assert client.admin.job(destroy).state == "running"
+        assert _states(client)[old] == "decrypt-only"
         if is_killed:
             kill(faulty.process.pid)
             assert stopped.exception() is not None
         else:
             faulty.resume()
             assert stopped.result().metadata.version == (1 if is_new else 2)
-    assert _finished(http, rewrap)["state"] == "done"
-    assert _finished(http, destroy)["state"] == "done"
-    answer = http.get("/entity/chatdb", params={"key": key})
+    assert _finished(client, rewrap).state == "done"
+    assert _finished(client, destroy).state == "done"
     if is_killed and is_new:
-        assert answer.status_code == 404
+        with pytest.raises(NotFoundError):
+            client.get("chatdb", key)
     else:
-        assert answer.status_code == 200, answer.text
-        assert answer.json()[key]["n"] == (1 if is_killed else 2)
+        assert client.get("chatdb", key).value["n"] == (1 if is_killed else 2)
     assert _headers(running)[old] == 0
 
 
-def test_a_shredded_entity_is_gone_for_every_client(
-    running: Deployment, http: httpx.Client
-) -> None:
+def test_a_shredded_entity_is_gone_for_every_client(running: Deployment, client: Client) -> None:
     """A shredded entity is served from a worker's memory, or as a stack trace."""
-    assert http.put("/entity/chatdb", json={"secret": _document(1)}).status_code == 201
-    old, _ = _rotate(http)
+    assert client.put("chatdb", "secret", _document(1)).created
+    old, _ = _rotate(client)
     for _ in range(4):
-        assert http.get("/entity/chatdb", params={"key": "secret"}).status_code == 200
-    refused = _finished(http, _begin(http, f"/keys/{old}/destroy"))
-    assert refused["state"] == "failed"
-    assert http.put("/entity/chatdb", json={"later": _document(2)}).status_code == 201
-    entities = refused["left"]["entities"]
-    assert f"{refused['left']['files']} files need it" in refused["detail"]
-    assert f"{entities} of them entities" in refused["detail"]
-    order = {"shred": True, "entities": entities}
-    assert _finished(http, _begin(http, f"/keys/{old}/destroy", order))["state"] == "done"
+        assert client.get("chatdb", "secret").value == _document(1)
+    refused = _finished(client, client.admin.destroy_key(old))
+    assert refused.state == "failed"
+    assert client.put("chatdb", "later", _document(2)).created
+    entities = refused.left.entities
+    assert f"{refused.left.files} files need it" in refused.detail
+    assert f"{entities} of them entities" in refused.detail
+    shredding = client.admin.destroy_key(old, shred=True, entities=entities)
+    assert _finished(client, shredding).state == "done"
     for _ in range(4):
-        answer = http.get("/entity/chatdb", params={"key": "secret"})
-        assert answer.status_code == 410
-        assert answer.json()["type"] == "urn:strongroom:problem:key-destroyed"
-        assert old in answer.json()["detail"]
-    assert http.get("/entity/chatdb", params={"key": "later"}).status_code == 200
-    assert http.put("/entity/chatdb", json={"secret": _document(3)}).status_code == 410
+        with pytest.raises(GoneError, match=old):
+            client.get("chatdb", "secret")
+    assert client.get("chatdb", "later").value == _document(2)
+    with pytest.raises(GoneError):
+        client.put("chatdb", "secret", _document(3))
     running.stop()
     running.start()
-    with running.http() as again:
-        assert again.get("/entity/chatdb", params={"key": "secret"}).status_code == 410
-        states = {one["key_id"]: one["state"] for one in again.get("/keys").json()["keys"]}
-        assert states[old] == "destroyed"
+    with running.client() as again:
+        with pytest.raises(GoneError):
+            again.get("chatdb", "secret")
+        assert _states(again)[old] == "destroyed"

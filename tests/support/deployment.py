@@ -10,11 +10,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import httpx
 
+from strongroom_client import Client, ClientCredentials, Options
 from strongroom_pb.v1 import auth_pb2, auth_pb2_grpc, entity_pb2_grpc
 from tests.support.forge import Forged, Order, forge
 
@@ -30,6 +31,10 @@ class Deployment:
     It is forked from a process that has imported everything (tests/support/forge.py). With
     `open_files` it is started by a shell, with that bound on open files, as a shell might; with
     `environment` it has further variables.
+
+    Whoever only uses the database asks by `client`; what judges the faces themselves (bytes,
+    statuses, headers, that no request fails) asks by `http`, `channel` or `grpc`, since a client
+    that tries again by itself would hide a refusal.
     """
 
     directory: Path
@@ -117,15 +122,24 @@ class Deployment:
         """Return the administrator's."""
         return self.facts["client_id"], self.facts["client_secret"]
 
-    def token(self) -> str:
-        """Return a fresh access token of the administrator."""
+    def token(self, who: tuple[str, str] | None = None) -> str:
+        """Return a fresh access token of the administrator, or of who has an id and a secret."""
         answer = httpx.post(
             f"{self.facts['http_url']}/oauth/token",
             data={"grant_type": "client_credentials"},
-            auth=self.credentials(),
+            auth=who or self.credentials(),
         )
         assert answer.status_code == httpx.codes.OK, answer.text
         return str(answer.json()["access_token"])
+
+    def client(
+        self, transport: Literal["rest", "grpc"] = "rest", who: tuple[str, str] | None = None
+    ) -> Client:
+        """Return the client that users have, as the administrator or by an id and a secret."""
+        over_grpc = f"grpc://{self.facts['grpc_address']}"
+        url = self.facts["http_url"] if transport == "rest" else over_grpc
+        options = Options(ca_file=self.facts["grpc_ca_file"])
+        return Client(url, ClientCredentials(*(who or self.credentials())), options)
 
     def http(self) -> httpx.Client:
         """Return an authorized client of the REST face."""

@@ -19,9 +19,9 @@ class DirectCalls:
 
     def __init__(self, deployment: Deployment, worker_id: str, database: str = "chatdb") -> None:
         """Find the worker by the registry, while it is listed."""
-        with deployment.http() as http:
-            listed = http.get("/workers").json()["workers"]
-        (address,) = [one["address"] for one in listed if one["worker_id"] == worker_id]
+        with deployment.client() as client:
+            listed = list(client.admin.workers())
+        (address,) = [one.address for one in listed if one.worker_id == worker_id]
         pki = deployment.root / "pki"
         self._workers = GrpcWorkers(
             live(Identity(pki / "ca.pem", pki / "main.pem", pki / "main.key")),
