@@ -24,6 +24,7 @@ from cli.progress import Bar
 from cli.session import session
 from strongroom import jsontext
 from strongroom.clock import Clock, SystemClock, rfc3339
+from strongroom.durable import LocalFilesystem
 from strongroom.errors import ConflictError, InvalidArgumentError
 from strongroom_client import Client, Entity, Page
 
@@ -77,19 +78,21 @@ def _to_file(client: Client, file: Path, fresh: State, *, resume: bool) -> State
     if file.is_symlink() or file.exists():
         raise ConflictError(f"{file} is there already and is not overwritten")
     state = _begin(part, kept, fresh, resume=resume)
-    with _told_how(file, state), _part(part, state.bytes) as target, Bar("0 entities") as shown:
-        for page in _pages(client, state):
-            target.writelines(_line(one) for one in page.entities)
-            _count(state, page, shown)
-            target.flush()
-            os.fsync(target.fileno())
-            state.bytes, state.cursor = target.tell(), page.cursor
-            if page.cursor:
-                progress_file.write(kept, state, is_durable=True)
-    # Unlike a rename a link takes no other file's place.
-    os.link(part, file)
-    part.unlink()
-    kept.unlink(missing_ok=True)
+    with _part(part, state.bytes) as target:
+        with _told_how(file, state), Bar("0 entities") as shown:
+            for page in _pages(client, state):
+                target.writelines(_line(one) for one in page.entities)
+                _count(state, page, shown)
+                target.flush()
+                os.fsync(target.fileno())
+                state.bytes, state.cursor = target.tell(), page.cursor
+                if page.cursor:
+                    progress_file.write(kept, state, is_durable=True)
+        # Unlike a rename a link takes no other file's place.
+        os.link(part, file)
+        # While it is locked, or another export would go on in what is whole.
+        part.unlink()
+        kept.unlink(missing_ok=True)
     return state
 
 
@@ -113,10 +116,21 @@ def _begin(part: Path, kept: Path, fresh: State, *, resume: bool) -> State:
 
 @contextmanager
 def _part(part: Path, size: int) -> Iterator[BinaryIO]:
-    """Open what there is, for its owner alone: what lies encrypted there is plaintext here."""
+    """Open what there is, for its owner alone: what lies encrypted there is plaintext here.
+
+    Raises:
+        ConflictError: Another export writes it, or it has another name, or was cut off.
+        OSError: The kernel refuses.
+    """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     with os.fdopen(os.open(part, flags, _PRIVATE), "r+b") as opened:
-        if os.fstat(opened.fileno()).st_size < size:
+        if not LocalFilesystem().try_lock_file(opened.fileno()):
+            raise ConflictError(f"another export writes {part}")
+        found = os.fstat(opened.fileno())
+        # One that has ended meanwhile, or was killed just before it would have, has made it FILE.
+        if found.st_nlink != 1 or not (part.exists() and os.path.samestat(found, part.stat())):
+            raise ConflictError(f"{part} is whole, under another name; begin again without it")
+        if found.st_size < size:
             raise ConflictError(f"{part} is shorter than it was: begin again")
         opened.truncate(size)
         opened.seek(size)

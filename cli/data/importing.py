@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 import msgspec
 import typer
 
+from cli import profiles
 from cli.data import progress_file, sources
 from cli.data.rejects import Rejects
 from cli.data.sources import Format, Item
@@ -23,7 +24,7 @@ from cli.output import as_json, line
 from cli.progress import Bar
 from cli.session import exit_code, session, tell
 from strongroom import ids, limits
-from strongroom.errors import ConflictError, InvalidArgumentError
+from strongroom.errors import ConflictError, InvalidArgumentError, UnavailableError
 from strongroom_client import Client, InvalidError, JsonText, StrongroomClientError
 
 _BATCH_BYTES_MAX: Final = 3 * 1024 * 1024
@@ -59,7 +60,9 @@ class State(msgspec.Struct):
     `source` tells the file from another of its name; `run` is what idempotency keys are made of.
     """
 
+    url: str
     database: str
+    rejects: str
     source: list[int]
     run: str
     next_number: int
@@ -131,11 +134,13 @@ def run(database: str, file: str, options: Options, *, json: bool, profile: str 
         InvalidArgumentError: It is not of its format, or there is nothing to go on with.
         typer.Exit: Something is refused, or it ended midway.
     """
+    url, _ = profiles.address(profile)
     with session(profile) as client, _opened(file) as (source, size), Bar("0 entities") as shown:
         state_file = None if size is None or options.dry_run else Path(f"{file}.import")
-        state = _state(database, source, state_file, options)
+        state = _state((url, database), source, state_file, options)
         with Rejects.opened(options.rejects, state.rejects_bytes) as rejects:
             under_way = _Run(client, database, options, state, state_file, rejects)
+            _begin(under_way, file)
             with _told_where(under_way):
                 shown.count(0, size)
                 found = sources.items(source, options.format)
@@ -149,6 +154,23 @@ def run(database: str, file: str, options: Options, *, json: bool, profile: str 
     _report(state, options, json=json)
 
 
+def _begin(under_way: _Run, file: str) -> None:
+    """Keep where it begins: what an import before has kept is not true of this one.
+
+    And the first batch, too, has an idempotency key that is known after a kill.
+
+    Raises:
+        UnavailableError: It cannot be kept.
+    """
+    try:
+        under_way.done(under_way.state.next_number)
+    except OSError as error:
+        raise UnavailableError(
+            f"how far it is cannot be kept beside {file} ({error.strerror}); from a pipe it is not:"
+            f" strongroom import {under_way.database} - < {file}"
+        ) from error
+
+
 def _report(state: State, options: Options, *, json: bool) -> None:
     if json:
         as_json({"written": state.written, "refused": state.refused})
@@ -159,15 +181,18 @@ def _report(state: State, options: Options, *, json: bool) -> None:
         raise typer.Exit(_REFUSED)
 
 
-def _state(database: str, source: BinaryIO, state_file: Path | None, options: Options) -> State:
-    """Return where to begin.
+def _state(
+    where: tuple[str, str], source: BinaryIO, state_file: Path | None, options: Options
+) -> State:
+    """Return at which entity to begin; `where` is the deployment and the database.
 
     Raises:
-        ConflictError: The file is another one than the import before had.
+        ConflictError: The import before was of another file, or went elsewhere.
         InvalidArgumentError: There is nothing to go on with.
     """
     known = [] if state_file is None else _identity(source)
-    fresh = State(database, known, ids.new_id(64), options.from_line)
+    rejects = "" if options.rejects is None else str(options.rejects.absolute())
+    fresh = State(*where, rejects, known, ids.new_id(64), options.from_line)
     if not options.resume:
         return fresh
     if state_file is None:
@@ -177,11 +202,14 @@ def _state(database: str, source: BinaryIO, state_file: Path | None, options: Op
     kept = progress_file.read(state_file, State)
     if kept is None:
         return fresh
-    if (kept.database, kept.source) != (fresh.database, fresh.source):
+    if (kept.url, kept.database, kept.source) != (fresh.url, fresh.database, fresh.source):
         raise ConflictError(
-            f"{state_file} is of another database, or the file was changed since: begin again"
-            " without --resume"
+            f"{state_file} is of another database or deployment, or the file was changed since:"
+            " begin again without --resume"
         )
+    if kept.rejects != fresh.rejects:
+        named = f"--rejects {kept.rejects}" if kept.rejects else "no --rejects"
+        raise ConflictError(f"the import before had {named}: go on with that")
     return kept
 
 

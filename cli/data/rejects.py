@@ -11,6 +11,7 @@ import msgspec
 from cli.data.documents import one_line
 from cli.data.sources import Item
 from strongroom import jsontext
+from strongroom.errors import ConflictError
 from strongroom_client import StrongroomClientError
 
 _PRIVATE: Final = 0o600
@@ -29,6 +30,8 @@ class Rejects:
         """Open a file for its owner alone, with so much of it as an import before has kept.
 
         Raises:
+            ConflictError: There is something in it that is not of that import: what is mended
+                there, or what is just being read.
             OSError: The kernel refuses.
         """
         if path is None:
@@ -36,8 +39,13 @@ class Rejects:
             return
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
         with os.fdopen(descriptor, "wb") as file:
-            file.truncate(min(size, os.fstat(descriptor).st_size))
-            file.seek(0, os.SEEK_END)
+            there = os.fstat(descriptor).st_size
+            if there < size:
+                raise ConflictError(f"{path} is shorter than it was: begin again")
+            if there and not size:
+                raise ConflictError(f"{path} is there already and is not overwritten")
+            file.truncate(size)
+            file.seek(size)
             yield cls(file)
 
     def write(self, one: Item, refusal: StrongroomClientError) -> None:

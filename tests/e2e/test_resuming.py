@@ -1,6 +1,7 @@
 """Exports and imports that are killed go on: nothing is lost, and nothing comes twice."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom.durable import LocalFilesystem
 from tests.support.commands import COMMAND, SECONDS, Ended, environment, others, ran, refusal
 from tests.support.deployment import Deployment, wait_until
 
@@ -27,15 +29,19 @@ class Place:
         """Run a command to its end."""
         return ran(self.named, *words)
 
-    def killed(self, kept: Path, *words: str) -> bool:
-        """Kill a command as soon as it has kept how far it is; tell whether it was in time."""
+    def killed(self, kept: Path, *words: str, after: int = 1) -> bool:
+        """Kill a command once it has kept that it is so far; tell whether it was in time."""
+
+        def is_there() -> bool:
+            return kept.exists() and json.loads(kept.read_text()).get("next_number", after) >= after
+
         with subprocess.Popen(  # noqa: S603 - the project's own command
             [COMMAND, *words],
             env=others() | self.named,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process:
-            assert wait_until(lambda: kept.exists() or process.poll() is not None, SECONDS)
+            assert wait_until(lambda: is_there() or process.poll() is not None, SECONDS)
             process.kill()
         return process.returncode < 0
 
@@ -64,18 +70,20 @@ def test_what_is_killed_goes_on(place: Place) -> None:
     kept = Path(f"{source}.import")
     into = ("import", DATABASE, str(source))
     assert place.killed(kept, *into)
+    begun = json.loads(kept.read_text())
+    assert place.killed(kept, *into, "--resume", after=201)
     state = json.loads(kept.read_text())
-    assert 1 < state["next_number"] <= COUNT
-    assert place.killed(kept, *into, "--resume")
+    assert 201 <= state["next_number"] <= COUNT
+    assert state["run"] == begun["run"], "the first batch had another idempotency key"
     done = place.run(*into, "--resume", "--json")
     assert json.loads(done.stdout) == {"written": COUNT, "refused": 0}
     assert not kept.exists()
     listed = place.run("list", DATABASE).stdout.splitlines()
     assert sorted(listed) == [f"{key}\t1" for key in keys], "each was written once"
-    begun = Path(f"{out}.export")
+    exported = Path(f"{out}.export")
     from_there = ("export", DATABASE, str(out))
     for _ in range(_ATTEMPTS):
-        if place.killed(begun, *from_there) and begun.exists():
+        if place.killed(exported, *from_there) and exported.exists():
             break
         out.unlink(missing_ok=True)
     part = Path(f"{out}.part")
@@ -83,6 +91,12 @@ def test_what_is_killed_goes_on(place: Place) -> None:
     with part.open("ab") as file:
         file.write(b'{"key":"half a li')
     assert "go on with --resume" in refusal(place.run(*from_there))
+    with part.open("rb+") as file:
+        assert LocalFilesystem().try_lock_file(file.fileno())
+        assert "another export writes" in refusal(place.run(*from_there, "--resume"))
+    os.link(part, f"{part}.moved")
+    assert "is whole, under another name" in refusal(place.run(*from_there, "--resume"))
+    Path(f"{part}.moved").unlink()
     other = place.run("export", DATABASE, str(out), "--prefix", "e/0", "--resume")
     assert "of an export of something else" in refusal(other)
     ended = place.run(*from_there, "--resume", "--json")
@@ -108,7 +122,32 @@ def test_what_is_refused_is_kept_with_the_reason(place: Place) -> None:
     assert '{"a":1,"a":2}' in rejects.read_text(), "as it was"
     mended = rejects.read_text().replace('"a":1,', "")
     rejects.write_text(mended)
-    assert place.run("import", DATABASE, str(rejects)).stdout == "3 entities written, 0 refused\n"
+    again = ("import", DATABASE, str(rejects))
+    for one in (again, ("import", DATABASE, str(source), "--from-line", "100")):
+        assert "is not overwritten" in refusal(place.run(*one, "--rejects", str(rejects)))
+    assert rejects.read_text() == mended, "what somebody has mended is gone"
+    assert place.run(*again).stdout == "3 entities written, 0 refused\n"
+
+
+def test_an_import_goes_on_where_it_was_and_nowhere_else(place: Place) -> None:
+    """A half of a file is in one deployment, the other half in another; the command says: done."""
+    source, rejects = place.directory / "in", place.directory / "rejects"
+    refused, good, cut_off = '{"x":1,"x":2}}', "1}", "["
+    source.write_text("".join(f'{{"key":"a","entity":{n}\n' for n in (refused, good, cut_off)))
+    into = ("import", DATABASE, str(source), "--rejects", str(rejects))
+    assert place.run(*into).returncode != 0
+    kept = rejects.read_text()
+    assert kept.startswith('{"key":"a"')
+    elsewhere = place.named | {
+        "STRONGROOM_URL": place.named["STRONGROOM_URL"].replace("127.0.0.1", "localhost")
+    }
+    assert "is of another" in refusal(ran(elsewhere, *into, "--resume"))
+    for other in (into[:3], (*into[:4], f"{rejects}.2")):
+        assert "--rejects" in refusal(place.run(*other, "--resume"))
+    place.run(*into, "--resume")
+    assert rejects.read_text() == kept
+    rejects.write_text("")
+    assert "shorter than it was" in refusal(place.run(*into, "--resume"))
 
 
 def test_a_file_that_was_changed_is_not_gone_on_with(place: Place) -> None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
+import structlog
 
 from strongroom import limits
 from strongroom.clock import SystemClock
@@ -78,6 +79,13 @@ def test_it_serves_nothing_else(served: MetricsListener, line: str, status: int)
     answer = _exchange(served, line.encode("latin-1") + b"\r\nHost: a\r\n\r\n")
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert (b"strongroom_" in answer) == (status == 200)
+
+
+def test_blank_lines_are_no_defect_of_ours(served: MetricsListener) -> None:
+    """Anybody on the machine fills the log with stack traces."""
+    with structlog.testing.capture_logs() as logged:
+        assert _exchange(served, b"\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert logged == []
 
 
 def test_a_head_without_end_is_not_kept(served: MetricsListener) -> None:

@@ -12,7 +12,7 @@ from strongroom import durable, limits, readiness
 from strongroom.clock import rfc3339
 from strongroom.errors import IntegrityError, UnavailableError
 from strongroom.layout import Layout
-from strongroom.readiness import Check, Checkup, Name, Reason, Status, Verdict
+from strongroom.readiness import Check, Checkup, Finding, Name, Reason, Status, Verdict
 from tests.support.clocks import ManualClock
 from tests.support.deployment import wait_until
 from tests.support.filesystems import FailingFilesystem
@@ -91,6 +91,37 @@ def test_whoever_asks_often_has_nothing_looked_at_more_often(
     clock.advance(limits.READINESS_KEPT_SECONDS)
     checkup.findings()
     assert looked.looks == 2
+
+
+def test_what_somebody_else_has_just_begun_to_look_at_is_as_it_was(
+    looked: Looked, clock: ManualClock
+) -> None:
+    """Two balancers ask at about the same time, and one of them takes a sound process out."""
+    other = Looked()
+    checks = [
+        Check(Name.KEYRING, other, blocks=True),
+        Check(Name.REGISTRY, looked, blocks=True, every_s=0.0),
+    ]
+    checkup = Checkup(checks, clock, SECONDS)
+    checkup.findings()
+    answers: list[tuple[Finding, ...]] = []
+    asking = [
+        threading.Thread(target=lambda: answers.append(checkup.findings()), daemon=True)
+        for _ in range(2)
+    ]
+    looked.answers.clear()
+    asking[0].start()
+    assert wait_until(lambda: looked.looks == 2, SECONDS)
+    other.answers.clear()
+    clock.advance(limits.READINESS_KEPT_SECONDS)
+    asking[1].start()
+    assert wait_until(lambda: other.looks == 2, SECONDS)
+    looked.answers.set()
+    asking[0].join(SECONDS)
+    assert [found.reason for found in answers[0]] == [None, None]
+    other.answers.set()
+    asking[1].join(SECONDS)
+    assert [found.reason for found in answers[1]] == [None, None]
 
 
 @pytest.mark.parametrize(

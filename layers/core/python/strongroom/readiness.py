@@ -177,15 +177,17 @@ class Checkup:
 
     def findings(self) -> tuple[Finding, ...]:
         """Return how everything is, within `wait_s`."""
-        blocking = [self._look(standing) for standing in self._standings if standing.check.blocks]
+        waited_for = {
+            one.check.name: self._look(one) for one in self._standings if one.check.blocks
+        }
         until_s = self._clock.boot_s() + self._wait_s
-        for ended in filter(None, blocking):
+        for ended in filter(None, waited_for.values()):
             ended.wait(max(0.0, until_s - self._clock.boot_s()))
         # After those that read: the others tell of what these have found.
         for standing in self._standings:
             if not standing.check.blocks:
                 self._look(standing)
-        return tuple(self._told(standing) for standing in self._standings)
+        return tuple(self._told(one, waited_for.get(one.check.name)) for one in self._standings)
 
     def is_ready(self) -> bool:
         """Tell whether requests can be served."""
@@ -216,9 +218,10 @@ class Checkup:
             self._take(standing, verdict)
         ended.set()
 
-    def _told(self, standing: _Standing) -> Finding:
+    def _told(self, standing: _Standing, waited_for: threading.Event | None) -> Finding:
         with self._lock:
-            if standing.under_way is not None:
+            # What somebody else has begun meanwhile may answer yet: the last answer stands.
+            if waited_for is not None and standing.under_way is waited_for:
                 self._take(standing, Verdict(Reason.NO_ANSWER))
             reason = standing.verdict.reason
             return Finding(

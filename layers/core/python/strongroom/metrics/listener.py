@@ -146,7 +146,7 @@ class MetricsListener:
             self._places.release()
 
     def _answer(self, head: bytes) -> bytes:
-        line, *_ = head.decode("latin-1").splitlines()
+        line = head.decode("latin-1").partition("\n")[0].rstrip("\r")
         method, _, rest = line.partition(" ")
         target, _, version = rest.partition(" ")
         if not version.startswith("HTTP/1."):
