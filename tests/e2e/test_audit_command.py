@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from strongroom_client import UnauthenticatedError
 from tests.support.commands import COMMAND, Command, Ended, environment, others, ran
 from tests.support.deployment import CHAT, Deployment, kill, wait_until
 
@@ -54,8 +55,8 @@ def test_an_auditor_needs_no_secret(own: Deployment, tmp_path: Path, strongroom:
     public.write_text(ran(named, "audit", "key").stdout)
     kept = tmp_path / "heads.txt"
     kept.write_text("kept in a safe place\n" + ran(named, "audit", "heads").stdout)
-    with own.http() as http:
-        assert http.put("/backups/tuesday").status_code == 201
+    with own.client() as client:
+        client.admin.record_backup("tuesday")
     copy = Path(shutil.copytree(log_of(own), tmp_path / "copy"))
 
     def verify(heads: Path, *options: str) -> Ended:
@@ -137,10 +138,10 @@ def test_the_log_is_followed(own: Deployment) -> None:
     watching = threading.Thread(target=watch)
     watching.start()
     try:
-        with own.http() as http:
+        with own.client() as client:
             assert wait_until(lambda: "list_audit_records" in seen, 30)
-            assert http.put("/backups/friday").status_code == 201
-            assert http.put("/entity/chatdb", json={"followed": CHAT}).status_code == 201
+            client.admin.record_backup("friday")
+            assert client.put("chatdb", "followed", CHAT).created
             assert wait_until(lambda: "friday" in named and "put_entity" in seen, 30)
             reads = [one for one in records(own) if one["act"] == "list_audit_records"]
             threading.Event().wait(2.5)
@@ -159,14 +160,10 @@ def test_the_log_is_followed(own: Deployment) -> None:
 
 def test_it_is_read_on_a_line(own: Deployment) -> None:
     """A person cannot see at a glance who did what."""
-    with own.http() as http:
-        assert http.put("/backups/monday").status_code == 201
-    wrong = httpx.post(
-        f"{own.facts['http_url']}/oauth/token",
-        data={"grant_type": "client_credentials"},
-        auth=("nobody", "wrong"),
-    )
-    assert wrong.status_code == 401
+    with own.client() as client:
+        client.admin.record_backup("monday")
+    with own.client(who=("nobody", "wrong")) as nobody, pytest.raises(UnauthenticatedError):
+        nobody.get("chatdb", "anything")
 
     def lines() -> str:
         return ran(environment(own), "audit", "tail").stdout

@@ -2,12 +2,19 @@
 
 import uuid
 from collections.abc import Iterator
+from typing import Literal
 
-import grpc
 import httpx
 import pytest
 
-from strongroom_pb.v1 import entity_pb2
+from strongroom_client import (
+    Client,
+    ConflictError,
+    ForbiddenError,
+    Grant,
+    JsonText,
+    SchemaViolationError,
+)
 from tests.support.deployment import CHAT, Deployment
 
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -16,16 +23,23 @@ JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 
 @pytest.fixture
 def http(deployment: Deployment) -> Iterator[httpx.Client]:
-    """An authorized client."""
+    """An authorized client of the REST face, whose statuses and media types are judged."""
     with deployment.http() as client:
         yield client
 
 
 @pytest.fixture
-def key(http: httpx.Client) -> str:
+def client(deployment: Deployment) -> Iterator[Client]:
+    """An administrator's client, over gRPC."""
+    with deployment.client("grpc") as client:
+        yield client
+
+
+@pytest.fixture
+def key(client: Client) -> str:
     """The key of an entity of the test's own."""
     name = f"changed-{uuid.uuid4().hex}"
-    assert http.put("/entity/chatdb", json={name: CHAT}).status_code == 201
+    assert client.put("chatdb", name, CHAT).created
     return name
 
 
@@ -84,54 +98,33 @@ def test_a_dry_run_over_rest(http: httpx.Client) -> None:
     assert http.get("/entity/chatdb", params={"key": key}).status_code == 404
 
 
-def test_changes_over_grpc(deployment: Deployment, http: httpx.Client, key: str) -> None:
+def test_changes_over_grpc(client: Client, key: str) -> None:
     """The gRPC face lacks what REST can."""
-    stub, metadata = deployment.grpc()
-    patch = entity_pb2.PatchEntityRequest(database="chatdb", key=key, merge_patch=b'{"n":1.50}')
-    assert stub.PatchEntity(patch, metadata=metadata).metadata.version == 2
-    transform = entity_pb2.TransformEntityRequest(database="chatdb", key=key, expression="n")
-    assert stub.TransformEntity(transform, metadata=metadata).document == b"1.50"
-    transform.expression = "{chat: chat}"
-    assert stub.StoreTransformedEntity(transform, metadata=metadata).metadata.version == 3
-    validate = entity_pb2.ValidateEntitiesRequest(
-        database="chatdb",
-        entities=[
-            entity_pb2.KeyedDocument(key="good", document=b'{"chat":[]}'),
-            entity_pb2.KeyedDocument(key="bad", document=b"{}"),
-        ],
-    )
-    verdicts = stub.ValidateEntities(validate, metadata=metadata).verdicts
-    assert [(v.key, v.HasField("refusal")) for v in verdicts] == [("good", False), ("bad", True)]
-    test = b'[{"op":"test","path":"/n","value":1}]'
-    failing = entity_pb2.PatchEntityRequest(database="chatdb", key=key, json_patch=test)
-    with pytest.raises(grpc.RpcError) as refused:
-        stub.PatchEntity(failing, metadata=metadata)
-    assert refused.value.code() == grpc.StatusCode.ALREADY_EXISTS
-    assert http.get("/entity/chatdb", params={"key": key}).json() == {key: CHAT}
+    assert client.patch("chatdb", key, JsonText(b'{"n":1.50}')).version == 2
+    assert client.transform("chatdb", key, "n").text == b"1.50"
+    assert client.store_transformed("chatdb", key, "{chat: chat}").version == 3
+    verdicts = client.validate("chatdb", {"good": {"chat": []}, "bad": {}})
+    assert verdicts["good"] is None
+    assert isinstance(verdicts["bad"], SchemaViolationError)
+    with pytest.raises(ConflictError):
+        client.json_patch("chatdb", key, [{"op": "test", "path": "/n", "value": 1}])
+    assert client.get("chatdb", key).value == CHAT
 
 
+@pytest.mark.parametrize("transport", ["rest", "grpc"])
 def test_a_test_operation_does_not_read_for_whom_may_only_write(
-    deployment: Deployment, http: httpx.Client, key: str
+    deployment: Deployment, client: Client, key: str, transport: Literal["rest", "grpc"]
 ) -> None:
     """A client with a write grant finds a document's content out by failing tests."""
     name = f"writer-{uuid.uuid4().hex[:8]}"
-    grants = [{"database": "chatdb", "actions": ["write"]}]
-    secret = http.put(f"/clients/{name}", json={"grants": grants}).json()["client_secret"]
-    token = httpx.post(
-        f"{deployment.facts['http_url']}/oauth/token",
-        data={"grant_type": "client_credentials"},
-        auth=(name, secret),
-    ).json()["access_token"]
-    theirs = {"Authorization": f"Bearer {token}"}
-    guess = [{"op": "test", "path": "/chat/0/text", "value": "HERE TEXT"}]
-    stored = {"key": key, "expression": "@", "store": True}
-    refused = [
-        http.patch("/entity/chatdb", json={key: guess}, headers=JSON_PATCH | theirs),
-        http.post("/entity/chatdb/transform", json=stored, headers=theirs),
-        http.get("/entity/chatdb", params={"key": key}, headers=theirs),
-    ]
-    assert [answer.status_code for answer in refused] == [403] * 3
-    assert (
-        http.patch("/entity/chatdb", json={key: {"n": 1}}, headers=MERGE | theirs).status_code
-        == 200
-    )
+    made = client.admin.put_client(name, [Grant("chatdb", {"write"})])
+    assert made.client_secret is not None
+    guess = {"op": "test", "path": "/chat/0/text", "value": "HERE TEXT"}
+    with deployment.client(transport, (name, made.client_secret)) as theirs:
+        with pytest.raises(ForbiddenError):
+            theirs.json_patch("chatdb", key, [guess])
+        with pytest.raises(ForbiddenError):
+            theirs.store_transformed("chatdb", key, "@")
+        with pytest.raises(ForbiddenError):
+            theirs.get("chatdb", key)
+        assert theirs.patch("chatdb", key, {"n": 1}).version == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from strongroom_client import Grant
 from tests.support.commands import (
     COMMAND,
     Command,
@@ -26,13 +27,14 @@ SECRET = "hunter2"
 def named(deployment: Deployment) -> Iterator[dict[str, str]]:
     """Two databases of these tests' own; the value names the deployment."""
     bindings = {DATABASE: "cli-anything", CHATS: "chat.v1"}
-    with deployment.http() as http:
-        http.put("/schemas/cli-anything", json=True).raise_for_status()
+    with deployment.client() as client:
+        client.admin.put_schema("cli-anything", schema=True)
         for name, schema_id in bindings.items():
-            http.put(f"/databases/{name}", json={"schema_id": schema_id}).raise_for_status()
+            client.admin.put_database(name, schema_id)
         yield environment(deployment)
-        for path in (*(f"/databases/{name}" for name in bindings), "/schemas/cli-anything"):
-            http.delete(path).raise_for_status()
+        for name in bindings:
+            client.admin.delete_database(name)
+        client.admin.delete_schema("cli-anything")
 
 
 @pytest.fixture
@@ -89,10 +91,9 @@ def test_exit_codes_tell_what_is_wrong(
     """A script cannot tell an entity that is not there from a deployment that is down."""
     bad = tmp_path / "bad.json"
     bad.write_text('{"chat": [{"type": "user"}]}')
-    with deployment.http() as http:
-        grants = [{"database": DATABASE, "actions": ["read"]}]
-        made = http.put("/clients/cli-reader", json={"grants": grants}).raise_for_status()
-        secret = made.json()["client_secret"]
+    with deployment.client() as client:
+        secret = client.admin.put_client("cli-reader", [Grant(DATABASE, {"read"})]).client_secret
+        assert secret is not None
         reader = {**named, "STRONGROOM_CLIENT_ID": "cli-reader", "STRONGROOM_CLIENT_SECRET": secret}
         nowhere = {**named, "STRONGROOM_URL": "http://127.0.0.1:1"}
         expected = {
@@ -105,7 +106,7 @@ def test_exit_codes_tell_what_is_wrong(
             ended = strongroom(who, *arguments)
             assert (ended.returncode, ended.stdout) == (code, ""), ended
             assert ended.stderr.startswith("strongroom: ")
-        http.delete("/clients/cli-reader").raise_for_status()
+        client.admin.delete_client("cli-reader")
     wrong = strongroom({**named, "STRONGROOM_CLIENT_SECRET": SECRET}, "get", DATABASE, "k")
     assert wrong.returncode == 6
     assert "STRONGROOM_CLIENT_SECRET" in wrong.stderr

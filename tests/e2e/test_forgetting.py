@@ -73,13 +73,12 @@ def test_a_worker_is_revoked_under_load(own: Deployment) -> None:
         thread.start()
     assert wait_until(lambda: len(acknowledged) > 20, PATIENCE_S)
     assert direct.get("w0-1") == "ok"
-    with own.http() as http:
-        assert http.delete(f"/workers/{WORKER}").status_code == 204
+    with own.client() as client:
+        client.admin.revoke_worker(WORKER)
         # Its own port, with the Main Worker's certificate: nobody in between could refuse.
         assert wait_until(lambda: direct.get("w0-1") == "unavailable", PATIENCE_S)
-        listed = http.get("/workers").json()
-        assert [one["worker_id"] for one in listed["workers"]] == ["worker-2"]
-        assert [one["worker_id"] for one in listed["revoked"]] == [WORKER]
+        assert [one.worker_id for one in client.admin.workers()] == ["worker-2"]
+        assert [one.worker_id for one in client.admin.revoked_workers()] == [WORKER]
         # By the end of its stream, not by a renewal that would have come later.
         told = log_of(own, WORKER)
         assert "subscription-refused" in told
@@ -94,9 +93,9 @@ def test_a_worker_is_revoked_under_load(own: Deployment) -> None:
             lambda: len(acknowledged) + sum(acknowledged.values()) > so_far + 100, PATIENCE_S
         )
         assert direct.get("w0-1") == "unavailable"
-        assert http.post(f"/workers/{WORKER}/reinstate").status_code == 204
+        client.admin.reinstate_worker(WORKER)
         assert wait_until(lambda: direct.get("w0-1") == "ok", PATIENCE_S)
-        assert len(http.get("/workers").json()["workers"]) == 2
+        assert len(list(client.admin.workers())) == 2
     stopping.set()
     for thread in threads:
         thread.join(PATIENCE_S)
@@ -106,27 +105,26 @@ def test_a_worker_is_revoked_under_load(own: Deployment) -> None:
 
 def test_a_revocation_outlives_a_restart(own: Deployment) -> None:
     """A revoked worker waits for the next restart, and is back; or nothing starts without it."""
-    with own.http() as http:
-        assert http.delete(f"/workers/{WORKER}").status_code == 204
+    with own.client() as client:
+        client.admin.revoke_worker(WORKER)
     assert own.stop() == 0
     own.start()
+    with own.client() as client:
 
-    def listed() -> list[str]:
-        with own.http() as http:
-            return [one["worker_id"] for one in http.get("/workers").json()["workers"]]
+        def listed() -> list[str]:
+            return [one.worker_id for one in client.admin.workers()]
 
-    assert listed() == ["worker-2"]
-    assert wait_until(lambda: "subscription-failed" in log_of(own, WORKER), PATIENCE_S)
-    with own.http() as http:
-        assert http.put("/entity/chatdb", json={"there": CHAT}).status_code == 201
-        assert http.post(f"/workers/{WORKER}/reinstate").status_code == 204
-    assert wait_until(lambda: listed() == [WORKER, "worker-2"], PATIENCE_S)
+        assert listed() == ["worker-2"]
+        assert wait_until(lambda: "subscription-failed" in log_of(own, WORKER), PATIENCE_S)
+        assert client.put("chatdb", "there", CHAT).created
+        client.admin.reinstate_worker(WORKER)
+        assert wait_until(lambda: listed() == [WORKER, "worker-2"], PATIENCE_S)
 
 
 def test_a_worker_that_nobody_renews_forgets(own: Deployment) -> None:
     """A worker that was cut off from the Main Worker serves on, and keeps its keys for good."""
-    with own.http() as http:
-        assert http.put("/entity/chatdb", json={"there": CHAT}).status_code == 201
+    with own.client() as client:
+        assert client.put("chatdb", "there", CHAT).created
     direct = DirectCalls(own, WORKER)
     assert direct.get("there") == "ok"
     before = log_of(own, WORKER).count("keys-forgotten")
@@ -139,8 +137,8 @@ def test_a_worker_that_nobody_renews_forgets(own: Deployment) -> None:
         os.kill(own.facts["pids"]["grpc"], signal.SIGCONT)
     assert wait_until(lambda: direct.get("there") == "ok", PATIENCE_S)
     direct.close()
-    with own.http() as http:
-        assert http.get("/entity/chatdb", params={"key": "there"}).json() == {"there": CHAT}
+    with own.client() as client:
+        assert client.get("chatdb", "there").value == CHAT
 
 
 def test_a_worker_that_is_stopped_forgets(own: Deployment) -> None:
@@ -154,10 +152,10 @@ def test_a_deployment_with_the_hybrid(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("STRONGROOM_SEALING", Suite.MLKEM768_X25519)
     running = Deployment(tmp_path).start()
     try:
-        with running.http() as http:
-            assert http.put("/entity/chatdb", json={"there": CHAT}).status_code == 201
-            assert http.post("/keys/rotate").status_code == 201
-            assert http.get("/entity/chatdb", params={"key": "there"}).json() == {"there": CHAT}
+        with running.client() as client:
+            assert client.put("chatdb", "there", CHAT).created
+            client.admin.rotate_keys()
+            assert client.get("chatdb", "there").value == CHAT
         classical = subscription_api(running, WORKER)
         with pytest.raises(ForbiddenError, match="STRONGROOM_SEALING=mlkem768-x25519"):
             classical.subscribe()

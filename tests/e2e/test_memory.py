@@ -20,7 +20,7 @@ def test_memory_stays_within_its_bounds_under_large_bodies(tmp_path: Path) -> No
         assert too_much == {}
         assert {answer.split()[1] for answer in flood.answers} <= SERVED_OR_REFUSED
         assert sum(n for a, n in flood.answers.items() if a.split()[1] in {"200", "201", "OK"}) > 0
-        with running.http() as http:
-            assert http.put("/entity/chatdb", json={"afterwards": CHAT}).status_code == 201
+        with running.client() as client:
+            assert client.put("chatdb", "afterwards", CHAT).created
     finally:
         assert running.stop() == 0

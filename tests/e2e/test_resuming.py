@@ -49,12 +49,12 @@ class Place:
 @pytest.fixture
 def place(deployment: Deployment, tmp_path: Path) -> Iterator[Place]:
     """A database that takes anything."""
-    with deployment.http() as http:
-        http.put("/schemas/cli-resumed", json=True).raise_for_status()
-        http.put(f"/databases/{DATABASE}", json={"schema_id": "cli-resumed"}).raise_for_status()
+    with deployment.client() as client:
+        client.admin.put_schema("cli-resumed", schema=True)
+        client.admin.put_database(DATABASE, "cli-resumed")
         yield Place(environment(deployment), tmp_path)
-        http.delete(f"/databases/{DATABASE}").raise_for_status()
-        http.delete("/schemas/cli-resumed").raise_for_status()
+        client.admin.delete_database(DATABASE)
+        client.admin.delete_schema("cli-resumed")
 
 
 def entities(path: Path) -> list[str]:

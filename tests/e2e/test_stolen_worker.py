@@ -27,12 +27,12 @@ from strongroom.errors import ForbiddenError, StrongroomError
 from strongroom.identity import Identity
 from strongroom.keyring import Key, Purpose
 from strongroom.rpc import tls
+from strongroom_client import Client, JsonText
 from tests.support.commands import environment
 from tests.support.deployment import Deployment
 from tests.support.held_identities import live
 
 SECONDS = 40.0
-DATABASE = "/entity/chatdb"
 NAME = "stolen"
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs" / "security.md").read_text()
@@ -114,8 +114,8 @@ def own(tmp_path: Path) -> Iterator[Deployment]:
 
 def test_the_day_a_worker_is_stolen(own: Deployment) -> None:
     """Whoever has a worker's keys can do more than is said, or for longer."""
-    with own.http() as http:
-        before = write(http, "before")
+    with own.client() as client:
+        before = write(client, "before")
         thief = Thief.of(own)
         # What the page says that he can: every document of that day, and nothing helps.
         assert before in thief.reads_all()
@@ -123,14 +123,15 @@ def test_the_day_a_worker_is_stolen(own: Deployment) -> None:
         what_a_worker_cannot_do(own, thief)
         (held,) = (key.key_id for key in thief.keys if key.purpose == Purpose.DATA)
         enter_the_commands(own, held)
-        assert state_of(http, held) == "destroyed"
-        assert write(http, "after") not in thief.reads_all()
+        states = {key.key_id: key.state for key in client.admin.data_keys()}
+        assert states[held] == "destroyed"
+        assert write(client, "after") not in thief.reads_all()
         assert thief.reads_all() == []
         for ask in (thief.main.subscribe, lambda: thief.main.fetch_keys(thief.token)):
             with pytest.raises(ForbiddenError):
                 ask()
         # For clients nothing has changed.
-        assert http.get(DATABASE, params={"key": "before"}).content == b'{"before":' + before + b"}"
+        assert client.get("chatdb", "before").text == before
         # And what he had copied stays his.
         assert before in {
             thief.opens(raw, bytes.fromhex(path.name.partition(".")[0]))
@@ -166,19 +167,11 @@ def unverified(token: str) -> dict[str, Any]:
     return claims
 
 
-def write(http: httpx.Client, key: str) -> bytes:
+def write(client: Client, key: str) -> bytes:
     """Put an entity; return its document."""
     document = json.dumps({"chat": [{"type": "user", "text": f"written {key}"}]}).encode()
-    body = b'{"' + key.encode() + b'":' + document + b"}"
-    headers = {"Content-Type": "application/json"}
-    assert http.put(DATABASE, content=body, headers=headers).is_success
+    client.put("chatdb", key, JsonText(document))
     return document
-
-
-def state_of(http: httpx.Client, key_id: str) -> str:
-    """Return the state of a data key."""
-    (state,) = (k["state"] for k in http.get("/keys").json()["keys"] if k["key_id"] == key_id)
-    return str(state)
 
 
 def enter_the_commands(deployment: Deployment, key_id: str) -> None:

@@ -5,11 +5,10 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
+from strongroom_client import Client, Grant, NotFoundError, SchemaViolationError
 from tests.support.commands import Verify, environment, refusal, spawned
 from tests.support.crowds import Crowd
 from tests.support.deployment import CHAT, Deployment, kill, wait_until
@@ -22,16 +21,16 @@ NAMED = {"STRONGROOM_CLIENT_ID": "a", "STRONGROOM_CLIENT_SECRET": "b"}
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment whose files the tests may spoil; each leaves them sound."""
     running = Deployment(tmp_path_factory.mktemp("verified")).start()
-    with running.http() as http:
-        assert http.put("/schemas/anything", content=b"true").status_code == 201
+    with running.client() as client:
+        client.admin.put_schema("anything", schema=True)
     yield running
     assert running.stop() == 0
 
 
 @pytest.fixture
-def http(own: Deployment) -> Iterator[httpx.Client]:
-    """An authorized client."""
-    with own.http() as client:
+def client(own: Deployment) -> Iterator[Client]:
+    """An administrator's client."""
+    with own.client() as client:
         yield client
 
 
@@ -55,9 +54,9 @@ def blobs(deployment: Deployment, database: str) -> list[Path]:
 # -- what is told ----------------------------------------------------------------------------------
 
 
-def test_where_all_is_well(own: Deployment, http: httpx.Client, verify: Verify) -> None:
+def test_where_all_is_well(own: Deployment, client: Client, verify: Verify) -> None:
     """Verification of a sound deployment fails, or shows what is none of anybody's business."""
-    assert http.put("/entity/chatdb", json={"secret-key": CHAT}).status_code in {200, 201}
+    client.put("chatdb", "secret-key", CHAT)
     ended = spawned(environment(own))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.endswith("entities: all is as it should be\n")
@@ -68,12 +67,12 @@ def test_where_all_is_well(own: Deployment, http: httpx.Client, verify: Verify) 
 
 
 def test_damage_is_told_and_what_is_harmless_repaired(
-    own: Deployment, http: httpx.Client, verify: Verify
+    own: Deployment, client: Client, verify: Verify
 ) -> None:
     """An operator is not told what is wrong, or a script takes it for sound."""
     name = "spoilt"
-    assert http.put(f"/databases/{name}", json={"schema_id": "anything"}).status_code == 201
-    assert http.put(f"/entity/{name}", json=dict.fromkeys("abc", 1)).status_code == 201
+    client.admin.put_database(name, "anything")
+    client.put_many(name, dict.fromkeys("abc", 1))
     first, second, third = blobs(own, name)
     raw = first.read_bytes()
     first.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
@@ -178,13 +177,12 @@ def test_a_wrong_name_of_the_deployment_is_told_in_one_line(
     assert own.facts["client_secret"] not in line
 
 
-def test_whoever_may_not_is_told_so(own: Deployment, http: httpx.Client, verify: Verify) -> None:
+def test_whoever_may_not_is_told_so(own: Deployment, client: Client, verify: Verify) -> None:
     """A client without the right verifies, or does not learn why it cannot."""
-    grants = [{"database": "*", "actions": ["read", "write", "delete"]}]
-    made = http.put("/clients/reader", json={"grants": grants}).json()
+    made = client.admin.put_client("reader", [Grant("*", {"read", "write", "delete"})])
     theirs = {
-        "STRONGROOM_CLIENT_ID": made["client_id"],
-        "STRONGROOM_CLIENT_SECRET": made["client_secret"],
+        "STRONGROOM_CLIENT_ID": made.client_id,
+        "STRONGROOM_CLIENT_SECRET": made.client_secret or "",
     }
     line = refusal(verify(environment(own) | theirs, "--repair"), 6)
     assert line.startswith("strongroom: this takes the action admin on every database; ")
@@ -263,91 +261,90 @@ def test_over_https_the_certificate_authority_is_named(tmp_path: Path, verify: V
 # -- deletions and dry runs ------------------------------------------------------------------------
 
 
-def since(http: httpx.Client, worker_id: str) -> str:
+def since(client: Client, worker_id: str) -> str:
     """Return when a worker has registered, nothing for one that is not listed."""
-    workers = http.get("/workers").json()["workers"]
-    return "".join(one["registered_at"] for one in workers if one["worker_id"] == worker_id)
+    workers = client.admin.workers()
+    return "".join(one.registered_at for one in workers if one.worker_id == worker_id)
 
 
-def came_back(http: httpx.Client, worker_id: str, before: str) -> bool:
+def came_back(client: Client, worker_id: str, before: str) -> bool:
     """Tell whether a worker has registered anew."""
-    return since(http, worker_id) not in {"", before}
+    return since(client, worker_id) not in {"", before}
+
+
+def generations(client: Client, database: str) -> list[int]:
+    """Return of which generation each entity of a database is."""
+    return [entity.value["generation"] for entity in client.list(database)]
 
 
 def test_nothing_of_a_deleted_database_is_served_and_its_files_go(
-    own: Deployment, http: httpx.Client, verify: Verify
+    own: Deployment, client: Client, verify: Verify
 ) -> None:
     """What was deleted is still served by some worker, shows in its successor, or stays."""
-    assert http.put("/databases/doomed", json={"schema_id": "anything"}).status_code == 201
+    client.admin.put_database("doomed", "anything")
     crowd = Crowd(own, "doomed")
     try:
         crowd.let_all_turn()
         assert wait_until(lambda: len(blobs(own, "doomed")) == 20, 30)
-        assert http.delete("/databases/doomed").status_code == 204
+        client.admin.delete_database("doomed")
         crowd.generation, crowd.shows = 2, frozenset()
         crowd.let_all_turn()
-        assert http.get("/entity/doomed").status_code == 404
+        with pytest.raises(NotFoundError):
+            client.page("doomed")
         crowd.shows = frozenset({2})
-        assert http.put("/databases/doomed", json={"schema_id": "anything"}).status_code == 201
+        client.admin.put_database("doomed", "anything")
         crowd.let_all_turn()
-        assert wait_until(lambda: len(http.get("/entity/doomed").json()) == 20, 30)
+        assert wait_until(lambda: len(generations(client, "doomed")) == 20, 30)
     finally:
         crowd.stop()
     assert crowd.unexpected == []
     # Each worker serves the new one alone.
     for worker in ("worker-1", "worker-2"):
-        before = since(http, worker)
+        before = since(client, worker)
         kill(own.reload()["pids"]["workers"][worker])
-        listed = http.get("/entity/doomed")
-        assert {one["generation"] for one in listed.json().values()} == {2}
-        assert wait_until(partial(came_back, http, worker, before), 30)
+        assert set(generations(client, "doomed")) == {2}
+        assert wait_until(partial(came_back, client, worker, before), 30)
     found = json.loads(verify(environment(own), "--json").stdout)["findings"]
     # Some are gone already.
     assert 0 < len(found) <= 20
     assert {one["reason"] for one in found} == {"it is of a deleted incarnation of its database"}
     assert verify(environment(own), "--repair").returncode == 0
     assert len(stored(own, "doomed")) == 2 * len(blobs(own, "doomed")) == 40
-    assert len(http.get("/entity/doomed").json()) == 20
+    assert len(generations(client, "doomed")) == 20
     assert verify(environment(own)).returncode == 0
     # Without a successor, only its directories stay.
-    assert http.delete("/databases/doomed").status_code == 204
+    client.admin.delete_database("doomed")
     assert verify(environment(own), "--repair").returncode == 0
     assert stored(own, "doomed") == []
 
 
 def test_a_replaced_template_refuses_what_its_dry_run_has_told(
-    own: Deployment, http: httpx.Client
+    own: Deployment, client: Client
 ) -> None:
     """A template is replaced after a dry run, and refuses something else than that has told."""
     schema_id = "tried.v1"
-    assert http.put(f"/schemas/{schema_id}", content=b"true").status_code == 201
+    client.admin.put_schema(schema_id, schema=True)
     documents = {f"k{number}": {"n": number} for number in range(30)}
     for database in ("tried-1", "tried-2"):
-        made = http.put(f"/databases/{database}", json={"schema_id": schema_id})
-        assert made.status_code == 201
-        assert http.put(f"/entity/{database}", json=documents).status_code == 201
+        client.admin.put_database(database, schema_id)
+        client.put_many(database, documents)
     schema = {
         "x-defaults": True,
         "properties": {"n": {"multipleOf": 3}, "m": {"default": "x", "type": "string"}},
         "required": ["m"],
     }
-    target = f"/schemas/{schema_id}?dry_run=true"
-    tried: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        answer = http.put(target + (f"&cursor={cursor}" if cursor else ""), json=schema)
-        assert answer.status_code == 200, answer.text
-        tried += answer.json()["refusals"]
-        cursor = answer.json().get("cursor")
-    assert http.get(f"/schemas/{schema_id}").json()["schema_version"] == 1
-    assert http.put(f"/schemas/{schema_id}", json=schema).json()["schema_version"] == 2
+    parts = client.admin.dry_run_schema(schema_id, schema)
+    tried = [one for part in parts for one in part.refusals]
+    assert client.admin.schema(schema_id).schema_version == 1
+    assert client.admin.put_schema(schema_id, schema).schema_version == 2
     refused = []
     for database in ("tried-1", "tried-2"):
         for key, document in documents.items():
-            answer = http.put(f"/entity/{database}", json={key: document})
-            if answer.status_code == 422:
-                refused.append((database, key, answer.json()["errors"]))
-    foretold = [(one["database"], one["key"], one["errors"]) for one in tried]
+            try:
+                client.put(database, key, document)
+            except SchemaViolationError as error:
+                refused.append((database, key, error.violations))
+    foretold = [(one.database, one.key, one.violations) for one in tried]
     assert sorted(foretold, key=str) == sorted(refused, key=str)
     assert len(refused) == 40
     assert own.process_ended() is False

@@ -1,11 +1,21 @@
 """Readers and writers of one database, at work while it is deleted and made anew."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
-import httpx
-
+from strongroom_client import (
+    Client,
+    Entity,
+    NotFoundError,
+    OutcomeUnknownError,
+    StrongroomClientError,
+    UnavailableError,
+)
 from tests.support.deployment import Deployment, wait_until
+
+PASSING: Final = (NotFoundError, UnavailableError, OutcomeUnknownError)
+"""What a client may be told while a database goes and comes back."""
 
 
 class Crowd:
@@ -13,14 +23,14 @@ class Crowd:
 
     def __init__(self, deployment: Deployment, database: str) -> None:
         """Start them."""
-        self._deployment, self._path = deployment, f"/entity/{database}"
+        self._deployment, self._database = deployment, database
         self._stopping = threading.Event()
         self.generation = 1
         self.shows: frozenset[int] = frozenset({1})
         """Which generations a read that begins now may show; none for "there is no database"."""
         self.turns = [0, 0, 0, 0]
         self.unexpected: list[str] = []
-        tasks: list[Callable[[httpx.Client, int], None]] = [self._write, self._write]
+        tasks: list[Callable[[Client, int], None]] = [self._write, self._write]
         tasks += [self._get, self._list]
         self._threads = [
             threading.Thread(target=self._go_on, args=(number, task))
@@ -42,38 +52,32 @@ class Crowd:
         for thread in self._threads:
             thread.join(30)
 
-    def _go_on(self, number: int, task: Callable[[httpx.Client, int], None]) -> None:
-        with self._deployment.http() as http:
+    def _go_on(self, number: int, task: Callable[[Client, int], None]) -> None:
+        with self._deployment.client() as client:
             while not self._stopping.is_set():
-                task(http, self.turns[number])
+                try:
+                    task(client, self.turns[number])
+                except PASSING:
+                    pass
+                except StrongroomClientError as error:
+                    self.unexpected.append(repr(error))
                 self.turns[number] += 1
 
-    def _write(self, http: httpx.Client, turn: int) -> None:
-        documents = {f"k{turn % 20}": {"generation": self.generation}}
-        answer = http.put(self._path, json=documents)
-        self._judge(answer, {200, 201, 404, 503})
+    def _write(self, client: Client, turn: int) -> None:
+        client.put(self._database, f"k{turn % 20}", {"generation": self.generation})
 
-    def _get(self, http: httpx.Client, turn: int) -> None:
+    def _get(self, client: Client, turn: int) -> None:
         allowed = self.shows
-        answer = http.get(self._path, params={"key": f"k{turn % 20}"})
-        self._judge(answer, {200, 404, 503})
-        self._compare(answer, allowed)
+        self._compare([client.get(self._database, f"k{turn % 20}")], allowed)
 
-    def _list(self, http: httpx.Client, turn: int) -> None:
+    def _list(self, client: Client, turn: int) -> None:
         del turn
         allowed = self.shows
-        answer = http.get(self._path, params={"limit": 100})
-        self._judge(answer, {200, 404, 503})
-        self._compare(answer, allowed)
+        self._compare(client.page(self._database).entities, allowed)
 
-    def _judge(self, answer: httpx.Response, statuses: set[int]) -> None:
-        if answer.status_code not in statuses:
-            self.unexpected.append(answer.text)
-
-    def _compare(self, answer: httpx.Response, allowed: frozenset[int]) -> None:
-        if answer.status_code == httpx.codes.OK:
-            # What could be shown when the read began may have become more meanwhile.
-            possible = allowed | self.shows
-            shown = {document["generation"] for document in answer.json().values()}
-            if not possible or not shown <= possible:
-                self.unexpected.append(f"{answer.text}, not {set(possible)}")
+    def _compare(self, found: Sequence[Entity], allowed: frozenset[int]) -> None:
+        # What could be shown when the read began may have become more meanwhile.
+        possible = allowed | self.shows
+        shown = {entity.value["generation"] for entity in found}
+        if not possible or not shown <= possible:
+            self.unexpected.append(f"{found} of {shown}, not {set(possible)}")
