@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 
 from cli.emulation.deployment import LocalDeployment, Options
-from cli.emulation.launching import Nursery, afresh
+from cli.emulation.launching import Launch, Nursery, afresh
 from strongroom import logs, process
 from strongroom.errors import UnavailableError
 
@@ -36,10 +36,21 @@ def run(options: Options, ready_file: Path | None, *, fork: bool = True) -> None
         StrongroomError: A part does not start.
         OSError: The disk refuses.
     """
-    nursery = Nursery() if fork else None
+    if not fork:
+        _serve(options, ready_file, afresh)
+        return
+    nursery = Nursery()
+    try:
+        _serve(options, ready_file, nursery.start)
+    finally:
+        # Its end is waited for when this process ends, and then it would not come.
+        nursery.close()
+
+
+def _serve(options: Options, ready_file: Path | None, launch: Launch) -> None:
     logs.configure("up")
     process.keep_memory_private()
-    deployment = LocalDeployment(options, nursery.start if nursery else afresh)
+    deployment = LocalDeployment(options, launch)
     _stop_at_signals()
     pause = threading.Event()
     try:
@@ -55,8 +66,6 @@ def run(options: Options, ready_file: Path | None, *, fork: bool = True) -> None
     finally:
         _ignore_signals()
         deployment.stop()
-        if nursery:
-            nursery.close()
         if ready_file is not None:
             ready_file.unlink(missing_ok=True)
 

@@ -11,17 +11,18 @@ import multiprocessing
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from strongroom import process
+from strongroom.errors import UnavailableError
 from strongroom.process import PARENT_VARIABLE
 
 MODULES: Final = ("main_api.rest", "main_api.rpc", "processing_fn")
@@ -91,31 +92,34 @@ class Nursery:
 
     def __init__(self) -> None:
         """Fork it; it imports meanwhile."""
-        ours, theirs = socket.socketpair()
+        ours, theirs = _FORK.Pipe()
         self._process = _FORK.Process(
             target=_serve, args=(os.getpid(), ours, theirs), name="nursery"
         )
         self._process.start()
         theirs.close()
-        self._socket = ours
-        self._asked, self._answers = ours.makefile("wb"), ours.makefile("rb")
+        self._connection = ours
 
     def start(self, order: Order) -> Running:
         """Start a process, which dies with the nursery, as that does with this one.
 
         Where somebody has ended the nursery, the process is started afresh.
+
+        Raises:
+            UnavailableError: The kernel does not let it fork.
         """
         try:
-            _say(self._asked, msgspec.json.encode(order))
-            said = self._answers.readline()
-        except OSError:
-            said = b""
-        return _Forked(int(said)) if said else afresh(order)
+            self._connection.send(order)
+            said = self._connection.recv()
+        except (OSError, EOFError):
+            return afresh(order)
+        if isinstance(said, OSError):
+            raise UnavailableError(f"{order.name} cannot be started: {said.strerror}") from said
+        return _Forked(said)
 
     def close(self) -> None:
         """End it; all that it has started has ended before."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self._connection.close()
         self._process.join()
 
 
@@ -154,7 +158,7 @@ class _Forked:
             signal.pidfd_send_signal(self._descriptor, number)
 
 
-def _serve(parent_pid: int, ours: socket.socket, theirs: socket.socket) -> None:
+def _serve(parent_pid: int, ours: Connection, theirs: Connection) -> None:
     """Start what is ordered, until whoever ordered it is gone."""
     ours.close()
     _die_with(parent_pid)
@@ -165,21 +169,28 @@ def _serve(parent_pid: int, ours: socket.socket, theirs: socket.socket) -> None:
     for module in MODULES:
         importlib.import_module(f"{module}.__main__")
     process.settle()
-    orders, answers = theirs.makefile("rb"), theirs.makefile("wb")
-    for line in orders:
-        order = msgspec.json.decode(line, type=Order)
-        held = (orders, answers, theirs)
-        child = _FORK.Process(target=_become, args=(os.getpid(), order, held))
+    with suppress(OSError, EOFError):
+        while True:
+            theirs.send(_fork(theirs.recv(), theirs))
+    # A signal may have kept whoever ordered a process from hearing of it. It dies with this one;
+    # multiprocessing would wait for its end.
+    os._exit(0)
+
+
+def _fork(order: Order, theirs: Connection) -> int | OSError:
+    """Start what is ordered, and return its pid; or why not: the others need the nursery."""
+    child = _FORK.Process(target=_become, args=(os.getpid(), order, theirs))
+    try:
         child.start()
-        _say(answers, str(child.pid).encode())
+    except OSError as error:
+        return error
+    assert child.pid is not None, "it was started"  # noqa: S101
+    return child.pid
 
 
-def _become(
-    nursery_pid: int, order: Order, held: tuple[IO[bytes], IO[bytes], socket.socket]
-) -> None:
+def _become(nursery_pid: int, order: Order, theirs: Connection) -> None:
     """Be the process that was ordered; what the nursery holds is not for it."""
-    for one in held:
-        one.close()
+    theirs.close()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     log = os.open(order.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, _LOG_MODE)
     for standard in (1, 2):
@@ -195,8 +206,3 @@ def _become(
 def _die_with(parent_pid: int) -> None:
     os.environ[PARENT_VARIABLE] = str(parent_pid)
     process.die_with_parent()
-
-
-def _say(file: IO[bytes], line: bytes) -> None:
-    file.write(line + b"\n")
-    file.flush()
