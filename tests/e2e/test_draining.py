@@ -6,12 +6,13 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import grpc
-import httpx
 import pytest
 
+from strongroom_client import Client
+from strongroom_client.administration import Worker
 from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import CHAT, Deployment, is_alive, wait_until
 
@@ -83,15 +84,15 @@ def own(tmp_path: Path) -> Iterator[Deployment]:
 
 def test_no_request_fails_while_one_worker_after_the_other_is_replaced(own: Deployment) -> None:
     """An update of the workers, one by one, fails requests of clients."""
-    with own.http() as http, Load(own) as load:
+    with own.client() as client, Load(own) as load:
         for name in ("worker-1", "worker-2"):
             served = load.served
             assert wait_until(partial(_more_than, load, served + 50), PATIENCE_S)
             pid = own.facts["pids"]["workers"][name]
-            before = _listed(http)[name]
+            before = _listed(client)[name]
             os.kill(pid, signal.SIGTERM)
-            assert wait_until(partial(_is_draining_or_gone, http, before), PATIENCE_S)
-            assert wait_until(partial(_is_back, http, before), PATIENCE_S)
+            assert wait_until(partial(_is_draining_or_gone, client, before), PATIENCE_S)
+            assert wait_until(partial(_is_back, client, before), PATIENCE_S)
             assert not is_alive(pid)
     assert load.unexpected == []
     # Without a drain they would be served as well, by a second attempt each.
@@ -103,15 +104,15 @@ def _more_than(load: Load, served: int) -> bool:
     return load.served > served
 
 
-def _listed(http: httpx.Client) -> dict[str, dict[str, Any]]:
-    return {one["worker_id"]: one for one in http.get("/workers").json()["workers"]}
+def _listed(client: Client) -> dict[str, Worker]:
+    return {one.worker_id: one for one in client.admin.workers()}
 
 
-def _is_draining_or_gone(http: httpx.Client, before: dict[str, Any]) -> bool:
-    now = _listed(http).get(before["worker_id"])
-    return now is None or now["state"] == "draining"
+def _is_draining_or_gone(client: Client, before: Worker) -> bool:
+    now = _listed(client).get(before.worker_id)
+    return now is None or now.state == "draining"
 
 
-def _is_back(http: httpx.Client, before: dict[str, Any]) -> bool:
-    now = _listed(http).get(before["worker_id"])
-    return now is not None and now["address"] != before["address"] and now["state"] == "live"
+def _is_back(client: Client, before: Worker) -> bool:
+    now = _listed(client).get(before.worker_id)
+    return now is not None and now.address != before.address and now.state == "live"

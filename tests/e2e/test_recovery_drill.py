@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from strongroom_client import Client, DamagedError
 from tests.support.commands import Ended, environment, ran, refusal
 from tests.support.deployment import Deployment, wait_until
 from tests.support.os_keyring import FILE_VARIABLE
@@ -72,8 +73,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, safe: Safe) -> Deployment:
     directory = tmp_path_factory.mktemp("drill")
     plain = Deployment(directory).start()
     try:
-        with plain.http() as http:
-            assert http.get("/keys").json()["recovery"] is None
+        with plain.client() as client:
+            assert client.admin.recovery_key() is None
         refused = ran(environment(plain), "keys", "export", str(safe.export("none")))
         assert "names no recovery key" in refusal(refused, 4)
         assert not safe.export("none").exists()
@@ -81,31 +82,31 @@ def stopped(tmp_path_factory: pytest.TempPathFactory, safe: Safe) -> Deployment:
         assert plain.stop() == 0
     running = Deployment(directory, ("--recovery-public-key", str(safe.public))).start()
     try:
-        with running.http() as http:
-            assert http.put("/entity/chatdb", json=documents("first")).status_code == 201
+        with running.client() as client:
+            client.put_many("chatdb", documents("first"))
             export(running, safe.export("older"))
-            assert http.post("/keys/rotate").status_code == 201
+            client.admin.rotate_keys()
             # Until every worker writes under the new key, which takes up to a second.
-            assert wait_until(lambda: 12 in put_second(running, http).values(), 20)
+            assert wait_until(lambda: 12 in put_second(running, client).values(), 20)
             export(running, safe.export("newest"))
-            told = http.get("/keys").json()
-            assert told["recovery"].startswith("SHA256:")
-            assert len(told["keys"]) == 2
-            on_record = http.get("/keys/exports").json()["exports"]
-            assert sorted(len(one["key_ids"]) for one in on_record) == [1, 2]
-            assert {one["recovery"] for one in on_record} == {told["recovery"]}
+            recovery = client.admin.recovery_key() or ""
+            assert recovery.startswith("SHA256:")
+            assert len(list(client.admin.data_keys())) == 2
+            on_record = list(client.admin.key_exports())
+            assert sorted(len(one.key_ids) for one in on_record) == [1, 2]
+            assert {one.recovery for one in on_record} == {recovery}
     finally:
         assert running.stop() == 0
     return running
 
 
-def put_second(running: Deployment, http: httpx.Client) -> Counter[str]:
+def put_second(running: Deployment, client: Client) -> Counter[str]:
     """Write the second half; return how many files lie under which of the later keys."""
-    assert http.put("/entity/chatdb", json=documents("second")).status_code in {200, 201}
-    key_ids = [one["key_id"] for one in http.get("/keys").json()["keys"]]
+    client.put_many("chatdb", documents("second"))
+    first, *_ = client.admin.data_keys()
     sidecars = (running.shared_dir / "files").rglob("*.meta.json")
     under = Counter(json.loads(one.read_bytes())["key_id"] for one in sidecars)
-    del under[key_ids[0]]
+    del under[first.key_id]
     return under
 
 
@@ -148,18 +149,22 @@ def serves_everything(lost: Deployment, *arguments: str) -> None:
     lost.arguments = arguments
     lost.start()
     try:
-        with lost.http() as http:
+        with lost.client() as client:
             for key, document in ENTITIES.items():
-                assert http.get("/entity/chatdb", params={"key": key}).json() == {key: document}
-            assert http.put("/entity/chatdb", json=documents("third")).status_code == 201
-            assert http.post("/keys/rotate").status_code == 201
-            assert http.put("/entity/chatdb", json=documents("fourth")).status_code == 201
-            listed = http.get("/entity/chatdb", params={"limit": 100}).json()
-            assert listed == ENTITIES | documents("third") | documents("fourth")
-            assert len(http.get("/keys").json()["keys"]) == 3
+                assert client.get("chatdb", key).value == document
+            client.put_many("chatdb", documents("third"))
+            client.admin.rotate_keys()
+            client.put_many("chatdb", documents("fourth"))
+            assert listed(client) == ENTITIES | documents("third") | documents("fourth")
+            assert len(list(client.admin.data_keys())) == 3
         assert ran(environment(lost), "verify").returncode == 0
     finally:
         assert lost.stop() == 0
+
+
+def listed(client: Client) -> dict[str, object]:
+    """Return every entity that opens."""
+    return {entity.key: entity.value for entity in client.list("chatdb")}
 
 
 def refuses_to_start(lost: Deployment) -> None:
@@ -218,12 +223,10 @@ def test_an_export_that_is_too_old_is_told(lost: Deployment, safe: Safe) -> None
     assert recover(lost, safe, *older, "--accept-loss").returncode == 0
     lost.start()
     try:
-        with lost.http() as http:
-            kept = http.get("/entity/chatdb", params={"limit": 100}).json()
-            assert kept == documents("first")
-            answer = http.get("/entity/chatdb", params={"key": "second-1"})
-            assert answer.status_code == 500
-            assert answer.json()["type"].endswith("integrity-error")
+        with lost.client() as client:
+            assert listed(client) == documents("first")
+            with pytest.raises(DamagedError):
+                client.get("chatdb", "second-1")
     finally:
         assert lost.stop() == 0
 
