@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from strongroom_client import Client, GoneError, Grant
 from tests.support.commands import (
     COMMAND,
     SECONDS,
@@ -30,14 +31,16 @@ JOB = "01a20bc764d706a5ff8e11493a3a"
 class Vault:
     """A deployment, its commands, and a database under a key of its own."""
 
-    def __init__(self, deployment: Deployment, http: httpx.Client) -> None:
-        """Take them; what was written before lies under other keys."""
+    def __init__(self, deployment: Deployment, client: Client, http: httpx.Client) -> None:
+        """Take it and who asks it: a client, and over REST for the very members of an answer.
+
+        What was written before lies under other keys.
+        """
         self.named = environment(deployment)
         self.shared = deployment.shared_dir
-        self.http = http
+        self.client, self.http = client, http
         self.database = f"db-{uuid.uuid4().hex[:12]}"
-        made = http.put(f"/databases/{self.database}", json={"schema_id": "anything"})
-        assert made.status_code == 201
+        client.admin.put_database(self.database, "anything")
         self.key = self.rotate()
 
     def rotate(self) -> str:
@@ -49,7 +52,7 @@ class Vault:
         entities = dict.fromkeys(keys, 1)
 
         def put() -> bool:
-            assert self.http.put(f"/entity/{self.database}", json=entities).is_success
+            self.client.put_many(self.database, entities)
             files = (self.shared / "files" / self.database).glob("*/*.meta.json")
             return {json.loads(file.read_text())["key_id"] for file in files} == {self.key}
 
@@ -61,19 +64,23 @@ class Vault:
 
     def states(self) -> dict[str, str]:
         """Return the state of every data key."""
-        return {key["key_id"]: key["state"] for key in self.http.get("/keys").json()["keys"]}
+        return {key.key_id: key.state for key in self.client.admin.data_keys()}
 
-    def status(self, key: str) -> int:
-        """Return the status that a read of an entity gets."""
-        return self.http.get(f"/entity/{self.database}", params={"key": key}).status_code
+    def opens(self, key: str) -> bool:
+        """Tell whether an entity is read, or was lost with its key."""
+        try:
+            self.client.get(self.database, key)
+        except GoneError:
+            return False
+        return True
 
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A deployment whose keys the tests may destroy."""
     running = Deployment(tmp_path_factory.mktemp("keys")).start()
-    with running.http() as http:
-        assert http.put("/schemas/anything", content=b"true").status_code == 201
+    with running.client() as client:
+        client.admin.put_schema("anything", schema=True)
     yield running
     assert running.stop() == 0
 
@@ -81,8 +88,8 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 @pytest.fixture
 def vault(own: Deployment) -> Iterator[Vault]:
     """A database under a key of its own."""
-    with own.http() as http:
-        yield Vault(own, http)
+    with own.client() as client, own.http() as http:
+        yield Vault(own, client, http)
 
 
 @pytest.fixture
@@ -169,8 +176,8 @@ def test_a_rewrap_is_followed_beyond_the_death_of_the_main_worker(
     others = {n: v for n, v in os.environ.items() if not n.startswith("STRONGROOM_")}
 
     def is_half_done() -> bool:
-        jobs = vault.http.get("/jobs").json()["jobs"]
-        return any(job["state"] == "running" and job["rewrapped"] > 5 for job in jobs)
+        jobs = vault.client.admin.jobs()
+        return any(job.state == "running" and job.rewrapped > 5 for job in jobs)
 
     with subprocess.Popen(  # noqa: S603 - the project's own command
         [COMMAND, "keys", "rewrap", "--files-per-second", "10", "--json"],
@@ -197,7 +204,7 @@ def test_a_slow_job_is_made_faster_and_cancelled(vault: Vault) -> None:
     ended = vault.run("job", "cancel", job)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith(f"job {job}: rewrap cancelled: ")
-    assert vault.http.get(f"/jobs/{job}").json()["state"] == "cancelled"
+    assert vault.client.admin.job(job).state == "cancelled"
     assert "has ended: cancelled" in refusal(vault.run("job", "cancel", job), 4)
     again = json.loads(vault.run(*slow).stdout)["job_id"]
     assert again != job
@@ -211,24 +218,24 @@ def test_a_slow_job_is_made_faster_and_cancelled(vault: Vault) -> None:
 def test_a_key_is_destroyed_once_nothing_needs_it(vault: Vault) -> None:
     """A key is destroyed that files or backups need, or nobody says which they are."""
     vault.write("a", "b")
-    assert vault.http.put(f"/backups/{vault.database}").status_code == 201
+    vault.client.admin.record_backup(vault.database)
     old, active = vault.key, vault.rotate()
     line = refusal(vault.run("keys", "destroy", old))
     assert f"the key {old} was not destroyed: 2 files need it, 2 of them entities" in line
     assert f"the backups {vault.database} could not be read any more" in line
-    assert vault.status("a") == 200
+    assert vault.opens("a")
     assert vault.run("keys", "rewrap").returncode == 0
     refused = vault.run("keys", "destroy", old, "--json")
     job = json.loads(refused.stdout)
     assert (refused.returncode, job["state"], job["left"]["files"]) == (1, "failed", 0)
     assert job["backups"] == [vault.database]
-    assert vault.http.delete(f"/backups/{vault.database}").status_code == 204
+    vault.client.admin.delete_backup(vault.database)
     # Nothing is lost by it, so nothing is asked either.
     done = vault.run("keys", "destroy", old, "--shred")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(rf"job \w+: the key {old} is destroyed\n", done.stdout)
     assert vault.states()[old] == "destroyed"
-    assert vault.status("a") == vault.status("b") == 200
+    assert (vault.opens("a"), vault.opens("b")) == (True, True)
     gone = refusal(vault.run("keys", "destroy", old), 4)
     assert gone == f"strongroom: the key {old} was destroyed already"
     refused = vault.run("keys", "destroy", active)
@@ -238,9 +245,8 @@ def test_a_key_is_destroyed_once_nothing_needs_it(vault: Vault) -> None:
 def test_shredding_asks_how_many_are_lost(vault: Vault) -> None:
     """Entities are lost that nobody has counted, or a typed number is passed over."""
     vault.write("a", "b", "c")
-    deleted = vault.http.delete(f"/entity/{vault.database}", params={"key": "c"})
-    assert deleted.status_code == 204
-    assert vault.http.put(f"/backups/{vault.database}").status_code == 201
+    vault.client.delete(vault.database, "c")
+    vault.client.admin.record_backup(vault.database)
     vault.rotate()
     shred = ("keys", "destroy", vault.key, "--shred")
     for typed in ("", "\n", "3\n", "1\n", "y\n", "yes\n", "2 or so\n"):
@@ -257,13 +263,13 @@ def test_shredding_asks_how_many_are_lost(vault: Vault) -> None:
     line = refusal(vault.run(*shred, "--yes-lose", "1"))
     assert "2 entities lie under the key" in line
     assert "more than --yes-lose 1; nothing was destroyed" in line
-    assert (vault.states()[vault.key], vault.status("a")) == ("decrypt-only", 200)
+    assert (vault.states()[vault.key], vault.opens("a")) == ("decrypt-only", True)
     done = vault.run(*shred, typed="2\n")
     assert done.returncode == 0
     assert f"the key {vault.key} is destroyed, 2 entities are lost" in done.stdout
     assert vault.states()[vault.key] == "destroyed"
-    assert {vault.status("a"), vault.status("b")} == {410}
-    assert vault.http.delete(f"/backups/{vault.database}").status_code == 204
+    assert (vault.opens("a"), vault.opens("b")) == (False, False)
+    vault.client.admin.delete_backup(vault.database)
 
 
 def test_a_script_says_beforehand_how_many_may_be_lost(vault: Vault) -> None:
@@ -275,7 +281,7 @@ def test_a_script_says_beforehand_how_many_may_be_lost(vault: Vault) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     job = json.loads(ended.stdout)
     assert (job["state"], job["left"]) == ("done", {"files": 2, "entities": 2})
-    assert vault.status("a") == 410
+    assert not vault.opens("a")
 
 
 # -- what cannot be done ---------------------------------------------------------------------------
@@ -343,17 +349,16 @@ ALL = [
 
 def test_whoever_may_not_is_told_so(own: Deployment, vault: Vault, strongroom: Command) -> None:
     """A client without the right changes keys, or does not learn why it cannot."""
-    grants = [{"database": "*", "actions": ["read", "write", "delete"]}]
-    made = vault.http.put("/clients/reader", json={"grants": grants}).json()
+    made = vault.client.admin.put_client("reader", [Grant("*", {"read", "write", "delete"})])
     theirs = environment(own) | {
-        "STRONGROOM_CLIENT_ID": made["client_id"],
-        "STRONGROOM_CLIENT_SECRET": made["client_secret"],
+        "STRONGROOM_CLIENT_ID": made.client_id,
+        "STRONGROOM_CLIENT_SECRET": made.client_secret or "",
     }
-    before = vault.states(), vault.http.get("/jobs").json()
+    before = vault.states(), list(vault.client.admin.jobs())
     for arguments in ALL:
         line = refusal(strongroom(theirs, *arguments), 6)
         assert line.startswith("strongroom: this takes the action admin on every database; ")
-    assert (vault.states(), vault.http.get("/jobs").json()) == before
+    assert (vault.states(), list(vault.client.admin.jobs())) == before
 
 
 @pytest.mark.parametrize("arguments", ALL, ids=" ".join)
