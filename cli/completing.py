@@ -1,5 +1,6 @@
 """What a shell completes beside the commands: names of databases, where they are had at once."""
 
+import threading
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -8,14 +9,23 @@ import typer
 
 _TIMEOUT_S: Final = 1.0
 _NAMES_MAX: Final = 200
+_PATIENCE_S: Final = 3.0
 
 
 def database_names(context: typer.Context, incomplete: str) -> list[str]:
     """Return the databases that the caller administers; none, and no word, where anything fails."""
-    # Whoever presses Tab has asked nothing that could be answered by an error.
-    with suppress(Exception):
-        return _names(context.params.get("profile"), incomplete)
-    return []
+    found: list[str] = []
+
+    def ask() -> None:
+        # Whoever presses Tab has asked nothing that could be answered by an error.
+        with suppress(Exception):
+            found.extend(_names(context.params.get("profile"), incomplete))
+
+    # A keyring that has to be unlocked waits for somebody, and so does a resolver of names.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_PATIENCE_S)
+    return found[:]
 
 
 def _names(profile: str | None, incomplete: str) -> list[str]:

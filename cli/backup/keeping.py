@@ -24,7 +24,7 @@ def show(where: str, *, json: bool) -> None:
         StrongroomError: As `reading.find`.
     """
     store = places.store(where)
-    found = [reading.find(store, one) for one in sorted(reading.ids(store), reverse=True)]
+    found = [reading.find(store, one) for one in reading.newest_first(store)]
     if json:
         for one in found:
             counts = msgspec.structs.asdict(one.manifest.counts)

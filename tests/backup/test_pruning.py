@@ -75,6 +75,25 @@ def test_the_newest_stay_and_nothing_else(backups: BackupRig) -> None:
         )
 
 
+def test_of_one_second_the_newest_stays(backups: BackupRig) -> None:
+    """Of two backups of one second the older one is kept, and the newer one is gone."""
+
+    class Frozen(SystemClock):
+        at_ms = 1_767_225_600_000
+
+        def wall_ms(self) -> int:
+            return self.at_ms
+
+    clock = Frozen()
+    ids = []
+    for n in range(8):
+        backups.worker.put("key", b'{"n": %d}' % n)
+        clock.at_ms += 7
+        ids.append(backups.take(clock=clock).backup_id)
+    done = prune(backups, 1)
+    assert (done.kept, done.removed) == (ids[-1:], ids[-2::-1])
+
+
 def test_a_kill_at_any_point_leaves_whole_backups(backups: BackupRig) -> None:
     """A prune that is killed has removed what a kept backup needs, or its rubbish stays."""
     ids = taken(backups, 3)

@@ -19,7 +19,7 @@ from tests.support.commands import (
     refusal,
 )
 from tests.support.deployment import Deployment
-from tests.support.os_keyring import FILE_VARIABLE, FileKeyring
+from tests.support.os_keyring import FILE_VARIABLE, FileKeyring, WaitingKeyring
 
 BACKEND = "tests.support.os_keyring.FileKeyring"
 SECRET = "hunter2"
@@ -227,3 +227,13 @@ def test_bash_completes_commands_and_databases(deployment: Deployment) -> None:
     # Nobody is there, or nobody knows where: nothing is completed, and nothing is said.
     assert completed(named | {"STRONGROOM_URL": "http://127.0.0.1:1"}, "strongroom get chat") == []
     assert completed({"XDG_CONFIG_HOME": "/nowhere"}, "strongroom get chat") == []
+
+
+def test_a_keyring_that_waits_for_somebody_holds_no_tab(strongroom: Command, home: Home) -> None:
+    """Tab holds the shell until somebody finds the window that asks for a password."""
+    assert strongroom({}, *home.add(), typed=f"{home.secret}\n").returncode == 0
+    assert completed(home.variables, "strongroom get chat") == ["chatdb"]
+    waiting = home.variables | {
+        "PYTHON_KEYRING_BACKEND": f"{WaitingKeyring.__module__}.WaitingKeyring"
+    }
+    assert completed(waiting, "strongroom get chat") == []

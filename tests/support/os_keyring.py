@@ -5,6 +5,7 @@ The library loads it as it loads any other, by PYTHON_KEYRING_BACKEND or by `key
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,6 +51,15 @@ class LockedKeyring(FileKeyring):
     def get_password(self, service: str, username: str) -> str | None:
         """Refuse, with words that a backend may say."""
         raise KeyringLocked(f"Failed to unlock the collection for {service} {username}!")
+
+
+class WaitingKeyring(FileKeyring):
+    """One that waits for somebody to unlock it."""
+
+    def get_password(self, service: str, username: str) -> str | None:
+        """Wait."""
+        threading.Event().wait(600)
+        return super().get_password(service, username)
 
 
 class ForgetfulKeyring(FileKeyring):

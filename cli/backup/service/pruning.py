@@ -120,7 +120,7 @@ class _Run:
 
     def prune(self, keep: int) -> Pruned:
         on_record = self.register.names()
-        found = sorted(reading.ids(self.store), reverse=True)
+        found = reading.newest_first(self.store)
         if not found:
             raise NotFoundError("there is no backup that was finished")
         known = [one for one in found if one in on_record]

@@ -1,5 +1,6 @@
 """A backup as it lies in a store: nothing of it is used before its digest is compared."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -84,6 +85,23 @@ class Backup:
 def ids(store: Store) -> Iterator[str]:
     """Return the ids of the backups in a store; raises UnavailableError."""
     return filter(None, map(manifest.id_of, store.names(manifest.FOLDER)))
+
+
+def newest_first(store: Store) -> list[str]:
+    """Return the ids of the backups in a store, that of the one that was begun last first.
+
+    Raises:
+        IntegrityError: Of several of one second, which one was begun last cannot be read.
+        UnavailableError: The store refuses.
+    """
+    found = list(ids(store))
+    of_second = Counter(map(manifest.second_of, found))
+
+    def begun(one: str) -> tuple[str, str]:
+        second = manifest.second_of(one)
+        return second, _named(store, one).manifest.begun_at if of_second[second] > 1 else ""
+
+    return sorted(found, key=begun, reverse=True)
 
 
 def find(store: Store, backup_id: str | None = None) -> Backup:
