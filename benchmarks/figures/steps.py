@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import jsonschema_rs
@@ -96,8 +97,9 @@ def _coherence(ground: Ground) -> _Both:
     if entry is None:
         raise WrongAnswerError("what was put is not cached")
     shard = worker.rig.layout.shard(place.database, place.file_id)
-    storage, sidecar = worker.storage, entry.sidecar
+    storage, witness = worker.storage, entry.witness
     path = f"{shard}/{layout.sidecar_name(place.file_id)}"
+    sidecar = Path(path).read_bytes()
 
     def floor() -> bool:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -106,7 +108,7 @@ def _coherence(ground: Ground) -> _Both:
         finally:
             os.close(file)
 
-    return _Both(lambda: storage.is_current(place, sidecar), floor)
+    return _Both(lambda: storage.is_current(place, witness), floor)
 
 
 def _token(_: Ground) -> _Both:

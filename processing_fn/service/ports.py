@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from processing_fn.domain.coherence import Witness
 from strongroom import blob, limits
 from strongroom.configuration import Database, Template
 from strongroom.entity import Metadata
@@ -94,8 +95,8 @@ class Transaction(Protocol):
 class EntityStorage(Protocol):
     """Entity files on the shared directory."""
 
-    def is_current(self, place: Place, sidecar: bytes) -> bool:
-        """Tell whether the sidecar on the disk still has exactly these bytes.
+    def is_current(self, place: Place, witness: Witness) -> bool:
+        """Tell whether the sidecar on the disk still is the one that this stands for, to the byte.
 
         Raises:
             UnavailableError: The disk refuses.
@@ -218,7 +219,7 @@ class CachedEntity:
         metadata: Version, schema id, last update and so on.
         document: Decrypted JSON text.
         expiry_ms: When the entity expires, milliseconds since 1970, None for never.
-        sidecar: The sidecar's bytes that vouch for it.
+        witness: Stands for the sidecar that vouches for it.
         current_at_s: On CLOCK_BOOTTIME, an instant at which it is known to have been current; the
             one member that changes, without a lock: readers that race lose a step of it.
     """
@@ -229,16 +230,16 @@ class CachedEntity:
     metadata: Metadata
     document: bytes
     expiry_ms: int | None
-    sidecar: bytes
+    witness: Witness
     current_at_s: float = field(default=0.0, compare=False)
 
     def size_bytes(self) -> int:
         """Return what the entry occupies, the objects around the bytes included."""
-        return len(self.document) + len(self.sidecar) + len(self.entity_key) + _OVERHEAD_BYTES
+        return len(self.document) + len(self.entity_key) + _OVERHEAD_BYTES
 
 
 _OVERHEAD_BYTES = 1_000
-"""Entry, metadata, strings and the cache's own links: measured with tracemalloc, rounded up."""
+"""Entry, metadata, strings and the links of the cache: measured with tracemalloc, rounded up."""
 
 
 class EntityCache(Protocol):

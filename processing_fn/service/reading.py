@@ -145,7 +145,7 @@ class Reader:
                 self._cache.count("joined")
                 return entry
             self._cache.count("misses")
-            asked_at_s = self._clock.boot_s()
+            asked_at_s = self._clock.boot_s() if self._bound_s else 0.0
             found = self._storage.load(place, lambda parsed: self.open(parsed, place, entity_key))
             if found is None:
                 return None
@@ -163,7 +163,7 @@ class Reader:
         if self._bound_s and asked_at_s < entry.current_at_s + self._bound_s:
             self._cache.count("unasked")
             return entry
-        if self._storage.is_current(place, entry.sidecar):
+        if self._storage.is_current(place, entry.witness):
             # Of the time before the disk was asked: what it says may be old when it comes.
             entry.current_at_s = asked_at_s
             return entry
@@ -193,6 +193,6 @@ def _entry(
         metadata=entity.metadata(header),
         document=body.document,
         expiry_ms=None if ends is None else from_rfc3339(ends),
-        sidecar=sidecar,
+        witness=coherence.witness(sidecar),
         current_at_s=current_at_s,
     )

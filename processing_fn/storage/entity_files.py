@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from processing_fn.domain import coherence
+from processing_fn.domain.coherence import Witness
 from processing_fn.service.ports import Overlap, Place, Shard
 from processing_fn.storage.locks import EntityLocks
 from processing_fn.storage.transaction import (
@@ -70,8 +72,8 @@ class EntityFiles:
         self._durable_shards: set[str] = set()
         self._is_network = is_network
 
-    def is_current(self, place: Place, sidecar: bytes) -> bool:
-        """Read the sidecar and compare its bytes: two calls, and on a network one more.
+    def is_current(self, place: Place, witness: Witness) -> bool:
+        """Read the sidecar and compare it: two calls, and on a network one more.
 
         Every warm read comes through here, so it is written out: context managers would take
         another third of its time.
@@ -80,10 +82,10 @@ class EntityFiles:
         shard = self._layout.shard(place.database, place.file_id)
         try:
             if not self._is_network:
-                return self._is(f"{shard}/{name}", None, sidecar)
+                return self._is(f"{shard}/{name}", None, witness)
             directory = self._filesystem.open_directory(shard)
             try:
-                return self._is(name, directory, sidecar)
+                return self._is(name, directory, witness)
             finally:
                 self._filesystem.close(directory)
         except FileNotFoundError:
@@ -91,11 +93,13 @@ class EntityFiles:
         except OSError as error:
             raise translated(error) from error
 
-    def _is(self, name: str, directory: int | None, content: bytes) -> bool:
+    def _is(self, name: str, directory: int | None, witness: Witness) -> bool:
         descriptor = self._filesystem.open(name, directory)
         try:
             # One byte more than what it should be: a longer one differs.
-            return self._filesystem.read(descriptor, len(content) + 1) == content
+            # Of a longer one this is not the witness: it is loaded each time.
+            found = self._filesystem.read(descriptor, limits.SIDECAR_COMPARED_BYTES)
+            return coherence.witness(found) == witness
         finally:
             self._filesystem.close(descriptor)
 

@@ -7,6 +7,7 @@ through here, and asking whether somebody wants a span would cost it something.
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+from processing_fn.domain.coherence import Witness
 from processing_fn.service.ports import Place
 from processing_fn.storage.entity_files import EntityFiles
 from processing_fn.storage.locks import EntityLocks
@@ -17,9 +18,9 @@ class SpannedFiles(EntityFiles):
     """Entity files whose checks of what is cached are spans."""
 
     @tracing.spanned("check currency")
-    def is_current(self, place: Place, sidecar: bytes) -> bool:
+    def is_current(self, place: Place, witness: Witness) -> bool:
         """Ask the disk."""
-        return super().is_current(place, sidecar)
+        return super().is_current(place, witness)
 
 
 class SpannedLocks(EntityLocks):

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import msgspec
 import pytest
 
 from processing_fn.domain.entity import Outcome
@@ -247,7 +248,7 @@ def test_many_are_checked_before_one_is_deleted(rig: Rig) -> None:
     with pytest.raises(InvalidArgumentError):
         worker.engine.delete_many(rig.binding, [Delete("a"), Delete("\n")])
     assert worker.get("a") == (1, b'{"n": 1}')
-    gone = dataclasses.replace(rig.binding, database="nowhere")
+    gone = msgspec.structs.replace(rig.binding, database="nowhere")
     with pytest.raises(NotFoundError):
         worker.engine.delete_many(gone, [Delete("a")])
 
@@ -269,8 +270,8 @@ def test_another_binding_than_the_disk_has_is_refused(rig: Rig) -> None:
     worker = rig.worker()
     worker.put("a", b"{}")
     for wrong in (
-        dataclasses.replace(rig.binding, schema_id="other.v1"),
-        dataclasses.replace(rig.binding, incarnation="11" * 16),
+        msgspec.structs.replace(rig.binding, schema_id="other.v1"),
+        msgspec.structs.replace(rig.binding, incarnation="11" * 16),
     ):
         with pytest.raises(StaleBindingError):
             worker.engine.put(wrong, Put("a", b"{}"))

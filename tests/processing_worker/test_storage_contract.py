@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from processing_fn.domain.coherence import witness
 from processing_fn.service.ports import EntityStorage
 from strongroom import blob, limits
 from strongroom.errors import IntegrityError
@@ -51,7 +52,7 @@ def test_where_nothing_lies_there_is_nothing(rig: StorageRig, storage: EntitySto
     assert state(storage, HERE) is None
     commit(storage, NEIGHBOUR, OLD)
     assert state(storage, HERE) is None
-    assert not storage.is_current(HERE, b"anything")
+    assert not storage.is_current(HERE, witness(b"anything"))
     with storage.exclusive(HERE) as transaction:
         assert transaction.current() is None
     assert rig.contents(HERE) == (None, None)
@@ -69,7 +70,7 @@ def test_what_was_committed_is_loaded_by_everybody(rig: StorageRig, storage: Ent
         loaded = reader.load(HERE, opener(HERE))
         assert loaded is not None
         assert loaded == (blob.parse(raw), opener(HERE)(blob.parse(raw)), sidecar)
-        assert reader.is_current(HERE, sidecar)
+        assert reader.is_current(HERE, witness(sidecar))
     assert len(rig.shared.names(rig.shard(HERE))) == 2
 
 
@@ -82,8 +83,8 @@ def test_a_commit_replaces_what_was_there(rig: StorageRig, storage: EntityStorag
     after = rig.contents(HERE)[1]
     assert after is not None
     assert state(storage, HERE) == (2, NEW)
-    assert not storage.is_current(HERE, before)
-    assert storage.is_current(HERE, after)
+    assert not storage.is_current(HERE, witness(before))
+    assert storage.is_current(HERE, witness(after))
     assert len(rig.shared.names(rig.shard(HERE))) == 2
 
 
@@ -102,8 +103,14 @@ def test_entities_do_not_touch_each_other(storage: EntityStorage) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [lambda raw: raw + b" ", lambda raw: raw[:-1], lambda raw: b" " + raw[1:], lambda _: b""],
-    ids=["longer", "shorter", "different", "empty"],
+    [
+        lambda raw: raw + b" ",
+        lambda raw: raw + b" " * limits.SIDECAR_COMPARED_BYTES,
+        lambda raw: raw[:-1],
+        lambda raw: b" " + raw[1:],
+        lambda _: b"",
+    ],
+    ids=["longer", "much longer", "shorter", "different", "empty"],
 )
 def test_only_the_same_bytes_are_current(
     rig: StorageRig, storage: EntityStorage, change: Callable[[bytes], bytes]
@@ -113,11 +120,11 @@ def test_only_the_same_bytes_are_current(
     sidecar_file = rig.files(HERE)[1]
     intact = rig.shared.read(sidecar_file)
     assert intact is not None
-    assert not storage.is_current(HERE, change(intact))
+    assert not storage.is_current(HERE, witness(change(intact)))
     rig.shared.write(sidecar_file, change(intact))
-    assert not storage.is_current(HERE, intact)
+    assert not storage.is_current(HERE, witness(intact))
     rig.shared.remove(sidecar_file)
-    assert not storage.is_current(HERE, intact)
+    assert not storage.is_current(HERE, witness(intact))
 
 
 def test_a_guard_that_raises_leaves_everything_as_it_was(
@@ -223,8 +230,8 @@ def test_a_sidecar_that_is_not_its_blobs_is_renewed_before_anybody_reads(
     assert state(rig.storage(), HERE) == (2, NEW)
     assert rig.contents(HERE) == before
     assert rig.temporaries(HERE) == []
-    assert not storage.is_current(HERE, cached)
-    assert storage.is_current(HERE, before[1])
+    assert not storage.is_current(HERE, witness(cached))
+    assert storage.is_current(HERE, witness(before[1]))
     assert commit(storage, HERE, LATER) == 3
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from processing_fn.domain.coherence import witness
 from processing_fn.service.ports import EntityStorage, Place
 from strongroom.errors import OutcomeUnknownError, UnavailableError
 from tests.support.filesystems import CALLS, CountingFilesystem, FailingFilesystem
@@ -196,7 +197,7 @@ def test_an_error_at_every_call_of_a_load(
 
 
 OTHER_USES: dict[str, Callable[[EntityStorage], object]] = {
-    "is_current": lambda storage: storage.is_current(HERE, b"anything"),
+    "is_current": lambda storage: storage.is_current(HERE, witness(b"anything")),
     "file_ids": lambda storage: list(storage.file_ids("people", b"")),
     "databases": lambda storage: storage.databases(),
     "sidecars": lambda storage: list(storage.sidecars("people", 0x11)),
