@@ -70,7 +70,8 @@ def items(source: BinaryIO, chosen: Format) -> Iterator[Item]:
         InvalidArgumentError: It is not of the format; says line and column, and quotes nothing.
         OSError: The kernel refuses.
     """
-    first = source.readline(_ENTITY_BYTES_MAX + 1)
+    # Some editors write one, and RFC 8259 section 8.1 lets it be passed over.
+    first = source.readline(_ENTITY_BYTES_MAX + 1).removeprefix(codecs.BOM_UTF8)
     is_lines = chosen is Format.NDJSON or (chosen is Format.AUTO and _is_line(first))
     return _lines(source, first) if is_lines else _Json(source, first).items()
 
@@ -103,12 +104,16 @@ def _lines(source: BinaryIO, first: bytes) -> Iterator[Item]:
 
 def _entry(raw: bytes, where: str) -> _Line:
     try:
+        # An entity is not looked into otherwise.
+        raw.decode()
         return msgspec.json.decode(raw, type=_Line)
     except msgspec.DecodeError as error:
         # It tells of bytes and types, not of values.
         found = re.search(r"byte (\d+)", str(error))
         at = f", column {int(found[1]) + 1}" if found else ""
         raise _not_an_entry(f"{where}{at}") from None
+    except UnicodeDecodeError:
+        raise InvalidArgumentError(f"{where} has something in it that is not UTF-8") from None
     except jsontext.UNREADABLE:
         raise _not_an_entry(where) from None
 

@@ -50,6 +50,13 @@ def test_three_forms_are_told_apart() -> None:
     assert [read(text) for text in ("", " \n\n", "{}", "[]", " \n [ ]\n")] == [[]] * 5
 
 
+def test_a_mark_of_the_order_of_bytes_is_none_of_the_text() -> None:
+    """What an editor of Windows has saved is refused in its first column."""
+    for text in ('{"key": "a", "entity": 1}\n', '{"a": 1}', '[{"key": "a", "entity": 1}]'):
+        assert told(read(f"\ufeff{text}")) == {"a": b"1"}
+    assert read("\ufeff") == []
+
+
 def test_an_entity_is_the_bytes_that_it_was() -> None:
     """Digits are lost, or of two members of one name the deployment sees one."""
     odd = r'{"n": 0.10000000000000000000001, "m": 1E400, "m": -0.0, "s": "\ud800/\u00e9é"}'
@@ -95,6 +102,10 @@ def test_any_object_is_read(entities: dict[str, Any], indent: int | None) -> Non
         ('{"key": "a", "entity": 1}\n{"kex": "hunter2"}', "line 2 is not of the form"),
         ("hunter2", "line 1"),
         (b'{"a": 1,\n"b": "\xff"}', "not UTF-8"),
+        (
+            b'{"key": "a", "entity": 1}\n{"key": "b", "entity": "\xff"}',
+            "line 2 has something in it",
+        ),
         ('{"a": ' + "[" * 100_000, "nests too deep"),
     ],
 )
