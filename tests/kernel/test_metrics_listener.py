@@ -18,6 +18,7 @@ from strongroom.metrics.instruments import Metrics
 from strongroom.metrics.listener import MetricsListener
 from strongroom.readiness import ADVICE, Check, Checkup, Name, Reason, Verdict
 from tests.support.deployment import wait_until
+from tests.support.threads import none_to_be_had
 
 
 @pytest.fixture
@@ -86,6 +87,14 @@ def test_blank_lines_are_no_defect_of_ours(served: MetricsListener) -> None:
     with structlog.testing.capture_logs() as logged:
         assert _exchange(served, b"\r\n\r\n").startswith(b"HTTP/1.1 400 ")
     assert logged == []
+
+
+def test_a_moment_without_threads_passes(served: MetricsListener) -> None:
+    """Once a machine had no thread to give the figures are gone, for ever."""
+    with none_to_be_had():
+        for _ in range(limits.METRICS_CONNECTIONS_MAX + 1):
+            assert _exchange(served, b"") == b""
+    assert httpx.get(served.url).status_code == 200
 
 
 def test_a_head_without_end_is_not_kept(served: MetricsListener) -> None:

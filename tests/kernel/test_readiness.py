@@ -17,6 +17,7 @@ from tests.support.clocks import ManualClock
 from tests.support.deployment import wait_until
 from tests.support.filesystems import FailingFilesystem
 from tests.support.memory_filesystem import MemoryFilesystem
+from tests.support.threads import none_to_be_had
 
 WAIT_S = 0.2
 SECONDS = 10.0
@@ -78,6 +79,17 @@ def test_what_does_not_answer_is_told_within_the_bound(looked: Looked, clock: Ma
     clock.advance(limits.READINESS_KEPT_SECONDS)
     (found,) = checkup.findings()
     assert (found.status, found.reason) == (Status.OK, None)
+
+
+def test_a_moment_without_threads_passes(looked: Looked, clock: ManualClock) -> None:
+    """Once a machine had no thread to give a process is not ready any more, for ever."""
+    checkup = one(looked, clock)
+    with none_to_be_had():
+        (found,) = checkup.findings()
+    assert (found.reason, looked.looks) == (Reason.NO_ANSWER, 0)
+    clock.advance(limits.READINESS_KEPT_SECONDS)
+    (found,) = checkup.findings()
+    assert (found.reason, looked.looks) == (None, 1)
 
 
 def test_whoever_asks_often_has_nothing_looked_at_more_often(

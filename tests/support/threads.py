@@ -1,11 +1,23 @@
-"""Threads that begin together, and whose results are waited for."""
+"""Threads that begin together, and whose results are waited for; and none at all."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 WAIT_S = 60
+_MORE_THAN_THERE_IS = 1 << 46
+
+
+@contextmanager
+def none_to_be_had() -> Iterator[None]:
+    """Let the kernel refuse each new thread, as it does past a bound on processes or memory."""
+    before = threading.stack_size(_MORE_THAN_THERE_IS)
+    try:
+        yield
+    finally:
+        threading.stack_size(before)
 
 
 def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:

@@ -205,13 +205,18 @@ class Checkup:
             name = f"check-{standing.check.name}"
             make = threading.Thread(target=self._make, args=(standing, ended), name=name)
             make.daemon = True
-            make.start()
+            try:
+                make.start()
+            except RuntimeError:  # there is no further thread to be had just now
+                self._end(standing, ended, Verdict(Reason.NO_ANSWER))
         else:
             self._make(standing, ended)
         return ended
 
     def _make(self, standing: _Standing, ended: threading.Event) -> None:
-        verdict = _verdict(standing.check)
+        self._end(standing, ended, _verdict(standing.check))
+
+    def _end(self, standing: _Standing, ended: threading.Event, verdict: Verdict) -> None:
         with self._lock:
             standing.under_way = None
             standing.looked_s = self._clock.boot_s()

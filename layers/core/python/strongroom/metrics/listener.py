@@ -130,9 +130,13 @@ class MetricsListener:
             if not self._places.acquire(blocking=False):
                 connection.close()
                 continue
-            threading.Thread(
-                target=self._serve, args=(connection,), name="metrics", daemon=True
-            ).start()
+            try:
+                threading.Thread(
+                    target=self._serve, args=(connection,), name="metrics", daemon=True
+                ).start()
+            except RuntimeError:  # there is no further thread to be had just now
+                connection.close()
+                self._places.release()
 
     def _serve(self, connection: socket.socket) -> None:
         ends_at_s = time.monotonic() + limits.METRICS_SECONDS
