@@ -1,7 +1,7 @@
 """Which address a request comes from, and which addresses count as one."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
 
 UNKNOWN: Final = "unknown"
@@ -23,6 +23,13 @@ class Origin(NamedTuple):
     forwarded_for: str = ""
 
 
+class _Address(NamedTuple):
+    """An address that was read, and what stands for it where many are counted."""
+
+    text: str
+    network: str
+
+
 def network_of(origin: Origin, trusted_proxies: int) -> str:
     """Return what stands for the address of a request: itself, of IPv6 its /64.
 
@@ -33,9 +40,7 @@ def network_of(origin: Origin, trusted_proxies: int) -> str:
         trusted_proxies: As for `address_of`.
     """
     address = _address(origin, trusted_proxies)
-    if isinstance(address, IPv6Address):
-        return str(IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False))
-    return UNKNOWN if address is None else str(address)
+    return UNKNOWN if address is None else address.network
 
 
 def address_of(origin: Origin, trusted_proxies: int) -> str:
@@ -50,10 +55,11 @@ def address_of(origin: Origin, trusted_proxies: int) -> str:
         trusted_proxies: How many proxies of the deployment's own every request passes; with 0 the
             header is not looked at.
     """
-    return str(_address(origin, trusted_proxies) or UNKNOWN)
+    address = _address(origin, trusted_proxies)
+    return UNKNOWN if address is None else address.text
 
 
-def _address(origin: Origin, trusted_proxies: int) -> IPv4Address | IPv6Address | None:
+def _address(origin: Origin, trusted_proxies: int) -> _Address | None:
     if trusted_proxies:
         forwarded = [part.strip() for part in origin.forwarded_for.split(",")]
         if len(forwarded) >= trusted_proxies:
@@ -63,13 +69,13 @@ def _address(origin: Origin, trusted_proxies: int) -> IPv4Address | IPv6Address 
     return _parsed(origin.peer)
 
 
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+def _parsed(text: str) -> _Address | None:
     """Return an address, which may have a port beside it; None for anything else."""
     return _read(text) if len(text) <= _CHARS_MAX else None
 
 
 @lru_cache(_REMEMBERED)
-def _read(text: str) -> IPv4Address | IPv6Address | None:
+def _read(text: str) -> _Address | None:
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
@@ -79,4 +85,7 @@ def _read(text: str) -> IPv4Address | IPv6Address | None:
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    if mapped is None and isinstance(address, IPv6Address):
+        network = IPv6Network((int(address), _IPV6_PREFIX_BITS), strict=False)
+        return _Address(str(address), str(network))
+    return _Address(str(mapped or address), str(mapped or address))

@@ -8,7 +8,7 @@ import re
 from typing import Final
 
 from strongroom import limits
-from strongroom.entity import Condition
+from strongroom.entity import UNCONDITIONAL, Condition
 from strongroom.errors import InvalidArgumentError
 
 _TAG: Final = re.compile(r'[ \t,]*(W/)?"([\x21\x23-\x7e]*)"[ \t]*(?:,|$)')
@@ -29,6 +29,8 @@ def of_request(if_match: str | None, if_none_match: str | None) -> Condition:
     Raises:
         InvalidArgumentError: One is not `*` or a list of entity tags.
     """
+    if if_match is None and if_none_match is None:
+        return UNCONDITIONAL
     wanted = _versions("If-Match", if_match, strong=True)
     unwanted = _versions("If-None-Match", if_none_match, strong=False)
     if wanted is not None and unwanted == ():

@@ -253,11 +253,10 @@ class StrongroomApp(Chalice):
         methods = self.routes.get(incoming.resource)
         if methods is None:
             raise NotFoundError("no such path")
-        allowed = _allowed(methods)
         if incoming.method == _OPTIONS:
-            return self._options(incoming, allowed)
-        if incoming.method not in allowed:
-            raise MethodNotAllowedError("allowed here: " + ", ".join(allowed))
+            return self._options(incoming, _allowed(methods))
+        if incoming.served_method not in methods:
+            raise MethodNotAllowedError("allowed here: " + ", ".join(_allowed(methods)))
         operation = self.operations.get((incoming.resource, incoming.served_method))
         self._identify(incoming, operation)
         is_known = self._per_thread.caller is not None

@@ -158,13 +158,15 @@ class AsgiAdapter:
     ) -> bytes:
         """Read the body; for one that is large or turns out so, take room first."""
         length = _declared_length(headers)
+        if length == 0:
+            return b""
         if length is not None and length > limits.SMALL_BYTES_MAX:
             await self._take_room(length, scope, headers, room)
         chunks: list[bytes] = []
         size_bytes = 0
         try:
             async with asyncio.timeout(limits.BODY_SECONDS):
-                async for chunk in _chunks(receive) if length != 0 else _no_chunks():
+                async for chunk in _chunks(receive):
                     size_bytes += len(chunk)
                     if length is None and size_bytes > limits.SMALL_BYTES_MAX:
                         length = limits.MESSAGE_BYTES_MAX
@@ -215,11 +217,6 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
         yield message.get("body", b"")
 
 
-async def _no_chunks() -> AsyncIterator[bytes]:
-    return
-    yield b""
-
-
 async def _discard(receive: Receive) -> None:
     """Read on for a while and keep nothing."""
     left_bytes = _REFUSED_BYTES_READ_MAX
@@ -247,9 +244,13 @@ async def _send(send: Send, answer: _Answer, data: bytes) -> None:
     """
     headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    last = max(0, len(data) - 1) // _PIECE_BYTES
+    if len(data) <= _PIECE_BYTES:
+        # granian takes what is whole at once, whether or not the client reads it.
+        await send({"type": "http.response.body", "body": data, "more_body": False})
+        return
+    last = (len(data) - 1) // _PIECE_BYTES
     for number in range(last + 1):
-        piece = data[number * _PIECE_BYTES : (number + 1) * _PIECE_BYTES] if last else data
+        piece = data[number * _PIECE_BYTES : (number + 1) * _PIECE_BYTES]
         body = {"type": "http.response.body", "body": piece, "more_body": number < last}
         try:
             async with asyncio.timeout(limits.BODY_SECONDS):

@@ -29,7 +29,7 @@ class _Problem(msgspec.Struct):
 
 def act(route: RouteEntry, method: str, operation: Operation | None) -> Act:
     """Return what is done at a route: the name of its view, and what follows from its rights."""
-    rights = frozenset() if operation is None else frozenset(map(str, operation.rights))
+    rights: frozenset[str] = frozenset() if operation is None else operation.right_names
     return acts.act(route.view_function.__name__, rights, only_reads=method == _GET)
 
 

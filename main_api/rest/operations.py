@@ -19,6 +19,7 @@ the `answers` fits. So the document at `/openapi.json` is made from what really 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -103,7 +104,7 @@ class Answer:
     links: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Operation:
     """One method of one path.
 
@@ -133,17 +134,22 @@ class Operation:
     holds_secret: bool = False
     errors: tuple[type[StrongroomError], ...] = ()
 
-    @property
+    @cached_property
     def takes_token(self) -> bool:
         """Tell whether only who sends an access token gets to the view."""
         return not WITHOUT_TOKEN.intersection(self.rights)
 
-    @property
+    @cached_property
+    def right_names(self) -> frozenset[str]:
+        """The `rights`, as the audit log knows them."""
+        return frozenset(map(str, self.rights))
+
+    @cached_property
     def media_types(self) -> tuple[str, ...]:
         """In which media types it answers; the first one without a wish."""
         return tuple(dict.fromkeys(one for answer in self.answers for one in answer.content))
 
-    @property
+    @cached_property
     def may_have_no_content(self) -> bool:
         """Whether one of its answers is 204 (RFC 9110 section 15.3.5)."""
         return any(answer.status == _NO_CONTENT for answer in self.answers)

@@ -185,8 +185,13 @@ def test_what_declares_nothing_is_taken_for_an_administrators() -> None:
     rig.audit_log.down = True
     assert http("POST", "/new/abc").status == 503
     assert done == ["abc"]
-    assert acts.act("x", {"a right of tomorrow"}, only_reads=True).kind is Kind.DISCLOSURE
-    assert acts.act("x", {"read", "a right of tomorrow"}, only_reads=False).kind is Kind.CHANGE
+    assert (
+        acts.act("x", frozenset({"a right of tomorrow"}), only_reads=True).kind is Kind.DISCLOSURE
+    )
+    assert (
+        acts.act("x", frozenset({"read", "a right of tomorrow"}), only_reads=False).kind
+        is Kind.CHANGE
+    )
     assert acts.act("x", frozenset(), only_reads=False).kind is Kind.CHANGE
 
 

@@ -8,6 +8,7 @@ or none, is taken for an administrator's.
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum, StrEnum
+from functools import cache
 from typing import Final
 
 
@@ -81,7 +82,8 @@ _NAMES: Final = {
 """What REST has under another name than gRPC."""
 
 
-def act(name: str, rights: AbstractSet[str], *, only_reads: bool) -> Act:
+@cache
+def act(name: str, rights: frozenset[str], *, only_reads: bool) -> Act:
     """Return what an operation is to the audit log.
 
     Args:

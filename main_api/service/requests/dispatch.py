@@ -106,9 +106,7 @@ class Dispatcher:
 
     def _call(self, database: str, key: str, attempt: Attempt[T], attempt_s: float) -> T:
         waiting = patience.current(self._clock)
-        failure: StrongroomError = UnavailableError(
-            "no worker can serve the request now", retry_after_s=1
-        )
+        failure: StrongroomError | None = None
         self._retries.earn()
         began_s = self._clock.boot_s()
         asked: list[WorkerRecord] = []
@@ -133,4 +131,4 @@ class Dispatcher:
             candidates = self._fleet.others(database, key, asked)
             if not candidates and isinstance(failure, UnavailableError):
                 candidates = self._fleet.newcomers(database, key, asked, began_s)
-        raise failure
+        raise failure or UnavailableError("no worker can serve the request now", retry_after_s=1)
