@@ -170,6 +170,7 @@ def _kept(name: str, told: Mapping[str, str], *, may_ask: bool) -> str:
         InvalidArgumentError: There is none, and nobody who could type it.
     """
     if told.get("secret") == SecretPlace.KEYRING:
+        _require_own_address(name, told["url"])
         kept = entry(name).read()
         if kept is None:
             raise InvalidArgumentError(
@@ -183,6 +184,21 @@ def _kept(name: str, told: Mapping[str, str], *, may_ask: bool) -> str:
     raise InvalidArgumentError(
         f"set {_SECRET}, or name a profile with a secret: --profile NAME; {_ROAD}"
     )
+
+
+def _require_own_address(name: str, url: str) -> None:
+    """Let a kept secret go only where its profile says, whatever is left in an environment.
+
+    Raises:
+        InvalidArgumentError: It would go elsewhere.
+    """
+    own = members(read(), name)
+    grpc = f"grpc://{own['grpc_address']}" if "grpc_address" in own else None
+    if url not in {own.get("url"), grpc}:
+        raise InvalidArgumentError(
+            f"STRONGROOM_URL is not where the profile {name} is, and the secret of that goes"
+            f" nowhere else: unset it, or set {_SECRET} too"
+        )
 
 
 def _variable(name: str) -> str:

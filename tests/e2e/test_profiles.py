@@ -91,7 +91,9 @@ def test_a_secret_is_in_the_keyring_and_nowhere_else(strongroom: Command, home: 
         assert "chatdb" in listed.stdout, "the first profile is the one that is used"
     workers = strongroom({"STRONGROOM_PROFILE": "work"}, "worker", "list", "--json")
     assert len(json.loads(workers.stdout)["workers"]) == 2
-    gone = strongroom({"STRONGROOM_URL": "http://127.0.0.1:1"}, "db", "list")
+    elsewhere = {"STRONGROOM_URL": "http://127.0.0.1:1"}
+    assert "goes nowhere else" in refusal(strongroom(elsewhere, "db", "list"))
+    gone = strongroom(elsewhere | {"STRONGROOM_CLIENT_SECRET": "another"}, "db", "list")
     assert gone.returncode == 7, "the environment goes before the profile"
     removed = strongroom({}, "profile", "remove", "work")
     assert (removed.returncode, home.entries()) == (0, {})
