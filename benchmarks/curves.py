@@ -1,4 +1,4 @@
-"""Curves in panels side by side, both scales by powers of ten."""
+"""Curves in panels, two in a row, both scales by powers of ten."""
 
 import math
 from collections.abc import Sequence
@@ -12,6 +12,8 @@ _TOP: Final = 64
 _BOTTOM: Final = 340
 _LEFT: Final = 84
 _GAP: Final = 90
+_COLUMNS: Final = 2
+_KINDS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,15 @@ class _Scale:
 
 def svg(panels: Sequence[Panel]) -> str:
     """Return the picture; a panel without points has only its title."""
-    width = (_WIDTH - _LEFT - _GAP * len(panels)) / max(1, len(panels))
-    parts = [
-        _panel(one, _LEFT + number * (width + _GAP), width) for number, one in enumerate(panels)
-    ]
-    return _FRAME.format(width=_WIDTH, height=_HEIGHT, body="\n".join(parts))
+    columns = max(1, min(_COLUMNS, len(panels)))
+    width = (_WIDTH - _LEFT - _GAP * columns) / columns
+    parts = []
+    for number, one in enumerate(panels):
+        row, column = divmod(number, columns)
+        drawn = _panel(one, _LEFT + column * (width + _GAP), width)
+        parts.append(f'  <g transform="translate(0 {row * _HEIGHT})">\n{drawn}\n  </g>')
+    height = _HEIGHT * -(-len(panels) // columns)
+    return _FRAME.format(width=_WIDTH, height=height, body="\n".join(parts))
 
 
 def _tens(values: Sequence[float]) -> tuple[int, int]:
@@ -82,7 +88,7 @@ def _panel(panel: Panel, left: float, width: float) -> str:
         ]
     names = list(dict.fromkeys(curve.name.partition(",")[0] for curve in panel.curves))
     for curve in panel.curves:
-        kind = f"c{names.index(curve.name.partition(',')[0]) % 4}"
+        kind = f"c{names.index(curve.name.partition(',')[0]) % _KINDS}"
         if curve.points:
             parts.append(_curve(curve, kind, across, upwards))
     middle = left + width / 2
@@ -112,10 +118,12 @@ _FRAME: Final = """\
     named below each panel grows; both scales are powers of ten.</desc>
   <style>
     svg {{ color-scheme: light dark; --page: #ffffff; --ink: #1b2430; --soft: #566273;
-          --edge: #dbe2ea; --c0: #1f6feb; --c1: #9a5b00; --c2: #1a7f37; --c3: #8250df }}
+          --edge: #dbe2ea; --c0: #1f6feb; --c1: #9a5b00; --c2: #1a7f37; --c3: #8250df;
+          --c4: #bf3989 }}
     @media (prefers-color-scheme: dark) {{
       svg {{ --page: #12171e; --ink: #e4eaf2; --soft: #a2afbf;
-            --edge: #2c3744; --c0: #6cb0ff; --c1: #e3a44a; --c2: #57c271; --c3: #b490f5 }}
+            --edge: #2c3744; --c0: #6cb0ff; --c1: #e3a44a; --c2: #57c271; --c3: #b490f5;
+            --c4: #f778ba }}
     }}
     .page {{ fill: var(--page) }}
     text {{ font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
@@ -131,6 +139,7 @@ _FRAME: Final = """\
     .c1 {{ stroke: var(--c1) }}
     .c2 {{ stroke: var(--c2) }}
     .c3 {{ stroke: var(--c3) }}
+    .c4 {{ stroke: var(--c4) }}
   </style>
   <rect class="page" width="{width}" height="{height}" rx="12"/>
 {body}

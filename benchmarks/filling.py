@@ -17,6 +17,7 @@ import msgspec
 
 from benchmarks import documents
 from benchmarks.figure import WrongAnswerError
+from benchmarks.ground import Ground
 from cli.emulation.master_key import LocalMasterKey
 from main_api.adapters.control_store import KeyringFile
 from main_api.adapters.keys import providers
@@ -30,6 +31,7 @@ from strongroom.keyring import WORKER_PURPOSES
 from tests.support.deployment import Deployment
 
 _LEASE_S: Final = 3_600
+_FEW: Final = 2_000
 
 
 def key(number: int) -> str:
@@ -43,7 +45,8 @@ def filled(deployment: Deployment, database: str, count: int, first: int = 0) ->
     Raises:
         WrongAnswerError: The deployment answers something else.
     """
-    cores = len(os.sched_getaffinity(0))
+    # Of a few entities a process's imports take longer than what it does.
+    cores = len(os.sched_getaffinity(0)) if count > _FEW else 1
     share = -(-count // cores)
     fillers = [
         subprocess.Popen(  # noqa: S603 - this module
@@ -62,6 +65,26 @@ def filled(deployment: Deployment, database: str, count: int, first: int = 0) ->
             answer = client.get(f"/entity/{database}", params={"key": key(number)})
             if documents.document(number) not in answer.content:
                 raise WrongAnswerError(f"{key(number)}: {answer.text}")
+
+
+def deployment_with(ground: Ground, entities: int) -> Path:
+    """Return the place of a deployment with so many entities, stopped; once made it stays.
+
+    They are in `chatdb`; the database `one` has the first of them only.
+    """
+    place = ground.scratch / f"filled-{entities}"
+    if place.exists():
+        return place
+    place.mkdir()
+    deployment = Deployment(place, ("--workers", "1")).start()
+    try:
+        with deployment.http() as client:
+            client.put("/databases/one", json={"schema_id": "chat.v1"}).raise_for_status()
+        for database, count in (("chatdb", entities), ("one", 1)):
+            filled(deployment, database, count)
+    finally:
+        deployment.stop()
+    return place
 
 
 def main() -> None:

@@ -15,13 +15,21 @@ from benchmarks import __main__ as bench
 from benchmarks import curves, results
 from benchmarks.curves import Curve, Panel
 from benchmarks.figure import Figure, Pairs
-from benchmarks.figures import put, warm_get
+from benchmarks.figures import by_number, put, start, warm_get
 from benchmarks.ground import Ground
 from benchmarks.results import Result
 
 _SIZES: Final = (100, 1_000, 10_000, 100_000, 1_000_000)
-_CLIENTS: Final = (1, 2, 4, 8, 16, 32, 64)
-_ROUNDS: Final = 5
+_CLIENTS: Final = (1, 4, 16, 32, 64)
+_ENTITIES: Final = (1, 1_000, 10_000, 100_000)
+_WORKERS: Final = (1, 2, 4)
+_ROUNDS: Final = 3
+_FLOORS: Final = {
+    "bytes": "as of the figure of the same name",
+    "clients": "as of the figure of the same name",
+    "entities": "the same where there is one entity",
+    "workers": "the same by one worker",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +52,14 @@ def _series(
     axis: str,
     values: Sequence[int],
     measure: Callable[[Ground, int], Pairs],
+    unit: str = "/s",
 ) -> Series:
     def point(value: int) -> Figure:
         return Figure(
-            name=f"{name}-{axis}-{value}",
+            name=f"{name}-{axis}-{value}".replace(" ", "-"),
             measures=f"{name} at {value:,} {axis}",
-            floor="as of the figure of the same name",
-            unit="/s",
+            floor=_FLOORS[axis],
+            unit=unit,
             goal=None,
             pairs=lambda ground: measure(ground, value),
             rounds=_ROUNDS,
@@ -64,6 +73,13 @@ SERIES: Final = (
     _series("put", "bytes", _SIZES, lambda ground, size: put.pairs(ground, 16, size)),
     _series("get", "clients", _CLIENTS, warm_get.pairs),
     _series("put", "clients", _CLIENTS, put.pairs),
+    _series("warm get", "entities", _ENTITIES, by_number.read_warm),
+    _series("cold get", "entities", _ENTITIES, by_number.read_cold),
+    _series("put", "entities", _ENTITIES, by_number.put),
+    _series("page", "entities", _ENTITIES, by_number.page),
+    _series("start", "entities", _ENTITIES, start.pairs, "ms"),
+    _series("get", "workers", _WORKERS, by_number.workers_read),
+    _series("put", "workers", _WORKERS, by_number.workers_put),
 )
 
 
@@ -98,10 +114,14 @@ def _panel(axis: str, found: dict[str, Result]) -> Panel:
             one = found.get(figure.name)
             if one is None or one.summary is None or not one.summary.floor:
                 continue
-            ours.append((value, 1e6 / one.summary.ours))
-            floor.append((value, 1e6 / one.summary.floor))
+            ours.append((value, _us(one, one.summary.ours)))
+            floor.append((value, _us(one, one.summary.floor)))
         lines += [Curve(series.name, ours), Curve(f"{series.name}, floor", floor, is_floor=True)]
     return Panel(f"us of an operation, by {axis}", axis, lines)
+
+
+def _us(of: Result, value: float) -> float:
+    return value * 1e3 if of.unit == "ms" else 1e6 / value
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ class GrpcFace:
         request = entity_pb2.PutEntityRequest(database=self.database, key=key, document=document)
         return Grpc.wire(f"{_SERVICE}/PutEntity", request.SerializeToString())
 
+    def page(self, size: int) -> bytes:
+        """Return a listing's first page."""
+        request = entity_pb2.ListEntitiesRequest(database=self.database, page_size=size)
+        return Grpc.wire(f"{_SERVICE}/ListEntities", request.SerializeToString())
+
 
 @dataclass(frozen=True)
 class RestFace:

@@ -23,6 +23,9 @@ from benchmarks.figure import (
 )
 from benchmarks.ground import Ground
 
+_LEFT_TO_QUICK = ("start-", "slow-disk-", "cold-start", "ycsb-b", "ycsb-c", "ycsb-d", "ycsb-a-rest")
+_MOST = 18
+
 
 def _figure(name: str, *pairs: Pair, goal: Goal | None = None) -> Figure:
     def yielded(_: Ground) -> Pairs:
@@ -189,13 +192,20 @@ def test_names_are_said_once() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-def test_every_figure_is_measured_quickly(tmp_path: Path) -> None:
-    """Each works, and its answers are right: what breaks one breaks this test."""
-    assert bench.main(["--quick", "--output", str(tmp_path)]) == 0
+def test_every_figure_of_one_deployment_is_measured_quickly(tmp_path: Path) -> None:
+    """Each works, and its answers are right: what breaks one breaks this test.
+
+    Those that start deployments of their own would take as long as all others together: `make bench
+    ARGS=--quick` tries them too, and of YCSB's mixes the ones that are left out here.
+    """
+    chosen = [figure for figure in FIGURES if not figure.name.startswith(_LEFT_TO_QUICK)]
+    assert len(chosen) > _MOST
+    assert bench.main(["--quick", "--output", str(tmp_path)], chosen) == 0
 
     written = _written(tmp_path)
-    assert list(written) == [figure.name for figure in FIGURES]
+    assert list(written) == [figure.name for figure in chosen]
     measured = [one for one in written.values() if not one.skipped]
+    assert len(measured) == len(chosen)
     assert all(one.summary is not None and one.summary.pairs == 1 for one in measured)
     assert (tmp_path / "ratios.svg").read_text().count("<circle") == sum(
         one.bound is not None for one in measured
@@ -230,6 +240,8 @@ def test_the_curves_are_drawn_where_the_points_lie() -> None:
     # Two powers of ten each way: from the lower left corner of the panel to the upper right one.
     assert re.findall(r'points="([^"]+)"', drawn) == ["84.0,340.0 870.0,64.0"]
     assert curves.svg([Panel("cost", "bytes", [])]).count("polyline") == 0
+    # A third panel begins a second row.
+    assert curves.svg([panel] * 3).count('<g transform="translate(0 400)">') == 1
 
 
 def test_every_point_of_the_curves_is_a_figure() -> None:
