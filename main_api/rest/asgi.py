@@ -8,15 +8,13 @@ read were seen to lie in memory under granian's own interface (RSGI), 5 MiB unde
 """
 
 import asyncio
-import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from main_api.rest.wsgi import Environ, WsgiAdapter
+from main_api.rest.wsgi import Answered, Arrived, WsgiAdapter
 from main_api.service.requests import patience
 from main_api.service.requests.patience import Patience
 from main_api.service.requests.room import Room
@@ -49,17 +47,6 @@ class _AmbiguousError(InvalidArgumentError):
     """Two readers may read it in two ways; nothing more is read on its connection."""
 
 
-@dataclass
-class _Answer:
-    status: int = 500
-    headers: list[tuple[str, str]] = field(default_factory=list)
-    reads_on: bool = False
-
-    def start(self, status: str, headers: list[tuple[str, str]]) -> None:
-        self.status = int(status.partition(" ")[0])
-        self.headers = [(name.lower(), value) for name, value in headers]
-
-
 class AsgiAdapter:
     """Serves a WSGI adapter to granian."""
 
@@ -86,25 +73,27 @@ class AsgiAdapter:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        answer = _Answer()
         self._requests += 1
         try:
             with ExitStack() as room:
-                data = await self._answer(scope, receive, room, answer)
-                await _send(send, answer, data)
+                answered, reads_on = await self._answer(scope, receive, room)
+                await _send(send, answered)
         except Exception:
             # granian answers 500; what it logs must not have the error's text.
             _log.exception("request-failed")
             raise
         finally:
             self._requests -= 1
-        if answer.reads_on:
+        if reads_on:
             await _discard(receive)
 
     async def _answer(
-        self, scope: Scope, receive: Receive, room: ExitStack, answer: _Answer
-    ) -> bytes:
-        """Return the body of the answer; `room` gives back what it takes when it has been sent."""
+        self, scope: Scope, receive: Receive, room: ExitStack
+    ) -> tuple[Answered, bool]:
+        """Return the answer, and whether the rest of the request is to be read after it.
+
+        `room` gives back what it takes when the answer has been sent.
+        """
         headers = _headers(scope)
         try:
             if self._requests > limits.MAIN_CONCURRENT_REQUESTS_MAX:
@@ -112,28 +101,33 @@ class AsgiAdapter:
             _require_readable(scope)
             body = await self._body(scope, headers, receive, room)
         except StrongroomError as error:
-            # A client that is still sending would not see why, with its connection broken.
-            answer.reads_on = not isinstance(error, TimedOutError)
-            refusal = self._adapter.refuse(error, headers, answer.start)
+            refusal = self._adapter.refuse(error, headers)
             if isinstance(error, _AmbiguousError):
-                answer.headers.append(("connection", "close"))
-            return refusal
-        environ = _environ(scope, headers, body)
-        del body
-        data = await self._served(environ, answer, receive)
+                refusal.headers.append(("Connection", "close"))
+            # A client that is still sending would not see why, with its connection broken.
+            return refusal, not isinstance(error, TimedOutError)
+        arrived = Arrived(
+            method=scope["method"],
+            path=_path(scope["raw_path"]),
+            query=scope["query_string"].decode("latin-1"),
+            peer=scope["client"][0],
+            headers=headers,
+            body=body,
+        )
+        answered = await self._served(arrived, receive)
         room.close()
         try:
-            room.callback(self._room.take(len(data)))
+            room.callback(self._room.take(len(answered.body)))
         except RateLimitedError as error:
             # What was written has to be said; answers to writes are small.
             if scope["method"] in _READING:
-                return self._adapter.refuse(error, headers, answer.start)
-        return data
+                return self._adapter.refuse(error, headers), False
+        return answered, False
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
-    async def _served(self, environ: Environ, answer: _Answer, receive: Receive) -> bytes:
+    async def _served(self, arrived: Arrived, receive: Receive) -> Answered:
         """Serve on a thread; what takes a while is given up when the client goes meanwhile."""
         waiting = Patience()
         watching: list[asyncio.Task[None]] = []
@@ -142,16 +136,16 @@ class AsgiAdapter:
             _WATCHED_AFTER_S, lambda: watching.append(loop.create_task(_watch(receive, waiting)))
         )
         try:
-            data: bytes = await self._in_thread(self._serve, environ, answer, waiting)
+            answered: Answered = await self._in_thread(self._serve, arrived, waiting)
         finally:
             watch.cancel()
             for task in watching:
                 task.cancel()
-        return data
+        return answered
 
-    def _serve(self, environ: Environ, answer: _Answer, waiting: Patience) -> bytes:
+    def _serve(self, arrived: Arrived, waiting: Patience) -> Answered:
         with patience.serving(waiting):
-            return b"".join(self._adapter(environ, answer.start))
+            return self._adapter.answer(arrived)
 
     async def _body(
         self, scope: Scope, headers: dict[str, str], receive: Receive, room: ExitStack
@@ -237,13 +231,14 @@ async def _watch(receive: Receive, waiting: Patience) -> None:
     waiting.give_up()
 
 
-async def _send(send: Send, answer: _Answer, data: bytes) -> None:
+async def _send(send: Send, answered: Answered) -> None:
     """Hand the answer over, as fast as the client takes it.
 
     A client that takes nothing for `limits.BODY_SECONDS` is left with a broken connection.
     """
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in answer.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    status, named, data = answered
+    headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in named]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     if len(data) <= _PIECE_BYTES:
         # granian takes what is whole at once, whether or not the client reads it.
         await send({"type": "http.response.body", "body": data, "more_body": False})
@@ -295,18 +290,3 @@ def _path(raw: bytes) -> str:
     A proxy that lets `/keys/...` through to few must not be passed by `/keys%2F...`.
     """
     return unquote_to_bytes(_SLASH.sub(rb"%25\1", raw)).decode("latin-1")
-
-
-def _environ(scope: Scope, headers: dict[str, str], body: bytes) -> Environ:
-    """Return the environ of a request (PEP 3333)."""
-    environ: Environ = {
-        "REQUEST_METHOD": scope["method"],
-        "PATH_INFO": _path(scope["raw_path"]),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "REMOTE_ADDR": scope["client"][0],
-        "CONTENT_TYPE": headers.get("content-type", ""),
-        "wsgi.input": io.BytesIO(body),
-    }
-    for name, value in headers.items():
-        environ["HTTP_" + name.upper().replace("-", "_")] = value
-    return environ

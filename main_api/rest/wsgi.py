@@ -8,7 +8,7 @@ import base64
 import re
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from main_api.rest.incoming import Event
@@ -20,6 +20,34 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 _READ_BYTES: Final = 256 * 1024
 _PARAMETERS_MAX: Final = 1_000
 _BROKEN_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})")
+
+
+class Arrived(NamedTuple):
+    """A request that has come whole.
+
+    Attributes:
+        method: The HTTP method.
+        path: Decoded, each byte as one character (PEP 3333).
+        query: As it stands in the request line.
+        peer: The address that it comes from.
+        headers: The header fields, by names in lower case.
+        body: What it carries.
+    """
+
+    method: str
+    path: str
+    query: str
+    peer: str
+    headers: dict[str, str]
+    body: bytes
+
+
+class Answered(NamedTuple):
+    """What is answered to it."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
 
 
 class Application(Protocol):
@@ -52,31 +80,34 @@ class WsgiAdapter:
             self._patterns.setdefault(_first_of(path), []).append((re.compile(parts), path))
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request of a WSGI server."""
+        answered = self.answer(_arrived(environ))
+        status = HTTPStatus(answered.status)
+        start_response(f"{status.value} {status.phrase}", answered.headers)
+        return [answered.body]
+
+    def answer(self, arrived: Arrived) -> Answered:
         """Answer one request."""
-        headers = _headers(environ)
         try:
-            event = self._event(environ, headers)
+            event = self._event(arrived)
         except InvalidArgumentError as error:
-            return [self.refuse(error, headers, start_response)]
-        return [_send(self._app(event, None), start_response)]
+            return self.refuse(error, arrived.headers)
+        return _answered(self._app(event, None))
 
-    def refuse(
-        self, error: StrongroomError, headers: dict[str, str], start_response: StartResponse
-    ) -> bytes:
+    def refuse(self, error: StrongroomError, headers: dict[str, str]) -> Answered:
         """Answer a request that never became an event."""
-        return _send(self._app.refuse(error, headers), start_response)
+        return _answered(self._app.refuse(error, headers))
 
-    def _event(self, environ: Environ, headers: dict[str, str]) -> Event:
-        path = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
+    def _event(self, arrived: Arrived) -> Event:
+        path = arrived.path.encode("latin-1").decode("utf-8", "replace")
         resource, parameters = self._match(path)
-        method = environ["REQUEST_METHOD"]
-        query = _query(environ.get("QUERY_STRING", ""))
-        body = _body(environ)
+        method = arrived.method
+        query = _query(arrived.query)
         return {
             "resource": resource,
             "path": path,
             "httpMethod": method,
-            "headers": headers,
+            "headers": arrived.headers,
             "multiValueQueryStringParameters": query or None,
             "pathParameters": parameters,
             "stageVariables": None,
@@ -84,9 +115,9 @@ class WsgiAdapter:
                 "resourcePath": resource,
                 "httpMethod": method,
                 "path": path,
-                "identity": {"sourceIp": environ.get("REMOTE_ADDR", "")},
+                "identity": {"sourceIp": arrived.peer},
             },
-            "body": base64.b64encode(body).decode(),
+            "body": base64.b64encode(arrived.body).decode(),
             "isBase64Encoded": True,
         }
 
@@ -103,16 +134,26 @@ def _first_of(path: str) -> str:
     return path[1:].partition("/")[0]
 
 
-def _send(answer: dict[str, Any], start_response: StartResponse) -> bytes:
+def _answered(answer: dict[str, Any]) -> Answered:
     body = answer.get("body") or ""
     data = base64.b64decode(body) if answer.get("isBase64Encoded") else body.encode()
-    headers = [(name, str(value)) for name, value in (answer.get("headers") or {}).items()]
-    if not any(name == "Content-Length" for name, _ in headers):
+    fields = answer.get("headers") or {}
+    headers = [(name, str(value)) for name, value in fields.items()]
+    if "Content-Length" not in fields:
         # It is there already where the content is left out.
         headers.append(("Content-Length", str(len(data))))
-    status = HTTPStatus(answer["statusCode"])
-    start_response(f"{status.value} {status.phrase}", headers)
-    return data
+    return Answered(answer["statusCode"], headers, data)
+
+
+def _arrived(environ: Environ) -> Arrived:
+    return Arrived(
+        method=environ["REQUEST_METHOD"],
+        path=environ.get("PATH_INFO", "/"),
+        query=environ.get("QUERY_STRING", ""),
+        peer=environ.get("REMOTE_ADDR", ""),
+        headers=_headers(environ),
+        body=_body(environ),
+    )
 
 
 def _headers(environ: Environ) -> dict[str, str]:
