@@ -5,6 +5,7 @@ bounded:<ms>     a read answers without asking what was current at most so long 
 """
 
 import re
+import secrets
 from typing import Final, NewType
 
 from strongroom import limits
@@ -14,6 +15,7 @@ STRICT: Final = 0.0
 """Nothing is believed without asking."""
 Witness = NewType("Witness", int)
 """Stands for a sidecar's bytes beside every entity in the cache, in a tenth of their memory."""
+_SALT: Final = secrets.token_bytes(16)
 _BOUNDED: Final = re.compile(r"bounded:([0-9]{1,9})")
 
 
@@ -37,8 +39,8 @@ def bound_s(setting: str) -> float:
 def witness(sidecar: bytes) -> Witness:
     """Return what stands for a sidecar: 64 bits of a keyed hash that every warm read can afford.
 
-    Python's hash of bytes is SipHash under a key that each process draws for itself (PEP 456), so
-    that nobody can make another sidecar to it; two that differ by chance share it once in 2^64.
-    SHA-256 would make the check of design.md section 3 slower by a seventh.
+    Two that differ by chance share it once in 2^64. That nobody makes another sidecar to it is due
+    to Python's key (SipHash, PEP 456) and, where PYTHONHASHSEED fixes that one, to the salt
+    (docs/adr/0033-the-cache-keeps-a-witness-of-a-sidecar.md).
     """
-    return Witness(hash(sidecar))
+    return Witness(hash(_SALT + sidecar))
