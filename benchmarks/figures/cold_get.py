@@ -51,7 +51,7 @@ FIGURES: Final = (
     Figure(
         name="get-cold",
         measures="cold read by the engine, one thread, page cache warm",
-        floor="open, read, derive, decrypt, parse",
+        floor="open and read two files, derive, decrypt, parse",
         unit="/s",
         goal=at_least(0.6),
         pairs=_pairs,

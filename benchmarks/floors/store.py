@@ -20,6 +20,7 @@ KEY_BYTES: Final = 16
 """A request begins with the entity's key, of as many bytes; the rest is the document."""
 _SHARDS: Final = 256
 _IV_BYTES: Final = 12
+_READ_BYTES_MAX: Final = 64 * 1024
 
 
 class Store:
@@ -54,8 +55,10 @@ class Store:
     def get(self, key: bytes) -> bytes:
         """Read a document."""
         name = hashlib.sha256(key).digest()
-        with (self._root / name[:1].hex() / f"{name.hex()}.enc").open("rb") as file:
-            sealed = file.read()
+        path = f"{self._root}/{name[:1].hex()}/{name.hex()}"
+        # Both files, as whoever must know the second one for the next look at the cache.
+        _read(f"{path}.meta")
+        sealed = _read(f"{path}.enc")
         return self._cipher(name).decrypt(sealed[:_IV_BYTES], sealed[_IV_BYTES:], name)
 
     def _locked(self, name: bytes, document: bytes, directory: int) -> None:
@@ -88,6 +91,14 @@ class Store:
                 os.fsync(file)
         finally:
             os.close(file)
+
+
+def _read(path: str) -> bytes:
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(file, _READ_BYTES_MAX)
+    finally:
+        os.close(file)
 
 
 def _rename(old: str, new: str, directory: int) -> None:

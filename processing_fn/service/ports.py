@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -208,8 +208,7 @@ class Configurations(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class CachedEntity:
+class CachedEntity(msgspec.Struct, gc=False, eq=False):
     """A decrypted entity in memory.
 
     Attributes:
@@ -231,7 +230,7 @@ class CachedEntity:
     document: bytes
     expiry_ms: int | None
     witness: Witness
-    current_at_s: float = field(default=0.0, compare=False)
+    current_at_s: float = 0.0
 
     def size_bytes(self) -> int:
         """Return what the entry occupies, the objects around the bytes included."""

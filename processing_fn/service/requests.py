@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import msgspec
+
 from processing_fn.service.patching import PatchKind
 from strongroom.entity import UNCONDITIONAL, Condition, Metadata
 
@@ -51,8 +53,7 @@ class TransformRequest:
     validate_only: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """An entity as a read found it."""
 
     metadata: Metadata

@@ -3,15 +3,15 @@
 import base64
 import hmac
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from strongroom import blob, limits
 from strongroom.blob import Body, Header, RequestRecord
@@ -336,6 +336,29 @@ def test_a_sidecar_is_derived_from_its_blob_alone() -> None:
     assert base64.b64decode(tag) == raw[-16:]
     assert members == msgspec.to_builtins(HEADER) | EXTRA
     assert blob.sidecar_version(first) == 7
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        msgspec.to_builtins(HEADER),
+        msgspec.to_builtins(replace(HEADER, expires_at=None, deleted=True)),
+        msgspec.to_builtins(replace(HEADER, schema_id='a\n "updated_at": "\\\u2028')),
+        msgspec.to_builtins(HEADER) | EXTRA,
+        msgspec.to_builtins(HEADER) | {"tag": "of a version to come", "zzz": 'b\n "updated_at"'},
+    ],
+    ids=["this version's", "a tombstone's", "odd text", "a later one's", "tagged"],
+)
+@pytest.mark.parametrize("order", ["sorted", None])
+def test_a_sidecar_is_the_header_and_the_tag_in_the_order_of_their_names(
+    members: dict[str, Any], order: Literal["sorted"] | None
+) -> None:
+    """Two workers that see the same blob renew its sidecar in turn, and no cache is ever warm."""
+    head, tag = msgspec.json.encode(members, order=order), bytes(range(16))
+    parsed = blob.parse(b"SRM\x01" + len(head).to_bytes(4, "big") + head + tag)
+    whole = members | {"tag": base64.b64encode(tag).decode()}
+    expected = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    assert blob.sidecar(parsed) == expected.encode()
 
 
 def test_every_bit_of_header_and_tag_shows_in_the_sidecar() -> None:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -208,7 +209,7 @@ def test_a_deleted_past_is_not_counted(worker: Worker) -> None:
     rig.put_database("people", "11" * 16, deleted=True)
     with pytest.raises(NotFoundError):
         pages(rig.worker("fresh"), UP_TO_14)
-    stale = dataclasses.replace(rig.put_database("people", "22" * 16), incarnation="33" * 16)
+    stale = msgspec.structs.replace(rig.put_database("people", "22" * 16), incarnation="33" * 16)
     with pytest.raises(StaleBindingError):
         worker.engine.try_template(stale, UP_TO_14, Query())
 

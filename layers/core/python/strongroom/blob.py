@@ -22,7 +22,6 @@ A blob is parsed in two steps, so that whoever needs the header alone needs no k
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -79,11 +78,13 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deleted: bool = False
 
 
+_SORTED: Final = msgspec.json.Encoder(order="sorted")
+_AFTER_TAG: Final = b'\n "updated_at"'
+"""What follows the tag in a sidecar; within a value no line ends."""
 _KNOWN_HEADER: Final = frozenset(Header.__struct_fields__)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(msgspec.Struct, frozen=True):
     """A write that was applied, remembered so that its repetition is not.
 
     Attributes:
@@ -116,8 +117,7 @@ class RequestRecord:
         return cls(raw[:12], raw[12:20], version, at_ms, bool(raw[32]))
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(msgspec.Struct, frozen=True):
     """What lies inside the ciphertext.
 
     Attributes:
@@ -130,7 +130,7 @@ class Body:
     entity_key: str
     document: bytes | None
     requests: tuple[RequestRecord, ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: dict[str, Any] = {}
 
 
 class _Prelude(msgspec.Struct, frozen=True):
@@ -145,8 +145,7 @@ class _OnlyKnownPrelude(_Prelude, frozen=True, forbid_unknown_fields=True):
 _KNOWN_PRELUDE: Final = msgspec.json.Decoder(_OnlyKnownPrelude)
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True):
     """A blob whose header was read; nothing is authenticated yet."""
 
     header: Header
@@ -292,8 +291,14 @@ def fresh_iv() -> str:
 
 def sidecar(parsed: Parsed) -> bytes:
     """Return the bytes of the sidecar that belongs to a blob: its header and tag, readable."""
+    tag = base64text.encode(parsed.tag)
+    head = parsed.raw[_PREFIX.size : parsed.ciphertext_offset]
+    # Nearly every header is this version's own text, which needs its tag and nothing else.
+    if _SORTED.encode(parsed.header) == head:
+        before, after = msgspec.json.format(head, indent=1).split(_AFTER_TAG, 1)
+        return b'%b\n "tag": "%b",%b%b\n' % (before, tag.encode(), _AFTER_TAG, after)
     members = msgspec.to_builtins(parsed.header) | parsed.extra()
-    members["tag"] = base64text.encode(parsed.tag)
+    members["tag"] = tag
     return msgspec.json.format(msgspec.json.encode(members, order="sorted"), indent=1) + b"\n"
 
 

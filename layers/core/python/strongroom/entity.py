@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from strongroom.errors import PreconditionFailedError
 
 
@@ -46,8 +48,7 @@ class Condition:
 UNCONDITIONAL: Final = Condition()
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(msgspec.Struct, frozen=True, gc=False):
     """What is known of an entity beside its document; timestamps are RFC 3339."""
 
     version: int

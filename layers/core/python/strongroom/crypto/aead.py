@@ -22,6 +22,7 @@ ALGORITHM: Final = "AES-256-GCM"
 KEY_BYTES: Final = 32
 IV_BYTES: Final = 12
 TAG_BYTES: Final = 16
+_SHA256: Final = hashes.SHA256()
 
 
 def new_key() -> bytes:
@@ -37,7 +38,7 @@ def new_iv() -> bytes:
 def subkey(key: Material, purpose: bytes, context: bytes) -> bytes:
     """Return the 256-bit key for one purpose and context; raises as `Secret.use`."""
     info = len(purpose).to_bytes(2, "big") + purpose + context
-    return secret.use(key, HKDFExpand(hashes.SHA256(), KEY_BYTES, info).derive)
+    return secret.use(key, HKDFExpand(_SHA256, KEY_BYTES, info).derive)
 
 
 class Cipher:
