@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -92,4 +92,5 @@ def pin(pid: int, cores: set[int]) -> None:
     """Keep a process, with all of the threads that it has, on some cores; 0 is this one."""
     tasks = Path(f"/proc/{pid or 'self'}/task")
     for task in tasks.iterdir():
-        os.sched_setaffinity(int(task.name), cores)
+        with suppress(ProcessLookupError):  # a thread that has ended meanwhile
+            os.sched_setaffinity(int(task.name), cores)

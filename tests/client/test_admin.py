@@ -300,7 +300,8 @@ def test_the_audit_log(client: Asked) -> None:
     assert wait_until(lambda: "delete_client" in about(since()), 10)
     seen = since()
     assert len({one.record_id for one in seen}) == len(seen)
-    (made,) = [one for one in seen if one.act == "put_client" and one.outcome == "ok"]
+    acts = [one for one in seen if one.target.get("client_id") == name]
+    (made,) = [one for one in acts if one.act == "put_client" and one.outcome == "ok"]
     assert (made.client, made.count) == ("admin", 1)
     assert made.detail["grants"] == "chatdb: read"
     heads, keys = list(client.admin.audit_heads()), list(client.admin.audit_keys())

@@ -132,6 +132,7 @@ def test_both_faces_listen_on_the_loopback_unless_told_otherwise() -> None:
     assert (rest.host, rest.port, rest.certificate_file) == ("127.0.0.1", 8080, None)
     assert (rpc.client_listen, rpc.subscription_listen) == ("127.0.0.1:50051", "127.0.0.1:50052")
     assert rpc.server_identity.certificate_file == Path("/pki/server.pem")
+    assert settings.rest_from_environment({"STRONGROOM_HTTP_LISTEN": ""}) == rest
 
 
 def test_an_ipv6_address_is_taken() -> None:
@@ -142,7 +143,7 @@ def test_an_ipv6_address_is_taken() -> None:
     assert rpc.client_listen == "[::1]:50051"
 
 
-@pytest.mark.parametrize("address", ["", "8080", ":8080", "host:", "host:port", "host:-1"])
+@pytest.mark.parametrize("address", ["8080", ":8080", "host:", "host:port", "host:-1"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
     """A typing error in an address ends in a stack trace, or opens another port."""
     with pytest.raises(InvalidArgumentError, match="HTTP_LISTEN is host:port"):
