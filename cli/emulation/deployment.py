@@ -127,10 +127,16 @@ class LocalDeployment:
 
         Raises:
             UnavailableError: A part does not start; the detail says which and why.
-            ConflictError: Another process runs a deployment below this root.
+            ConflictError: Another process runs a deployment below this root, or a restore into it
+                has not ended.
             OSError: The disk refuses.
         """
         self._claim_root()
+        if self.layout.restoring().exists():
+            raise ConflictError(
+                f"a restore into {self.shared_dir} has not ended: go on with it (strongroom"
+                " restore with the same backup), then start"
+            )
         self._master_key.start(may_make_key=not self.layout.keyring().exists())
         if self._options.recovery_public_key is not None:
             named = str(self._options.recovery_public_key.absolute())

@@ -8,6 +8,7 @@ import pytest
 from cli.backup.adapters.empty_directory import EmptySharedDirectory
 from cli.backup.domain.selection import Selection
 from cli.backup.service import restoring
+from cli.emulation.deployment import LocalDeployment, Options
 from main_api.adapters.control_store import ControlFiles
 from strongroom import keyring, limits
 from strongroom.clock import SystemClock
@@ -158,6 +159,18 @@ def test_a_restore_that_was_killed_is_gone_on_with(backups: BackupRig) -> None:
     assert backups.entities(restored, list(written)) == written
     assert not (root / "restoring.json").exists()
     restored.close()
+
+
+def test_what_is_half_restored_is_not_started(backups: BackupRig, tmp_path: Path) -> None:
+    """`strongroom up` makes databases of its own there, which the rest of the restore replaces."""
+    backups.put(1)
+    backups.take()
+    deployment = LocalDeployment(Options(root=tmp_path / "up"))
+    deployment.shared_dir.mkdir(parents=True)
+    EmptySharedDirectory(deployment.shared_dir).begin(backups.find().backup_id)
+    with pytest.raises(ConflictError, match="has not ended: go on with it"):
+        deployment.start()
+    deployment.stop()
 
 
 def _restore_until(backups: BackupRig, root: Path, nth: int) -> None:

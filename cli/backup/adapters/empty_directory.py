@@ -15,7 +15,6 @@ from strongroom.durable import Filesystem, LocalFilesystem
 from strongroom.errors import ConflictError
 from strongroom.layout import Layout, blob_name, sidecar_name
 
-_MARK: Final = "restoring.json"
 _LEVELS_BELOW_ROOT: Final = 3
 
 
@@ -28,7 +27,6 @@ class EmptySharedDirectory:
 
     def __init__(self, root: Path, filesystem: Filesystem | None = None) -> None:
         """Take the directory."""
-        self._root = root
         self._layout = Layout(root)
         self._filesystem = filesystem or LocalFilesystem()
         self._lock = threading.Lock()
@@ -37,7 +35,7 @@ class EmptySharedDirectory:
     def begin(self, backup_id: str) -> None:
         """Look for data; leave a mark, so that an attempt that was killed can be gone on with."""
         with self._disk():
-            mark = durable.read_file(self._filesystem, str(self._root / _MARK), 4_096)
+            mark = durable.read_file(self._filesystem, str(self._layout.restoring()), 4_096)
             if mark is not None:
                 self._require_same(mark, backup_id)
                 return
@@ -49,7 +47,7 @@ class EmptySharedDirectory:
                         " (--in-place), or to the side (--as)"
                     )
             raw = msgspec.json.encode(_Mark(backup_id))
-            durable.replace_file(self._filesystem, self._root / _MARK, raw)
+            durable.replace_file(self._filesystem, self._layout.restoring(), raw)
 
     def put_entity(self, database: str, file_id: str, raw: bytes, sidecar: bytes) -> None:
         """Write the blob, then the sidecar, which need not be durable."""
@@ -73,7 +71,7 @@ class EmptySharedDirectory:
         """Take the mark away."""
         self._settle()
         with self._disk():
-            durable.remove_file(self._filesystem, self._root / _MARK)
+            durable.remove_file(self._filesystem, self._layout.restoring())
 
     def _require_same(self, mark: bytes, backup_id: str) -> None:
         try:

@@ -9,6 +9,7 @@ control/{clients,workers,mains,worker-credentials,revocations,token-revocations,
          backups,exports}/<id>.sealed           records of the Main Worker
 control/audit/<chain>-<number>-<time>.audit     segments of the audit log
 locks/                                          lock files
+restoring.json                                  there while a restore into it has not ended
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,10 @@ class Layout:
     """The paths below one shared directory."""
 
     root: Path
+
+    def restoring(self) -> Path:
+        """Return the mark of a restore that has not ended."""
+        return self.root / "restoring.json"
 
     def files(self) -> str:
         """Return the directory of all databases' files."""
