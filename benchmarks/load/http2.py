@@ -40,6 +40,8 @@ class Grpc:
         plain = socket.create_connection((host, int(port)))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = plain if ca_file is None else _over_tls(plain, host, ca_file)
+        self._readable = select.poll()
+        self._readable.register(self._socket, select.POLLIN)
         self._scheme = "http" if ca_file is None else "https"
         self._authority = address
         self._metadata = metadata
@@ -152,7 +154,7 @@ class Grpc:
     def _fill(self, timeout_s: float) -> None:
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             timeout_s = 0.0
-        elif not select.select([self._socket], [], [], timeout_s)[0]:
+        elif not self._readable.poll(timeout_s * 1_000):
             raise TimeoutError("no answer")
         chunk = self._socket.recv(_CHUNK_BYTES)
         if not chunk:
