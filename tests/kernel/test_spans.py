@@ -238,7 +238,7 @@ def test_nothing_of_opentelemetry_is_imported_without_an_endpoint() -> None:
 def test_a_collector_is_sent_what_it_understands() -> None:
     """The bytes on the wire are not OTLP's, or name no process."""
     with collecting() as collector:
-        begun = otel.start(SpanSettings(collector.url + "/v1/traces", 1.0), "test", "one")
+        begun = otel.start(collector.url + "/v1/traces", 1.0, "test", "one")
         trace = a_request(begun, SAMPLED)
         begun.close()
         (span,) = told(collector, trace)

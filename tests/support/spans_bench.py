@@ -30,7 +30,6 @@ from processing_fn.storage.traced import SpannedFiles, SpannedLocks
 from strongroom import otel
 from strongroom.clock import SystemClock
 from strongroom.configuration import Database
-from strongroom.spans import SpanSettings
 from tests.support.engines import AT, PLAIN, Parts, Rig
 from tests.support.held_identities import live
 from tests.support.main_fakes import a_worker
@@ -85,7 +84,7 @@ def _read(
     """Return what makes one warm read, over a Main Worker and a worker of its own."""
     exporting = None
     if ratio is not None:
-        exporting = otel.start(SpanSettings(url + "/v1/traces", ratio), "bench", "")
+        exporting = otel.start(url + "/v1/traces", ratio, "bench", "")
         stack.callback(exporting.close)
     tracer = None if exporting is None else exporting.tracer
     parts = PLAIN if tracer is None else SPANNED

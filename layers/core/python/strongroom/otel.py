@@ -26,7 +26,6 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from strongroom import limits, logs, release
-from strongroom.spans import SpanSettings
 from strongroom.tracing import ATTRIBUTES, Attribute, Kind, Span, Trace
 
 _KINDS: Final[Mapping[Kind, api.SpanKind]] = {
@@ -182,19 +181,19 @@ class Exporting:
         self.queue.shutdown()
 
 
-def start(configured: SpanSettings, process: str, instance: str) -> Exporting:
-    """Begin to export."""
+def start(url: str, ratio: float, process: str, instance: str) -> Exporting:
+    """Begin to export; url and ratio as settings have them (`strongroom.spans`)."""
     # It logs each attempt, with addresses; what matters of it, the queue says.
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
     logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
-    exporter = OTLPSpanExporter(configured.url, timeout=limits.SPANS_EXPORT_SECONDS)
+    exporter = OTLPSpanExporter(url, timeout=limits.SPANS_EXPORT_SECONDS)
     resource = {
         "service.namespace": "strongroom",
         "service.name": process,
         "service.version": release.version(),
         **({"service.instance.id": instance} if instance else {}),
     }
-    return Exporting(exporter, configured.ratio, resource)
+    return Exporting(exporter, ratio, resource)
 
 
 def begun(

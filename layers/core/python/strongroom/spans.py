@@ -81,7 +81,7 @@ def start(
         raise InvalidArgumentError(
             f"{ENDPOINT} needs OpenTelemetry: install strongroom[otel]"
         ) from error
-    return otel.start(configured, process, instance)
+    return otel.start(configured.url, configured.ratio, process, instance)
 
 
 def _ratio(text: str) -> float:
