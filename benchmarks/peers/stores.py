@@ -1,5 +1,6 @@
 """A store as it is measured: started by the program, asked over loopback, told what it does."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -89,22 +90,25 @@ class Store(Protocol):
 
 
 @dataclass
-class Asked:
+class Asked(ABC):
     """A store that is asked over connections; a subclass says how."""
 
     _ledger: Ledger = field(default_factory=Ledger, init=False)
 
+    @abstractmethod
     def lanes(self, in_flight: int) -> Lanes:
         """Connect."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def get_wire(self, key: str) -> bytes:
         """Return a read."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def put_wire(self, key: str, document: bytes) -> bytes:
         """Return a write."""
-        raise NotImplementedError
+        ...
 
     def holds(self, answer: bytes, document: bytes) -> bool:
         """Tell whether the answer to a read has a document."""
