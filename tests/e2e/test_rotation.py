@@ -33,6 +33,7 @@ def test_nobody_notices_a_rotation(deployment: Deployment) -> None:
         client.start()
     with deployment.http() as http:
         old = _active(http)
+        assert wait_until(lambda: sum(answers.values()) > len(clients), 30), "nobody has written"
         rotated = http.post("/keys/rotate")
         assert rotated.status_code == 201
         answered_ms = SystemClock().wall_ms()
