@@ -117,6 +117,8 @@ def observed() -> Operations:
 class _Beside:
     """Runs both in turn, and remembers the calls of the shorter one."""
 
+    is_remote = True
+
     def __init__(self, disk: CountingFilesystem) -> None:
         self._disk = disk
         self.calls: tuple[str, ...] = ()

@@ -68,9 +68,11 @@ class Engine:
         self._bindings = Bindings(configurations, overlap)
         session.data_keys.when_destroyed(cache.clear)
         self._reader = Reader(session, storage, cache, clock, coherence.bound_s)
-        self._scanner = Scanner(session, storage, self._reader, clock)
+        self._scanner = Scanner(session, storage, self._reader, clock, is_remote=overlap.is_remote)
         self._committer = Committer(session, storage, self._reader, clock, coherence.commits)
-        self.inspector = Inspector(session, storage, self._bindings, self._reader, clock)
+        self.inspector = Inspector(
+            session, storage, self._bindings, self._reader, clock, is_remote=overlap.is_remote
+        )
         self.rewrapper = Rewrapper(session, storage, self._committer, pacer, clock)
         self.upkeep = Upkeep(session, storage, self._bindings, self._committer, clock)
 

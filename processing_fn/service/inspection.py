@@ -11,7 +11,7 @@ from typing import Final
 
 from processing_fn.service.bindings import Bindings
 from processing_fn.service.judging import Judge
-from processing_fn.service.pool import Pool
+from processing_fn.service.pool import ReadingPool
 from processing_fn.service.ports import EntityStorage, Place, Shard
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
@@ -77,14 +77,16 @@ class Inspector:
         bindings: Bindings,
         reader: Reader,
         clock: Clock,
+        *,
+        is_remote: bool,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; `is_remote` is whether every read of a file is a round trip."""
         self._session = session
         self._storage = storage
         self._bindings = bindings
         self._reader = reader
         self._clock = clock
-        self._pool = Pool("inspect")
+        self._pool = ReadingPool("inspect", is_remote=is_remote)
 
     def inspect(self, cursor: str, *, repair: bool) -> Report:
         """Inspect for about a second.

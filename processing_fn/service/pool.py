@@ -1,10 +1,12 @@
 """Threads for what reads many entities at once; they end with the engine that they serve."""
 
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
-from strongroom import limits
+from strongroom import limits, tracing
 from strongroom.errors import UnavailableError
 
 A = TypeVar("A")
@@ -39,5 +41,40 @@ class Pool:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+class ReadingPool(Pool):
+    """Threads for reads alone, which are used while reads wait. Safe under threads.
+
+    What is in the kernel's memory is read by whoever asks: threads would only wait for each other,
+    and for one interpreter's lock.
+    """
+
+    def __init__(self, name: str, *, is_remote: bool) -> None:
+        """Start none yet; `is_remote` is whether every read is a round trip."""
+        super().__init__(name)
+        self._is_remote = is_remote
+        self._disk_was_asked = False
+
+    def map(self, work: Callable[[A], B], items: Sequence[A]) -> Iterator[B]:
+        """As that of a pool."""
+        if self._is_remote:
+            yield from super().map(work, items)
+        elif self._disk_was_asked:
+            found = list(super().map(partial(_watched, work), items))
+            self._disk_was_asked = any(asked for _, asked in found)
+            yield from (one for one, _ in found)
+        else:
+            # As on a thread of its own: a page would have as many spans as it has entities.
+            with tracing.unspanned():
+                results, self._disk_was_asked = _watched(partial(_each, work), items)
+            yield from results
+
+
 def _each(work: Callable[[A], B], items: Sequence[A]) -> list[B]:
     return [work(item) for item in items]
+
+
+def _watched(work: Callable[[A], B], given: A) -> tuple[B, bool]:
+    """Return what `work` returns, and whether the disk itself was asked for it."""
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_inblock
+    done = work(given)
+    return done, resource.getrusage(resource.RUSAGE_THREAD).ru_inblock != before

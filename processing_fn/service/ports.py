@@ -26,7 +26,13 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Overlap(Protocol):
-    """Does two independent things on the disk, at once where that is worth it."""
+    """Does two independent things on the disk, at once where that is worth it.
+
+    Attributes:
+        is_remote: Whether it is, because every call is a round trip.
+    """
+
+    is_remote: bool
 
     def both(self, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
         """Return both results; raises what either raises, after both have ended."""

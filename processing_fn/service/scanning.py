@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from processing_fn.service import deadline
 from processing_fn.service.expressions import Expression
-from processing_fn.service.pool import Pool
+from processing_fn.service.pool import ReadingPool
 from processing_fn.service.ports import CachedEntity, EntityStorage, Place
 from processing_fn.service.reading import Reader
 from processing_fn.service.session import Session
@@ -137,14 +137,20 @@ class Scanner:
     """Reads pages. Safe under threads."""
 
     def __init__(
-        self, session: Session, storage: EntityStorage, reader: Reader, clock: Clock
+        self,
+        session: Session,
+        storage: EntityStorage,
+        reader: Reader,
+        clock: Clock,
+        *,
+        is_remote: bool,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; `is_remote` is whether every read of a file is a round trip."""
         self._session = session
         self._storage = storage
         self._reader = reader
         self._clock = clock
-        self._pool = Pool("scan")
+        self._pool = ReadingPool("scan", is_remote=is_remote)
 
     def page(
         self,

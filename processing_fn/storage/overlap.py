@@ -18,6 +18,8 @@ _NETWORK: Final = frozenset({"nfs", "nfs4", "cifs", "smb3", "ceph", "9p", "fuse.
 class InTurn:
     """One after the other."""
 
+    is_remote = False
+
     def both(self, first: Callable[[], A], second: Callable[[], B]) -> tuple[A, B]:
         """Return both results; raises what either raises, the first one first."""
         return first(), second()
@@ -25,6 +27,8 @@ class InTurn:
 
 class AtOnce:
     """Side by side, on a pool of threads."""
+
+    is_remote = True
 
     def __init__(self) -> None:
         """Start no thread yet."""

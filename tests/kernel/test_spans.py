@@ -196,6 +196,21 @@ def test_what_is_in_no_span_makes_none(
     assert exporter.taken == []
 
 
+def test_what_comes_for_every_entity_of_a_page_has_no_span(
+    exporting: Callable[[float], otel.Exporting], exporter: Exporter
+) -> None:
+    """One query fills a collector with a span for each of a thousand entities."""
+    begun = exporting(1.0)
+    trace = begun.tracer.begin("GET /", Trace("id"), {})
+    assert trace.span is not None
+    with tracing.spanning(trace, trace.span):
+        with tracing.unspanned():
+            assert tracing.spanned("load")(tracing.current)().request_id == "id"
+        assert tracing.spanned("seal")(tracing.current)().span is not None
+    assert wait_until(lambda: len(exporter.taken) == 2, SECONDS)
+    assert [span.name for span in exporter.taken] == ["seal", "GET /"]
+
+
 @pytest.mark.parametrize(
     ("endpoint", "ratio", "expected"),
     [

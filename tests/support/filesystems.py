@@ -77,6 +77,8 @@ class CountingFilesystem(ObservedFilesystem):
 class CountingOverlap:
     """Runs both in turn, and takes the shorter one out of the count of calls in sequence."""
 
+    is_remote = True
+
     def __init__(self, filesystem: CountingFilesystem) -> None:
         """Take the filesystem whose calls are counted."""
         self._filesystem = filesystem
