@@ -1,36 +1,19 @@
 """Decrypted entities in memory: least recently used goes first, nothing stays past its time.
 
-cachetools' TTLCache keeps order, time and the bound in bytes; this class adds the lock that it
-wants and counts what happens.
+Two orders of the same entries: by use, for who makes room, and by age, for what is too old. All
+live equally long, so the oldest is the one that was put first. cachetools' TTLCache does the same,
+but a lookup in vain takes it four times as long, and to make room three times: every cold read does
+both.
 """
 
 import threading
+from collections import OrderedDict
 from typing import Final
-
-from cachetools import TTLCache
 
 from processing_fn.service.ports import CachedEntity
 from strongroom.clock import Clock
 
 EVENTS: Final = ("hits", "misses", "joined", "stale", "unasked", "invalidated")
-
-
-class _CountingCache(TTLCache[bytes, CachedEntity]):
-    """Tells an eviction (no room) from an expiry (too old)."""
-
-    evictions = 0
-    expirations = 0
-
-    def popitem(self) -> tuple[bytes, CachedEntity]:
-        """Make room."""
-        self.evictions += 1
-        return super().popitem()
-
-    def expire(self, time: float | None = None) -> list[tuple[bytes, CachedEntity]]:
-        """Remove what is too old."""
-        expired = list(super().expire(time))
-        self.expirations += len(expired)
-        return expired
 
 
 class DocumentCache:
@@ -39,49 +22,64 @@ class DocumentCache:
     def __init__(self, clock: Clock, size_bytes_max: int, ttl_s: float) -> None:
         """Start empty; an entity larger than the bound is not kept."""
         self._lock = threading.Lock()
-        self._counts = dict.fromkeys(EVENTS, 0)
-        self._entries = _CountingCache(
-            size_bytes_max, ttl_s, timer=clock.boot_s, getsizeof=CachedEntity.size_bytes
-        )
+        self._counts = dict.fromkeys((*EVENTS, "evictions", "expirations"), 0)
+        self._boot_s = clock.boot_s
+        self._size_bytes_max = size_bytes_max
+        self._size_bytes = 0
+        self._ttl_s = ttl_s
+        self._by_use: OrderedDict[bytes, CachedEntity] = OrderedDict()
+        self._by_age: OrderedDict[bytes, float] = OrderedDict()
+        """When each is too old, on CLOCK_BOOTTIME."""
 
     def get(self, file_id: bytes) -> CachedEntity | None:
         """Return an entry and make it the most recently used one."""
         with self._lock:
-            try:
-                return self._entries[file_id]
-            except KeyError:
+            entry = self._by_use.get(file_id)
+            if entry is None or self._boot_s() >= self._by_age[file_id]:
                 return None
+            self._by_use.move_to_end(file_id)
+            return entry
 
     def put(self, file_id: bytes, entity: CachedEntity) -> None:
         """Keep an entry; a larger one than the whole cache is let go."""
+        size_bytes = entity.size_bytes()
+        now_s = self._boot_s()
         with self._lock:
-            try:
-                self._entries[file_id] = entity
-            except ValueError:
-                self._entries.pop(file_id, None)
+            self._let_go(file_id)
+            self._expire(now_s)
+            if size_bytes > self._size_bytes_max:
+                return
+            while self._size_bytes + size_bytes > self._size_bytes_max:
+                self._let_go(next(iter(self._by_use)))
+                self._counts["evictions"] += 1
+            self._by_use[file_id] = entity
+            self._by_age[file_id] = now_s + self._ttl_s
+            self._size_bytes += size_bytes
 
     def drop(self, file_id: bytes) -> None:
         """Forget an entry."""
         with self._lock:
-            self._entries.pop(file_id, None)
+            self._let_go(file_id)
 
     def invalidate(self, file_id: bytes, version: int) -> None:
         """Forget an entity of which another worker has committed a version."""
         with self._lock:
-            entry = self._entries.get(file_id)
+            entry = self._by_use.get(file_id)
             if entry is not None and entry.metadata.version < version:
-                del self._entries[file_id]
+                self._let_go(file_id)
                 self._counts["invalidated"] += 1
 
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:
-            self._entries.clear()
+            self._by_use.clear()
+            self._by_age.clear()
+            self._size_bytes = 0
 
     def expire(self) -> None:
         """Let go of what is too old, so that no document stays in memory for want of a reader."""
         with self._lock:
-            self._entries.expire()
+            self._expire(self._boot_s())
 
     def count(self, event: str) -> None:
         """Count an event."""
@@ -91,10 +89,23 @@ class DocumentCache:
     def statistics(self) -> dict[str, int]:
         """Return the counters, and what is held now."""
         with self._lock:
+            self._expire(self._boot_s())
             return {
                 **{f"cache_{event}": count for event, count in self._counts.items()},
-                "cache_evictions": self._entries.evictions,
-                "cache_expirations": self._entries.expirations,
-                "cache_entries": len(self._entries),
-                "cache_bytes": int(self._entries.currsize),
+                "cache_entries": len(self._by_use),
+                "cache_bytes": self._size_bytes,
             }
+
+    def _let_go(self, file_id: bytes) -> None:
+        entry = self._by_use.pop(file_id, None)
+        if entry is not None:
+            del self._by_age[file_id]
+            self._size_bytes -= entry.size_bytes()
+
+    def _expire(self, now_s: float) -> None:
+        while self._by_age:
+            oldest, ends_s = next(iter(self._by_age.items()))
+            if now_s < ends_s:
+                return
+            self._let_go(oldest)
+            self._counts["expirations"] += 1

@@ -1,14 +1,22 @@
 """The cache never holds more than it was given, and holds what fits."""
 
 import pytest
+from cachetools import TTLCache
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from processing_fn.cache.document_cache import DocumentCache
+from processing_fn.domain.coherence import witness
+from processing_fn.service.ports import CachedEntity
 from processing_fn.service.scanning import Query
-from strongroom.entity import Condition
+from strongroom.entity import Condition, Metadata
 from strongroom.errors import NotFoundError, PreconditionFailedError
+from tests.support.clocks import ManualClock
 from tests.support.engines import Rig, Worker
 from tests.support.filesystems import UnsyncedFilesystem
+
+_ROOM = 5_000
+_TTL_S = 5.0
 
 
 @pytest.fixture
@@ -67,3 +75,51 @@ def test_the_cache_never_holds_more_than_its_bound(
             assert operation in {"get", "delete"}
         held = sum(_size_in_cache(small, other) for other in "abcd")
         assert held == small.counters()["cache_bytes"] <= room
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["put", "get", "get", "drop", "expire", "wait"]),
+            st.sampled_from([b"a", b"b", b"c", b"d"]),
+            st.integers(0, 1_500),
+        ),
+        max_size=40,
+    )
+)
+def test_use_and_age_decide_what_is_kept(steps: list[tuple[str, bytes, int]]) -> None:
+    """What is in use makes room for what nobody reads, or what is too old is answered.
+
+    cachetools' TTLCache says what a cache of this size and time to live holds.
+    """
+    clock = ManualClock()
+    cache = DocumentCache(clock, _ROOM, _TTL_S)
+    model: TTLCache[bytes, CachedEntity] = TTLCache(
+        _ROOM, _TTL_S, timer=clock.boot_s, getsizeof=CachedEntity.size_bytes
+    )
+    for step, key, number in steps:
+        if step == "put":
+            entity = _entity(number)
+            cache.put(key, entity)
+            if entity.size_bytes() <= _ROOM:
+                model[key] = entity
+            else:
+                model.pop(key, None)
+        elif step == "get":
+            assert cache.get(key) is model.get(key)
+        elif step == "drop":
+            cache.drop(key)
+            model.pop(key, None)
+        elif step == "expire":
+            cache.expire()
+            model.expire()
+        else:
+            clock.advance(number / 500)
+        held = cache.statistics()
+        assert (held["cache_entries"], held["cache_bytes"]) == (len(model), model.currsize)
+
+
+def _entity(size_bytes: int) -> CachedEntity:
+    metadata = Metadata(1, "", "", None, "s", 1)
+    return CachedEntity("k", "d", "00" * 16, metadata, b"x" * size_bytes, None, witness(b""))
