@@ -23,7 +23,7 @@ from main_api.adapters.control_store import KeyringFile
 from main_api.adapters.keys import providers
 from main_api.service.keys.live_keyring import LiveKeyring
 from processing_fn.service.session import Lease, open_session
-from strongroom import blob, layout
+from strongroom import blob, layout, process
 from strongroom.clock import SystemClock, rfc3339
 from strongroom.crypto import aead
 from strongroom.durable import LocalFilesystem
@@ -53,11 +53,17 @@ def filled(deployment: Deployment, database: str, count: int, first: int = 0) ->
             [
                 *(sys.executable, "-m", __name__, str(deployment.root), database),
                 *(str(min(share, first + count - at)), str(at)),
-            ]
+            ],
+            env={**os.environ, process.PARENT_VARIABLE: str(os.getpid())},
         )
         for at in range(first, first + count, share)
     ]
-    ends = [filler.wait() for filler in fillers]
+    try:
+        ends = [filler.wait() for filler in fillers]
+    finally:
+        for filler in fillers:
+            filler.kill()
+            filler.wait()
     if any(ends):
         raise WrongAnswerError("a database could not be filled")
     with deployment.http() as client:
@@ -89,6 +95,7 @@ def deployment_with(ground: Ground, entities: int) -> Path:
 
 def main() -> None:
     """Fill."""
+    process.die_with_parent()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.filling", description=__doc__)
     parser.add_argument("root", type=Path)
     parser.add_argument("database")

@@ -2,17 +2,18 @@
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self, TypeVar
 
 from tests.support.deployment import Deployment
 
 _SLICE_S: Final = 0.5
 _QUICK_SLICE_S: Final = 0.02
+_Kept = TypeVar("_Kept")
 
 
 @dataclass
@@ -28,6 +29,7 @@ class Ground:
     is_quick: bool = False
     _stack: ExitStack = field(default_factory=ExitStack)
     _deployment: Deployment | None = None
+    _kept: dict[object, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -56,6 +58,13 @@ class Ground:
             self._deployment = Deployment(place, ("--workers", "1")).start()
             self._stack.callback(self._deployment.stop)
         return self._deployment
+
+    def kept(self, made: Callable[["Ground"], AbstractContextManager[_Kept]]) -> _Kept:
+        """Return what several figures share: made when first asked for, ended with the run."""
+        if made not in self._kept:
+            self._kept[made] = self._stack.enter_context(made(self))
+        found: _Kept = self._kept[made]
+        return found
 
     def folder(self, name: str) -> Path:
         """Return an empty folder."""

@@ -1,12 +1,15 @@
 """`python -m benchmarks.slow_mount SOURCE MOUNT`: a directory of which every call takes longer.
 
-FUSE, as a stand-in for a network filesystem: each call sleeps first, several do so at once. It is
-mounted under a type that the worker takes for a network's, and ends with whoever started it.
+FUSE, as a stand-in for a network filesystem: each call that the kernel passes on sleeps first, many
+do so at once; names and attributes it remembers for a second, as NFS does. It is mounted under a
+type that the worker takes for a network's. At SIGTERM, and when whoever started it is gone, it
+unmounts and ends.
 """
 
 import argparse
 import functools
 import os
+import signal
 import stat
 import time
 from collections.abc import Callable
@@ -15,7 +18,12 @@ from typing import Any, Final
 
 import mfusepy
 
+from strongroom import process
+
 _TYPE: Final = "sshfs"
+_CALLS_AT_ONCE: Final = 64
+_BOUND_SINCE: Final = (3, 12)
+"""From this version on libfuse has ten threads where it is not told otherwise."""
 
 
 def _behind_a_pause(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -55,6 +63,12 @@ class Slow(mfusepy.Operations):  # type: ignore[misc] # it has no types
         """List a directory."""
         del fh
         return [".", "..", *os.listdir(path)]
+
+    @_behind_a_pause
+    def opendir(self, path: str) -> int:
+        """Open a directory, which takes no descriptor here."""
+        del path
+        return 0
 
     @_behind_a_pause
     def open(self, path: str, flags: int) -> int:
@@ -99,9 +113,8 @@ class Slow(mfusepy.Operations):  # type: ignore[misc] # it has no types
         os.fsync(directory)
         os.close(directory)
 
-    @_behind_a_pause
     def release(self, path: str, fh: int) -> None:
-        """Close a file."""
+        """Close a file; nobody waits for that."""
         del path
         os.close(fh)
 
@@ -148,13 +161,16 @@ class Slow(mfusepy.Operations):  # type: ignore[misc] # it has no types
 
 def main() -> None:
     """Mount, and serve until it is unmounted."""
+    process.die_with_parent(signal.SIGTERM)
     parser = argparse.ArgumentParser(prog="python -m benchmarks.slow_mount", description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("mount", type=Path)
     parser.add_argument("--pause-ms", type=float, default=1.0)
     given = parser.parse_args()
     slow = Slow(given.source.resolve(), given.pause_ms / 1e3)
-    mfusepy.FUSE(slow, str(given.mount), foreground=True, nothreads=False, subtype=_TYPE)
+    version = (mfusepy.fuse_version_major, mfusepy.fuse_version_minor)
+    threads = {"max_threads": _CALLS_AT_ONCE} if version >= _BOUND_SINCE else {}
+    mfusepy.FUSE(slow, str(given.mount), foreground=True, nothreads=False, subtype=_TYPE, **threads)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What an operation asks of the file system, and what becomes of YCSB's mixes where it is slow."""
 
-import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +16,7 @@ from benchmarks.figures import ycsb
 from benchmarks.filling import filled
 from benchmarks.ground import Ground
 from benchmarks.load.faces import GrpcFace
+from strongroom import process
 from strongroom.clock import SystemClock
 from tests.support.deployment import Deployment, wait_until
 from tests.support.engines import Rig
@@ -25,7 +26,6 @@ _DATABASE: Final = "chatdb"
 _ENTITIES: Final = 1_000
 _MOUNTED_S: Final = 20.0
 _KEY: Final = "k"
-_TRIED: Final = "a"
 
 
 def _counted(ground: Ground) -> Pairs:
@@ -58,49 +58,63 @@ def _counted(ground: Ground) -> Pairs:
 
 
 def _slow(ground: Ground, name: str) -> Pairs:
-    place, entities = ground.folder("slow"), ground.at_most(_ENTITIES, 50)
-    _require_fuse()
-    if ground.is_quick and name != _TRIED:
-        raise NotHereError("the same as another mix, where it is only tried")
+    require_fuse()
+    deployment = ground.kept(_on_a_slow_disk)
+    face = GrpcFace.of(deployment, _DATABASE)
+    yield from ycsb.turns(ground, deployment, face, ycsb.MIXES[name], _entities(ground))
+
+
+def _entities(ground: Ground) -> int:
+    return ground.at_most(_ENTITIES, 50)
+
+
+@contextmanager
+def _on_a_slow_disk(ground: Ground) -> Iterator[Deployment]:
+    """Fill a deployment, and start it again with its shared directory slow."""
+    place = ground.folder("slow")
     deployment = Deployment(place, ("--workers", "1")).start()
     try:
-        filled(deployment, _DATABASE, entities)
+        filled(deployment, _DATABASE, _entities(ground))
     finally:
         deployment.stop()
     deployment.ready_file.unlink(missing_ok=True)
-    with _mounted(place / "behind", deployment.shared_dir):
+    with mounted(place / "behind", deployment.shared_dir):
         deployment.start()
         try:
-            face = GrpcFace.of(deployment, _DATABASE)
-            yield from ycsb.turns(ground, deployment, face, ycsb.MIXES[name], entities)
+            yield deployment
         finally:
             deployment.stop()
 
 
-def _require_fuse() -> None:
+def require_fuse() -> None:
+    """Raise NotHereError where nothing can be mounted."""
     if not Path("/dev/fuse").exists() or shutil.which("fusermount3") is None:
         raise NotHereError("needs /dev/fuse and fusermount3: install Debian's fuse3")
-    if importlib.util.find_spec("mfusepy") is None:
-        raise NotHereError("needs mfusepy, from PyPI: .venv/bin/pip install mfusepy")
 
 
 @contextmanager
-def _mounted(behind: Path, there: Path) -> Iterator[None]:
-    """Move a directory away, and mount it, slow, where it was."""
+def mounted(behind: Path, there: Path) -> Iterator[None]:
+    """Move a directory away, and mount it, slow, where it was.
+
+    Raises:
+        NotHereError: This machine does not let anybody mount.
+    """
     there.rename(behind)
     there.mkdir()
     mount = subprocess.Popen(  # noqa: S603 - a module of this package
         [sys.executable, "-m", "benchmarks.slow_mount", str(behind), str(there)],
+        env={**os.environ, process.PARENT_VARIABLE: str(os.getpid())},
         stderr=subprocess.DEVNULL,
     )
     try:
-        if not wait_until(there.is_mount, _MOUNTED_S):
+        wait_until(lambda: there.is_mount() or mount.poll() is not None, _MOUNTED_S)
+        if not there.is_mount():
             raise NotHereError("this machine does not let FUSE mount")
         yield
     finally:
-        if there.is_mount():
-            command = [str(shutil.which("fusermount3")), "-u", "-z", str(there)]
-            subprocess.run(command, check=False)  # noqa: S603 - fixed
+        # Whatever state it is in: a mount whose process was killed does not end by itself.
+        command = [str(shutil.which("fusermount3")), "-u", "-z", "-q", str(there)]
+        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)  # noqa: S603 - fixed
         mount.terminate()
         mount.wait()
 

@@ -169,7 +169,8 @@ def serve(theirs: socket.socket) -> None:
             say(answers, str(child.exitcode).encode())
         else:
             order = msgspec.json.decode(line, type=Order)
-            child = FORK.Process(target=become, args=(order, (orders, answers, theirs)))
+            held = (orders, answers, theirs)
+            child = FORK.Process(target=become, args=(os.getpid(), order, held))
             child.start()
             assert child.pid is not None
             children[child.pid] = child
@@ -178,10 +179,12 @@ def serve(theirs: socket.socket) -> None:
     os._exit(0)
 
 
-def become(order: Order, held: tuple[IO[bytes], IO[bytes], socket.socket]) -> None:
-    """Be the process that was ordered."""
+def become(forge_pid: int, order: Order, held: tuple[IO[bytes], IO[bytes], socket.socket]) -> None:
+    """Be the process that was ordered, for as long as the forge is there."""
     for one in held:
         one.close()
+    os.environ[process.PARENT_VARIABLE] = str(forge_pid)
+    process.die_with_parent()
     if order.new_session:
         os.setsid()
     # The forge leaves a Ctrl-C to pytest.

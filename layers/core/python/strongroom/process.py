@@ -20,7 +20,7 @@ _PR_SET_NAME: Final = 15
 _JOIN_S: Final = 0.1
 
 
-def die_with_parent() -> None:
+def die_with_parent(by: signal.Signals = signal.SIGKILL) -> None:
     """End this process when the one that `STRONGROOM_PARENT_PID` names dies (prctl(2)).
 
     Without the variable nothing is done: outside `strongroom up` a supervisor is in charge.
@@ -28,7 +28,7 @@ def die_with_parent() -> None:
     expected = os.environ.get(PARENT_VARIABLE)
     if expected is None:
         return
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, by)
     # A terminal's Ctrl-C reaches the whole process group. Whoever started this process ends it by
     # SIGTERM; two signals at once were seen to leave granian hanging until it was killed.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
