@@ -1,8 +1,14 @@
 """JMESPath over hostile documents and with hostile expressions."""
 
+import json
+
+import jmespath
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from processing_fn.service.expressions import Expression
+from processing_fn.service.paths import path
 from strongroom import limits
 from strongroom.errors import InvalidArgumentError
 
@@ -104,3 +110,73 @@ def test_a_comparison_costs_what_it_looks_at(compared: str) -> None:
         Expression(" && ".join([f"({compared})"] * 100)).apply(document)
     small = b'{"a": {"x": [1, 2.50]}, "b": {"x": [1, 2.5]}, "list": [3, {"x": [1, 2.5]}]}'
     assert Expression(" && ".join([f"({compared})"] * 100)).apply(small) == b"true"
+
+
+_LEAVES = st.sampled_from(
+    ["a", "b", '"c d"', "@", "'x'", "''", *(f"`{v}`" for v in ("0", "1", "1.5", "true", "false"))]
+    + [f"`{value}`" for value in ("null", "[]", "{}", '"x"', '["x"]', '{"a": 1}')]
+)
+_EXPRESSIONS = st.recursive(
+    _LEAVES,
+    lambda inner: st.one_of(
+        st.builds("({}).{}".format, inner, st.sampled_from(["a", "b"])),
+        st.builds("({})[{}]".format, inner, st.integers(-2, 2)),
+        st.builds("!({})".format, inner),
+        st.builds(
+            "({}) {} ({})".format,
+            inner,
+            st.sampled_from(["==", "!=", "<", ">", "<=", ">=", "&&", "||", "|"]),
+            inner,
+        ),
+    ),
+    max_leaves=6,
+)
+_VALUES = st.recursive(
+    st.sampled_from([None, True, False, 0, 1, -1, 0.0, 1.5, "", "x", "x\u00e9"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab"), inner),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=1_000, deadline=None)
+@given(expression=_EXPRESSIONS, value=_VALUES)
+def test_a_look_finds_what_jmespath_finds(expression: str, value: object) -> None:
+    """A filter of comparisons, which is no tree to interpret, lets other entities through."""
+    assert path(jmespath.compile(expression).parsed) is not None
+    document = json.dumps(value).encode()
+    try:
+        expected = jmespath.search(expression, value)
+    except TypeError:
+        with pytest.raises(InvalidArgumentError):
+            Expression(expression).apply(document)
+    else:
+        found = json.loads(Expression(expression).apply(document))
+        assert json.dumps(found, sort_keys=True) == json.dumps(expected, sort_keys=True)
+
+
+@pytest.mark.parametrize(
+    "expression", ["a[*].b", "length(a)", "[a, b]", "{a: a}", "a[]", "a[0:1]", "a.*", "!length(a)"]
+)
+def test_what_makes_something_is_counted(expression: str) -> None:
+    """What can grow is evaluated without a bound."""
+    assert path(jmespath.compile(expression).parsed) is None
+
+
+def test_a_look_at_a_large_entity_is_counted_too() -> None:
+    """Four thousand looks at a large list hold a worker, where a small one is free."""
+    document = b"[" + b"1," * 30_000 + b"1]"
+    looks = " && ".join(["@"] * 100)
+    with pytest.raises(InvalidArgumentError, match="too much work"):
+        Expression(looks).holds(document)
+    assert Expression(looks).holds(b"[1]")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [b'{"a": -0, "b": 1.0}', b'{"a": "2026-01-02", "b": 1.0}', b'{"a": [-0 ], "b": 1.0}'],
+)
+def test_numbers_keep_their_text_beside_dates(document: bytes) -> None:
+    """A negative zero is shown as a positive one."""
+    assert json.loads(Expression("[a, b]").apply(document)) == list(json.loads(document).values())
+    assert b"-0" in Expression("@").apply(document)
+    assert Expression("b").apply(document) == b"1.0"
