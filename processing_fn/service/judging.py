@@ -74,7 +74,7 @@ class Judge:
                 return False
             parsed = blob.parse(raw)
             self.reader.open(parsed, place, None, database.retired)
-            return blob.sidecar(parsed) == sidecar
+            return blob.has_sidecar(parsed, sidecar)
         except StrongroomError:
             return False
 

@@ -17,7 +17,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """Where an entity lies: its database, that one's incarnation, and its 32-byte file-id."""
 
     database: str

@@ -85,19 +85,19 @@ class Reader:
             RetiredError: It belongs to one of the `retired` incarnations.
             MisplacedError: It belongs to another database.
         """
-        session = self._session
-        body = session.decrypt(parsed, place.file_id)
-
-        def belongs(incarnation: str) -> bool:
-            file_id = session.file_id(place.database, incarnation, body.entity_key)
-            return file_id == place.file_id
-
+        body = self._session.decrypt(parsed, place.file_id)
         # That it opened under the file-id of its name proves the entity, not the directory.
-        if not belongs(place.incarnation) or entity_key not in {None, body.entity_key}:
-            if any(belongs(one.incarnation) for one in retired):
+        if not self._belongs(body, place, place.incarnation) or (
+            entity_key is not None and entity_key != body.entity_key
+        ):
+            if any(self._belongs(body, place, one.incarnation) for one in retired):
                 raise RetiredError("it is of a deleted incarnation of its database")
             raise MisplacedError("the file holds another entity")
         return body
+
+    def _belongs(self, body: blob.Body, place: Place, incarnation: str) -> bool:
+        file_id = self._session.file_id(place.database, incarnation, body.entity_key)
+        return file_id == place.file_id
 
     def keep(
         self,

@@ -121,7 +121,7 @@ class EntityFiles:
                     return None
                 if raw is not None:
                     parsed = blob.parse(raw)
-                    if blob.sidecar(parsed) == sidecar:
+                    if sidecar is not None and blob.has_sidecar(parsed, sidecar):
                         return parsed, authenticate(parsed), sidecar
                 return self._repair(place, directory, authenticate)
 
@@ -129,20 +129,18 @@ class EntityFiles:
         self, place: Place, authenticate: Callable[[blob.Parsed], blob.Body]
     ) -> Loaded | None:
         """Read both files by their paths; None where they do not belong together."""
-        shard = self._layout.shard(place.database, place.file_id)
+        stem = self._layout.entity(place.database, place.file_id)
         try:
-            sidecar = durable.read_file(
-                self._filesystem, f"{shard}/{sidecar_name(place.file_id)}", BLOB_BYTES_MAX
-            )
-            raw = durable.read_file(
-                self._filesystem, f"{shard}/{blob_name(place.file_id)}", BLOB_BYTES_MAX
-            )
+            sidecar = durable.read_file(self._filesystem, stem + SIDECAR_SUFFIX, BLOB_BYTES_MAX)
+            raw = durable.read_file(self._filesystem, stem + BLOB_SUFFIX, BLOB_BYTES_MAX)
         except OSError as error:
             raise translated(error) from error
         if raw is None or sidecar is None:
             return None
         parsed = blob.parse(raw)
-        return (parsed, authenticate(parsed), sidecar) if blob.sidecar(parsed) == sidecar else None
+        return (
+            (parsed, authenticate(parsed), sidecar) if blob.has_sidecar(parsed, sidecar) else None
+        )
 
     def peek(self, place: Place) -> tuple[bytes | None, bytes | None]:
         """Read both files."""

@@ -218,6 +218,8 @@ def test_an_odd_member_of_a_header_is_an_integrity_error(value: bytes) -> None:
     odd = raw[:4] + len(changed).to_bytes(4, "big") + changed + raw[8 + len(head) :]
     with pytest.raises(IntegrityError):
         blob.sidecar(blob.parse(odd))
+    with pytest.raises(IntegrityError):
+        blob.has_sidecar(blob.parse(odd), b"")
 
 
 # -- formats to come -------------------------------------------------------------------------------
@@ -359,6 +361,22 @@ def test_a_sidecar_is_the_header_and_the_tag_in_the_order_of_their_names(
     whole = members | {"tag": base64.b64encode(tag).decode()}
     expected = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     assert blob.sidecar(parsed) == expected.encode()
+    assert blob.has_sidecar(parsed, expected.encode())
+
+
+@pytest.mark.parametrize("extra", [{}, EXTRA], ids=["this version's", "a later one's"])
+def test_a_sidecar_with_any_changed_byte_is_another_one(extra: dict[str, Any]) -> None:
+    """A sidecar that somebody has edited is taken for what the blob says."""
+    parsed = blob.parse(blob.encrypt(HEADER, BODY, FILE_ID, KEY, header_extra=extra))
+    right = blob.sidecar(parsed)
+    wrong = [
+        *(right[:at] + bytes([right[at] ^ 1]) + right[at + 1 :] for at in range(len(right))),
+        *(right[:at] for at in range(len(right))),
+        right + b"\n",
+        None,
+    ]
+    assert blob.has_sidecar(parsed, right)
+    assert not any(blob.has_sidecar(parsed, one) for one in wrong)
 
 
 def test_every_bit_of_header_and_tag_shows_in_the_sidecar() -> None:

@@ -20,6 +20,7 @@ does not know are authenticated and carried along.
 A blob is parsed in two steps, so that whoever needs the header alone needs no key.
 """
 
+import binascii
 import struct
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
@@ -58,7 +59,7 @@ class DataKeys(Protocol):
         ...
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is readable of a stored file without a key.
 
     Timestamps are RFC 3339 in UTC with milliseconds, `iv` is base64.
@@ -78,6 +79,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     deleted: bool = False
 
 
+_HEADER: Final = msgspec.json.Decoder(Header)
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 _AFTER_TAG: Final = b'\n "updated_at"'
 """What follows the tag in a sidecar; within a value no line ends."""
@@ -133,19 +135,19 @@ class Body(msgspec.Struct, frozen=True):
     extra: dict[str, Any] = {}
 
 
-class _Prelude(msgspec.Struct, frozen=True):
+class _Prelude(msgspec.Struct, frozen=True, gc=False):
     key: str
     requests: list[str] = []
 
 
-class _OnlyKnownPrelude(_Prelude, frozen=True, forbid_unknown_fields=True):
+class _OnlyKnownPrelude(_Prelude, frozen=True, gc=False, forbid_unknown_fields=True):
     pass
 
 
 _KNOWN_PRELUDE: Final = msgspec.json.Decoder(_OnlyKnownPrelude)
 
 
-class Parsed(msgspec.Struct, frozen=True):
+class Parsed(msgspec.Struct, frozen=True, gc=False):
     """A blob whose header was read; nothing is authenticated yet."""
 
     header: Header
@@ -204,7 +206,7 @@ def parse_header(raw: bytes) -> tuple[Header, int]:
     if length > limits.HEADER_BYTES_MAX or len(raw) < offset + aead.TAG_BYTES:
         raise IntegrityError("the file is cut short")
     try:
-        header = msgspec.json.decode(raw[_PREFIX.size : offset], type=Header)
+        header = _HEADER.decode(raw[_PREFIX.size : offset])
     except jsontext.UNREADABLE as error:
         raise IntegrityError("the header cannot be read") from error
     if header.format != version or header.alg != aead.ALGORITHM:
@@ -300,6 +302,24 @@ def sidecar(parsed: Parsed) -> bytes:
     members = msgspec.to_builtins(parsed.header) | parsed.extra()
     members["tag"] = tag
     return msgspec.json.format(msgspec.json.encode(members, order="sorted"), indent=1) + b"\n"
+
+
+def has_sidecar(parsed: Parsed, raw: bytes | None) -> bool:
+    """Tell whether these bytes are the sidecar that belongs to a blob.
+
+    Of a header whose members are not in the order of their names, they may be in its order too.
+
+    Raises:
+        IntegrityError: As `Parsed.extra`.
+    """
+    # Nearly every one is the header's own text with the tag in its place: every load comes here.
+    try:
+        text = msgspec.json.format(parsed.raw[_PREFIX.size : parsed.ciphertext_offset], indent=1)
+    except jsontext.UNREADABLE as error:
+        raise IntegrityError("the header cannot be read") from error
+    at = text.find(_AFTER_TAG)
+    tag = binascii.b2a_base64(parsed.raw[-aead.TAG_BYTES :], newline=False)
+    return raw == b'%b\n "tag": "%b",%b\n' % (text[:at], tag, text[at:]) or raw == sidecar(parsed)
 
 
 def sidecar_version(raw: bytes) -> int | None:

@@ -12,7 +12,7 @@ locks/                                          lock files
 restoring.json                                  there while a restore into it has not ended
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +39,11 @@ class Layout:
     """The paths below one shared directory."""
 
     root: Path
+    _files: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Make the text once that every entity's path begins with."""
+        object.__setattr__(self, "_files", f"{self.root}/files")
 
     def restoring(self) -> Path:
         """Return the mark of a restore that has not ended."""
@@ -46,11 +51,16 @@ class Layout:
 
     def files(self) -> str:
         """Return the directory of all databases' files."""
-        return f"{self.root}/files"
+        return self._files
 
     def shard(self, database: str, file_id: bytes) -> str:
         """Return the directory of an entity's two files."""
-        return f"{self.root}/files/{database}/{file_id[:1].hex()}"
+        return f"{self._files}/{database}/{file_id[:1].hex()}"
+
+    def entity(self, database: str, file_id: bytes) -> str:
+        """Return the path of an entity's two files, up to their suffixes."""
+        name = file_id.hex()
+        return f"{self._files}/{database}/{name[:2]}/{name}"
 
     def templates(self) -> Path:
         """Return the directory of the templates."""

@@ -7,6 +7,7 @@ per (purpose, context), not for the whole deployment.
 """
 
 import os
+from functools import cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -14,8 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from strongroom.crypto import secret
-from strongroom.crypto.secret import Material
+from strongroom.crypto.secret import Material, Secret
 from strongroom.errors import IntegrityError
 
 ALGORITHM: Final = "AES-256-GCM"
@@ -37,8 +37,15 @@ def new_iv() -> bytes:
 
 def subkey(key: Material, purpose: bytes, context: bytes) -> bytes:
     """Return the 256-bit key for one purpose and context; raises as `Secret.use`."""
-    info = len(purpose).to_bytes(2, "big") + purpose + context
-    return secret.use(key, HKDFExpand(_SHA256, KEY_BYTES, info).derive)
+    derive = HKDFExpand(_SHA256, KEY_BYTES, _label(purpose) + context).derive
+    # As `secret.use`: every file that is read or written comes through here.
+    return key.use(derive) if isinstance(key, Secret) else derive(key)
+
+
+@cache
+def _label(purpose: bytes) -> bytes:
+    """Return a purpose, of which there are few, after its length."""
+    return len(purpose).to_bytes(2, "big") + purpose
 
 
 class Cipher:
