@@ -1,5 +1,6 @@
 """Fixtures that more than one folder of tests uses."""
 
+import gc
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,13 @@ def _rank(path: Path) -> int:
     if name in LONGEST:
         return LONGEST.index(name)
     return len(LONGEST) + (path.parent.name not in WAITING)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Let the tests and all that is imported be: each collection of garbage would look at them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_configure() -> None:

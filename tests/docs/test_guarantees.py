@@ -1,6 +1,7 @@
 """docs/guarantees.md, docs/security.md: what they promise has its tests, and these are there."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -15,6 +16,7 @@ SECTIONS = {int(part[0]): part for part in re.split(r"^## (?=\d)", TEXT, flags=r
 NODE = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
 
+@functools.cache
 def _tests_in(path: Path) -> set[str]:
     nodes = ast.walk(ast.parse(path.read_text()))
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef)}

@@ -230,7 +230,7 @@ def test_an_outage_is_seen_and_over_once_it_is(own: Deployment) -> None:
 
 def _answers(own: Deployment) -> bool:
     try:
-        return httpx.get(f"{own.facts['http_url']}/readyz").status_code == 200
+        return httpx.get(f"{own.facts['http_url']}/readyz", verify=own.trusted()).status_code == 200
     except httpx.HTTPError:
         return False
 

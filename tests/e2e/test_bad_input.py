@@ -125,7 +125,11 @@ def test_without_a_good_token_there_is_nothing(
     token = TOKENS[case]
     headers = JSON | ({"Authorization": token} if token else {})
     answer = httpx.request(
-        method, deployment.facts["http_url"] + path, content=GOOD, headers=headers
+        method,
+        deployment.facts["http_url"] + path,
+        content=GOOD,
+        headers=headers,
+        verify=deployment.trusted(),
     )
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -145,7 +149,13 @@ def test_without_a_good_token_there_is_nothing(
 def test_token_requests(deployment: Deployment, form: dict[str, str], status: int) -> None:
     """The token endpoint differs from RFC 6749, or gives out more than was asked for."""
     url = f"{deployment.facts['http_url']}/oauth/token"
-    answer = httpx.post(url, data=form, auth=deployment.credentials(), headers={} if form else JSON)
+    answer = httpx.post(
+        url,
+        data=form,
+        auth=deployment.credentials(),
+        headers={} if form else JSON,
+        verify=deployment.trusted(),
+    )
     if not form:
         assert answer.status_code == 415
         return
@@ -163,6 +173,7 @@ def test_wrong_credentials(deployment: Deployment, client: str) -> None:
         f"{deployment.facts['http_url']}/oauth/token",
         data={"grant_type": "client_credentials"},
         auth=(client, "wrong"),
+        verify=deployment.trusted(),
     )
     assert answer.status_code == 401
     assert _problem(answer)["detail"] == "unknown client or wrong secret"

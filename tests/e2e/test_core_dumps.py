@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from strongroom import jsontext, process
-from tests.support.deployment import Deployment, is_alive, kill, wait_until
+from tests.support.deployment import NOBODY_TRUSTED, Deployment, is_alive, kill, wait_until
 from tests.support.faulty_kms import FaultyDeployment
 
 pytestmark = pytest.mark.xdist_group("core-dumps")
@@ -54,7 +54,7 @@ def serves(ready: Path) -> bool:
     if not port:
         return ready.exists()
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", verify=NOBODY_TRUSTED).is_success
     except httpx.TransportError:
         return False
 

@@ -60,7 +60,7 @@ def healed(deployment: FaultyDeployment) -> Iterator[None]:
 
 
 def _provider(deployment: FaultyDeployment) -> dict[str, Any]:
-    answer = httpx.get(f"{deployment.http_url}/readyz")
+    answer = httpx.get(f"{deployment.http_url}/readyz", verify=deployment.trusted)
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()["key_provider"]
     return found
@@ -89,7 +89,7 @@ def test_a_start_fails_with_one_line_that_says_what_to_do(
 def test_a_start_outlasts_a_short_throttling(deployment: FaultyDeployment) -> None:
     """A burst of starts ends the half of them."""
     fault = Fault("ThrottlingException", requests=2)
-    starts = [Starting(deployment, face, fault) for face in ("rest", "grpc")]
+    starts = [Starting(deployment, face, fault, is_forged=False) for face in ("rest", "grpc")]
     for start in starts:
         assert wait_until(start.serves, SECONDS)
         # One that serves goes on to check the provider every second.
@@ -103,7 +103,7 @@ def test_a_start_that_waits_for_kms_is_ended_by_sigterm(
     deployment: FaultyDeployment, face: str
 ) -> None:
     """A Main Worker that was told to stop while it started serves on, and is waited for."""
-    start = Starting(deployment, face, FAULTS["slow"])
+    start = Starting(deployment, face, FAULTS["slow"], is_forged=False)
     assert wait_until(lambda: bool(start.kms.operations), SECONDS)
     start.process.terminate()
     start.ended()
@@ -133,15 +133,17 @@ def test_who_runs_goes_on_and_says_so(deployment: FaultyDeployment, name: str) -
     for face in ("rest", "grpc"):
         assert wait_until(lambda face=face: _outages(deployment, face) > 0, SECONDS)  # type: ignore[misc]
     account = deployment.kms.key_arn.split(":")[4]
-    assert account not in httpx.get(f"{deployment.http_url}/readyz").text
+    told_all = httpx.get(f"{deployment.http_url}/readyz", verify=deployment.trusted)
+    assert account not in told_all.text
 
 
 def test_nobody_outside_makes_a_main_worker_call_kms(deployment: FaultyDeployment) -> None:
     """A stranger's requests are billed by AWS, and use up the account's quota."""
     deployment.kms.fail(None)
     asked, began_s = 300, time.monotonic()
-    for _ in range(asked):
-        httpx.get(f"{deployment.http_url}/readyz")
+    with httpx.Client(verify=deployment.trusted) as stranger:
+        for _ in range(asked):
+            stranger.get(f"{deployment.http_url}/readyz")
     # Each of the two faces checks it every second.
     of_their_own = 2 * (time.monotonic() - began_s + 1)
     assert len(deployment.kms.operations) < of_their_own + asked / 5

@@ -20,7 +20,7 @@ import pytest
 
 from strongroom_client import Client, DamagedError
 from tests.support.commands import Ended, environment, ran, refusal
-from tests.support.deployment import Deployment, wait_until
+from tests.support.deployment import NOBODY_TRUSTED, Deployment, wait_until
 from tests.support.os_keyring import FILE_VARIABLE
 
 pytestmark = [pytest.mark.timeout(240)]
@@ -374,7 +374,7 @@ def test_a_deployment_moves_to_a_machine_without_aws(
 def answers(url: str) -> bool:
     """Tell whether it is served."""
     with suppress(httpx.TransportError):
-        return httpx.get(f"{url}/healthz").status_code == httpx.codes.OK
+        return httpx.get(f"{url}/healthz", verify=NOBODY_TRUSTED).status_code == httpx.codes.OK
     return False
 
 

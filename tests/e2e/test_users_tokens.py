@@ -37,7 +37,9 @@ class FrontEnd:
     def post(self, path: str, **fields: str) -> httpx.Response:
         """Send a form with the client's credentials."""
         url = self.deployment.facts["http_url"] + path
-        return httpx.post(url, data=fields, auth=(self.client_id, self.secret), timeout=30)
+        trusted = self.deployment.trusted()
+        basic = (self.client_id, self.secret)
+        return httpx.post(url, data=fields, auth=basic, timeout=30, verify=trusted)
 
     def own(self) -> str:
         """Return a token of its own."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from main_api.adapters.control_store import KeyringFile
-from main_api.adapters.keys.escrow import EscrowOpener, EscrowWrapper
+from main_api.adapters.keys.escrow import EscrowWrapper
 from main_api.adapters.keys.local_key import KeyFile, LocalKeyProvider
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
 from main_api.domain.exports import ExportRecord
@@ -55,7 +55,7 @@ def escrowed(file: KeyringFile) -> Keyring:
     """Open the keyring with the recovery key."""
     raw = file.read()
     assert raw is not None
-    return keyring.decode(raw, EscrowOpener(recovery_keys.one()).unwrap)[0]
+    return keyring.decode(raw, recovery_keys.opener().unwrap)[0]
 
 
 def test_a_keyring_without_escrow_gets_it_at_the_next_start(
@@ -90,7 +90,7 @@ def test_another_recovery_key_takes_the_place_of_the_first(
     raw = file.read()
     assert raw is not None
     with pytest.raises(IntegrityError):
-        keyring.decode(raw, EscrowOpener(recovery_keys.other()).unwrap)
+        keyring.decode(raw, recovery_keys.foreign_opener().unwrap)
 
 
 def test_a_process_that_was_not_told_leaves_the_escrow_as_it_is(
@@ -172,7 +172,7 @@ def test_an_export_is_the_keyring_for_the_recovery_key(rig: MainRig) -> None:
     first, _ = exports(rig).make(caller)
     rig.live.change(lambda ring: keyring.with_active(ring, keyring.new_key(Purpose.DATA, AT)))
     made, raw = exports(rig).make(caller)
-    opened, _, _ = keyring.decode(raw, EscrowOpener(recovery_keys.one()).unwrap)
+    opened, _, _ = keyring.decode(raw, recovery_keys.opener().unwrap)
     assert opened.keys == rig.live.current.keys
     assert opened.deployment == rig.live.deployment
     data = opened.of(frozenset({Purpose.DATA}))

@@ -16,7 +16,7 @@ import pytest
 
 from cli.emulation.kms import EmulatedKms
 from main_api.adapters.keys import providers
-from main_api.adapters.keys.escrow import EscrowOpener, EscrowWrapper
+from main_api.adapters.keys.escrow import EscrowWrapper
 from main_api.adapters.keys.kms import KmsKeyProvider
 from main_api.adapters.keys.local_key import KeyFile, LocalKeyProvider, OsKeyring
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
@@ -148,7 +148,7 @@ def test_the_message_is_of_one_format(provider: KeyProvider) -> None:
 
 def test_a_message_opens_with_the_provider_or_with_the_recovery_key(make: Make) -> None:
     """When the master key is lost the recovery key opens nothing, or it opens other deployments."""
-    escrow = EscrowOpener(recovery_keys.one())
+    escrow = recovery_keys.opener()
     message = make(recovery_keys.one().public).wrap(ROOT, "deployment")
     assert make(None).unwrap(message, "deployment") == ROOT
     assert escrow.unwrap(message, "deployment") == ROOT
@@ -163,18 +163,18 @@ def test_another_recovery_key_opens_nothing(make: Make) -> None:
     """Every recovery key opens every deployment."""
     message = make(recovery_keys.one().public).wrap(ROOT, "deployment")
     with pytest.raises(IntegrityError, match=r"not wrapped for the recovery key SHA256:"):
-        EscrowOpener(recovery_keys.other()).unwrap(message, "deployment")
+        recovery_keys.foreign_opener().unwrap(message, "deployment")
 
 
 def test_an_export_opens_with_the_recovery_key_alone(make: Make) -> None:
     """A key backup is of use to whoever may use the master key, or to nobody."""
     message = EscrowWrapper(recovery_keys.one().public).wrap(ROOT, "deployment")
-    assert EscrowOpener(recovery_keys.one()).unwrap(message, "deployment") == ROOT
+    assert recovery_keys.opener().unwrap(message, "deployment") == ROOT
     with pytest.raises(IntegrityError):
         make(None).unwrap(message, "deployment")
     for kept in (0, 1, 100, len(message) - 1):
         with pytest.raises(IntegrityError):
-            EscrowOpener(recovery_keys.one()).unwrap(message[:kept], "deployment")
+            recovery_keys.opener().unwrap(message[:kept], "deployment")
 
 
 # -- a master key in a file ------------------------------------------------------------------------

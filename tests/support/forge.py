@@ -118,6 +118,11 @@ class Forge:
         self._ours = ours
         self._asked, self._answers = ours.makefile("wb"), ours.makefile("rb")
 
+    @property
+    def pid(self) -> int:
+        """Its own, which is the parent's of what it starts."""
+        return self._process.pid
+
     def start(self, order: Order) -> Forged:
         """Start a process."""
         with self._lock:
@@ -126,7 +131,7 @@ class Forge:
     def launch(self, order: Ordered) -> Running:
         """Start a process of a deployment (`cli.emulation.launching.Launch`)."""
         # It dies with the forge, as others do with who has started them.
-        environment = {**order.environment, process.PARENT_VARIABLE: str(self._process.pid)}
+        environment = {**order.environment, process.PARENT_VARIABLE: str(self.pid)}
         module, log = f"{order.module}.__main__", order.log_file
         return self.start(Order(module=module, environment=environment, output=log, errors=log))
 

@@ -3,6 +3,7 @@
 KMS gets the encryption context too: it refuses by itself to open the message under another one.
 """
 
+import functools
 from typing import Any, Final
 
 import botocore.session
@@ -10,6 +11,7 @@ from aws_encryption_sdk import StrictAwsKmsMasterKeyProvider
 from aws_encryption_sdk.exceptions import AWSEncryptionSDKClientError
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader, create_loader
 
 from main_api.adapters.keys import kms_refusals, root_message
 from main_api.adapters.keys.recovery_key import RecoveryPublicKey
@@ -74,6 +76,7 @@ class KmsKeyProvider:
                 retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
             )
         )
+        session.register_component("data_loader", _data(session.get_config_variable("data_path")))
         session.register("after-call.kms", witness.answered)
         session.register("after-call-error.kms", witness.failed)
         return StrictAwsKmsMasterKeyProvider(key_ids=[self._key_arn], botocore_session=session)
@@ -83,6 +86,12 @@ class KmsKeyProvider:
             f"KMS does not serve the key {self._key_arn} ({reason}); {kms_refusals.advice(reason)}",
             reason,
         )
+
+
+@functools.cache
+def _data(path: str | None) -> Loader:
+    """Return AWS's descriptions of its services, of which each session would read 0.1 s anew."""
+    return create_loader(path)
 
 
 class _Witness:
