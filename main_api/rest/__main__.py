@@ -10,11 +10,11 @@ from multiprocessing.util import Finalize
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
-from granian.server import Server
 
 from main_api import settings
 from main_api.rest.app import app, current
 from main_api.rest.asgi import AsgiAdapter
+from main_api.rest.succession import Succession
 from main_api.rest.wsgi import WsgiAdapter
 from main_api.service.periodic import Periodic
 from main_api.settings import RestSettings
@@ -70,6 +70,7 @@ def main() -> int:
     process.die_with_parent()
     process.keep_memory_private()
     process.settle()
+    logs.configure(_PROCESS)
     try:
         configured = settings.rest_from_environment()
         certificate = _certificate(configured)
@@ -78,16 +79,14 @@ def main() -> int:
         sys.stderr.write(f"main_api.rest: {error.detail}\n")
         return 1
     port = reserved.getsockname()[1]
-    server = Server(
-        "main_api.rest.__main__:application",
-        factory=True,
+    server = Succession(
+        application,
         address=configured.host,
         port=port,
         interface=Interfaces.ASGINL,
         # HTTP/2 would let one connection have 200 requests, and a megabyte of window for each.
         http=HTTPModes.http1,
         http1_settings=HTTP1Settings(max_buffer_size=_HEADERS_BYTES_MAX),
-        workers=1,
         backlog=limits.MAIN_CONNECTIONS_MAX,
         backpressure=limits.MAIN_CONNECTIONS_MAX,
         ssl_cert=configured.certificate_file,
@@ -98,7 +97,7 @@ def main() -> int:
         _follow(certificate, server.signal_handler_reload)
     process.become_parent()
     process.announce(configured.ready_file, {"port": port})
-    server.serve()
+    server.serve_until_signal()
     return 0
 
 
@@ -119,10 +118,7 @@ def _certificate(configured: RestSettings) -> LiveIdentity | None:
 
 
 def _follow(certificate: LiveIdentity, reload: Callable[[], object]) -> None:
-    """Have granian take over a certificate that is replaced.
-
-    It starts another process, which serves from then on; the former one ends what it has begun.
-    """
+    """Have a successor take over when the certificate is replaced."""
     served = certificate.current()
 
     def check() -> None:

@@ -3,10 +3,12 @@
 It takes half a minute: the certificates have to be taken over, renewed, and then to end.
 """
 
+import http.client
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +24,8 @@ from tests.support.commands import environment, ran
 from tests.support.deployment import CHAT, Deployment, kill, wait_until
 
 LEFT_S = 25.0
+HESITATING = 8
+HESITATES_S = 1.0
 HOLDERS = ("main", "server", "worker-1", "worker-2")
 DAY_MS = 24 * 3600 * 1000
 
@@ -99,13 +103,25 @@ def test_certificates_that_end_are_renewed_and_nobody_notices(own: Deployment) -
         )
         assert answer.status_code in {200, 201}, answer.text
 
+    def hesitating() -> None:
+        # Whoever is told to go in the meantime has to answer all the same.
+        host, _, port = url.removeprefix("https://").rpartition(":")
+        connection = http.client.HTTPSConnection(host, int(port), timeout=20, context=trusted)
+        connection.connect()
+        time.sleep(HESITATES_S)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+
     def over_grpc() -> None:
         request = entity_pb2.PutEntityRequest(
             database="chatdb", key=f"grpc-{next(written) % 50}", document=b'{"chat": []}'
         )
         stub.PutEntity(request, metadata=metadata, timeout=20)
 
-    with Client(over_rest) as rest, Client(over_grpc) as rpc:
+    with ExitStack() as stack:
+        rest, rpc = stack.enter_context(Client(over_rest)), stack.enter_context(Client(over_grpc))
+        crowd = [stack.enter_context(Client(hesitating)) for _ in range(HESITATING)]
         soon_ms = SystemClock().wall_ms() + round(LEFT_S * 1000)
         for one in files.values():
             short_lived.replace(one, LEFT_S)
@@ -115,6 +131,7 @@ def test_certificates_that_end_are_renewed_and_nobody_notices(own: Deployment) -
         }
         time.sleep(max(0.0, soon_ms - SystemClock().wall_ms()) / 1000 + 3.0)
     assert (rest.failures, rpc.failures) == ([], [])
+    assert [one.failures for one in crowd] == [[]] * HESITATING
     assert rest.calls > 20
     assert rpc.calls > 20
     # Not by restarts.

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -88,6 +89,16 @@ def test_a_replaced_pair_is_taken_over_by_a_running_process(rig: Rig) -> None:
     rig.wait()
     assert pair_of(live.current()) == made
     assert live.current() is live.current()
+
+
+def test_a_process_that_starts_within_a_replacement_waits_for_its_end(rig: Rig) -> None:
+    """A Main Worker that starts while an operator copies files refuses what it is asked first."""
+    key, certificate = rig.pair()
+    rig.files.key_file.write_bytes(key)
+    rest = threading.Timer(0.05, rig.files.certificate_file.write_bytes, [certificate])
+    rest.start()
+    assert rig.live().current().certificate_pem == certificate
+    rest.join()
 
 
 def test_half_a_replacement_changes_nothing(rig: Rig) -> None:

@@ -2,7 +2,8 @@
 
 They lie in files, and are read again every other second; whoever replaces both, an operator or the
 process itself, has a moment in which they do not belong together. Then, and whenever what lies
-there is of no use, the former ones stay in force, and the log says why.
+there is of no use, the former ones stay in force, and the log says why. A process that starts in
+this moment has no former ones: it looks again for a second.
 
 A process that stores a new pair does it so that no crash leaves half of it:
 
@@ -29,6 +30,8 @@ from strongroom.errors import InvalidArgumentError, StrongroomError, Unavailable
 _NEXT: Final = ".next"
 _LOCK: Final = ".lock"
 _LOCK_S: Final = 2.0
+_FIRST_READS_MAX: Final = 20
+_FIRST_READS_APART_S: Final = 0.05
 _log = logs.logger()
 
 
@@ -148,7 +151,7 @@ class LiveIdentity:
         """Return what lies there now where that is of use, else what was in force."""
         trouble = ""
         try:
-            lying = self._healed(held)
+            lying = self._first() if held is None else self._healed(held)
             if lying is not held:
                 self._require_in_force(lying.certificate)
                 held = lying
@@ -160,6 +163,16 @@ class LiveIdentity:
             _log.error("certificate-unusable", reason=trouble)
         self._trouble = trouble
         return held
+
+    def _first(self) -> Held:
+        """Return what lies there, for a process that has nothing in force to go on with."""
+        pause = threading.Event()
+        for _ in range(_FIRST_READS_MAX - 1):
+            with suppress(InvalidArgumentError):
+                return self._healed(None)
+            # Somebody may be between the one file and the other.
+            pause.wait(_FIRST_READS_APART_S)
+        return self._healed(None)
 
     def _healed(self, held: Held | None) -> Held:
         """Return what lies there, after a replacement that a crash has cut short was finished."""
