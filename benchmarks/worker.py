@@ -7,7 +7,8 @@ from typing import Final
 import msgspec
 
 from benchmarks.figure import WrongAnswerError
-from benchmarks.load.calls import Calls, Certificates
+from benchmarks.load.calls import Calls
+from benchmarks.load.http2 import Certificates
 from strongroom.rpc import tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from tests.support.deployment import Deployment

@@ -13,6 +13,7 @@ from strongroom_pb.v1 import entity_pb2
 from tests.support.deployment import Deployment
 
 KEYS = 40
+LARGE = 40
 DOCUMENT = b'{"chat": [{"type": "assistant", "text": "%d%s"}]}'
 
 
@@ -40,6 +41,17 @@ def puts() -> Iterator[Request]:
         yield Request("put", wire, f"load{number}".encode())
 
 
+def large_puts() -> Iterator[Request]:
+    """Return puts of 100 KB each, more than the server's windows let out at once."""
+    document = DOCUMENT % (0, b"x" * 100_000)
+    for number in range(LARGE):
+        request = entity_pb2.PutEntityRequest(
+            database="chatdb", key=f"large{number}", document=document
+        )
+        wire = Grpc.wire("/strongroom_pb.v1.EntityService/PutEntity", request.SerializeToString())
+        yield Request("put", wire, f"large{number}".encode())
+
+
 def a_get(number: int, proof: bytes) -> Request:
     """Return a read that has to show something."""
     request = entity_pb2.GetEntityRequest(database="chatdb", key=f"load{number}")
@@ -62,6 +74,11 @@ def test_both_faces_answer_many_in_flight_with_what_was_put(
     over_rest = run(lanes, asked, 4, 60.0)
     lanes.close()
     assert [one.operations for one in (written, read, over_rest)] == [KEYS, KEYS, KEYS]
+
+
+def test_requests_larger_than_a_window_arrive_whole(grpc: Grpc) -> None:
+    """How cost grows with the bytes is told of requests that were never sent to their end."""
+    assert run(grpc, large_puts(), 8, 60.0).operations == LARGE
 
 
 def test_a_wrong_answer_ends_the_run(grpc: Grpc) -> None:
