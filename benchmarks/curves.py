@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-_WIDTH: Final = 960
+from benchmarks import frame
+
 _HEIGHT: Final = 400
 _TOP: Final = 64
 _BOTTOM: Final = 340
 _LEFT: Final = 84
 _GAP: Final = 90
 _COLUMNS: Final = 2
-_KINDS: Final = 5
+_COLOURS: Final = (frame.BLUE, frame.BROWN, frame.GREEN, frame.VIOLET, frame.PINK)
+_DESCRIPTION: Final = (
+    "The time of one operation, and of its floor with a broken line, as what is named below each"
+    " panel grows; both scales are powers of ten."
+)
+_RULES: Final = (
+    ".line { fill: none; stroke-width: 2 }",
+    ".floor { stroke-dasharray: 6 4; stroke-width: 1.4 }",
+    *(f".c{kind} {{ stroke: var(--c{kind}) }}" for kind in range(len(_COLOURS))),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +62,21 @@ class _Scale:
 def svg(panels: Sequence[Panel]) -> str:
     """Return the picture; a panel without points has only its title."""
     columns = max(1, min(_COLUMNS, len(panels)))
-    width = (_WIDTH - _LEFT - _GAP * columns) / columns
+    width = (frame.WIDTH - _LEFT - _GAP * columns) / columns
     parts = []
     for number, one in enumerate(panels):
         row, column = divmod(number, columns)
         drawn = _panel(one, _LEFT + column * (width + _GAP), width)
         parts.append(f'  <g transform="translate(0 {row * _HEIGHT})">\n{drawn}\n  </g>')
     height = _HEIGHT * -(-len(panels) // columns)
-    return _FRAME.format(width=_WIDTH, height=height, body="\n".join(parts))
+    return frame.framed(
+        parts,
+        height,
+        title="How cost grows",
+        description=_DESCRIPTION,
+        colours={f"c{kind}": colour for kind, colour in enumerate(_COLOURS)},
+        rules=_RULES,
+    )
 
 
 def _tens(values: Sequence[float]) -> tuple[int, int]:
@@ -88,7 +105,7 @@ def _panel(panel: Panel, left: float, width: float) -> str:
         ]
     names = list(dict.fromkeys(curve.name.partition(",")[0] for curve in panel.curves))
     for curve in panel.curves:
-        kind = f"c{names.index(curve.name.partition(',')[0]) % _KINDS}"
+        kind = f"c{names.index(curve.name.partition(',')[0]) % len(_COLOURS)}"
         if curve.points:
             parts.append(_curve(curve, kind, across, upwards))
     middle = left + width / 2
@@ -108,40 +125,3 @@ def _curve(curve: Curve, kind: str, across: _Scale, upwards: _Scale) -> str:
         f'  <polyline class="line {kind}{broken}" points="{drawn}"/>\n'
         f'  <text class="small" x="{x + 6:.1f}" y="{y + 4:.1f}">{escape(curve.name)}</text>'
     )
-
-
-_FRAME: Final = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"
-     aria-labelledby="title description">
-  <title id="title">How cost grows</title>
-  <desc id="description">The time of one operation, and of its floor with a broken line, as what is
-    named below each panel grows; both scales are powers of ten.</desc>
-  <style>
-    svg {{ color-scheme: light dark; --page: #ffffff; --ink: #1b2430; --soft: #566273;
-          --edge: #dbe2ea; --c0: #1f6feb; --c1: #9a5b00; --c2: #1a7f37; --c3: #8250df;
-          --c4: #bf3989 }}
-    @media (prefers-color-scheme: dark) {{
-      svg {{ --page: #12171e; --ink: #e4eaf2; --soft: #a2afbf;
-            --edge: #2c3744; --c0: #6cb0ff; --c1: #e3a44a; --c2: #57c271; --c3: #b490f5;
-            --c4: #f778ba }}
-    }}
-    .page {{ fill: var(--page) }}
-    text {{ font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
-           fill: var(--ink) }}
-    .name {{ font-weight: 600 }}
-    .small {{ font-size: 12px; fill: var(--soft) }}
-    .middle {{ text-anchor: middle }}
-    .end {{ text-anchor: end }}
-    .grid {{ stroke: var(--edge); fill: none }}
-    .line {{ fill: none; stroke-width: 2 }}
-    .floor {{ stroke-dasharray: 6 4; stroke-width: 1.4 }}
-    .c0 {{ stroke: var(--c0) }}
-    .c1 {{ stroke: var(--c1) }}
-    .c2 {{ stroke: var(--c2) }}
-    .c3 {{ stroke: var(--c3) }}
-    .c4 {{ stroke: var(--c4) }}
-  </style>
-  <rect class="page" width="{width}" height="{height}" rx="12"/>
-{body}
-</svg>
-"""

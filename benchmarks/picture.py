@@ -5,23 +5,44 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
+from benchmarks import frame
 from benchmarks.results import Result
 
-_WIDTH: Final = 960
 _LEFT: Final = 220
 _RIGHT: Final = 880
 _TOP: Final = 64
 _STEP: Final = 26
 _RANGE: Final = (1 / 3, 3.0)
+_DESCRIPTION: Final = (
+    "A line for each figure that has a goal: the median of its ratios and the quartiles, as"
+    " multiples of the goal; right of the line in the middle it is met. On the right stands the"
+    " ratio itself. The table of docs/performance.md says the same in numbers."
+)
+_RULES: Final = (
+    ".goal { stroke: var(--ink); fill: none }",
+    "path.met, path.missed { stroke-width: 4; stroke-linecap: round; opacity: 0.45 }",
+    ".met { stroke: var(--met); fill: var(--met) }",
+    ".missed { stroke: var(--missed); fill: var(--missed) }",
+)
 
 
 def svg(results: Sequence[Result]) -> str:
     """Return a line for each figure with a goal: 1 is the goal, and right of it is better."""
     drawn = [one for one in results if one.bound is not None and one.summary is not None]
     bottom = _TOP + _STEP * len(drawn)
-    parts = [_scale(value, bottom) for value in (0.5, 1.0, 2.0)]
+    parts = [
+        '  <text class="name" x="24" y="38">Ratio to the floor, as a multiple of its goal</text>'
+    ]
+    parts += [_scale(value, bottom) for value in (0.5, 1.0, 2.0)]
     parts += [_line(one, _TOP + _STEP * (n + 0.5)) for n, one in enumerate(drawn)]
-    return _FRAME.format(width=_WIDTH, height=bottom + 40, body="\n".join(parts))
+    return frame.framed(
+        parts,
+        bottom + 40,
+        title="Each ratio and its goal",
+        description=_DESCRIPTION,
+        colours={"met": frame.GREEN, "missed": frame.ORANGE},
+        rules=_RULES,
+    )
 
 
 def standing(ratio: float, goal: str, bound: float) -> float:
@@ -59,37 +80,3 @@ def _line(one: Result, y: float) -> str:
         f'  <circle class="{kind}" cx="{middle:.1f}" cy="{y:.1f}" r="5"/>\n'
         f'  <text class="small" x="{_RIGHT + 12}" y="{y + 4:.1f}">{found.ratio:.2f}</text>'
     )
-
-
-_FRAME: Final = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"
-     aria-labelledby="title description">
-  <title id="title">Each ratio and its goal</title>
-  <desc id="description">A line for each figure that has a goal: the median of its ratios and the
-    quartiles, as multiples of the goal; right of the line in the middle it is met. On the right
-    stands the ratio itself. The table of docs/performance.md says the same in numbers.</desc>
-  <style>
-    svg {{ color-scheme: light dark; --page: #ffffff; --ink: #1b2430; --soft: #566273;
-          --edge: #dbe2ea; --met: #1a7f37; --missed: #b35900 }}
-    @media (prefers-color-scheme: dark) {{
-      svg {{ --page: #12171e; --ink: #e4eaf2; --soft: #a2afbf;
-            --edge: #2c3744; --met: #57c271; --missed: #e3a44a }}
-    }}
-    .page {{ fill: var(--page) }}
-    text {{ font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
-           fill: var(--ink) }}
-    .name {{ font-weight: 600 }}
-    .small {{ font-size: 12px; fill: var(--soft) }}
-    .middle {{ text-anchor: middle }}
-    .end {{ text-anchor: end }}
-    .grid {{ stroke: var(--edge); fill: none }}
-    .goal {{ stroke: var(--ink); fill: none }}
-    path.met, path.missed {{ stroke-width: 4; stroke-linecap: round; opacity: 0.45 }}
-    .met {{ stroke: var(--met); fill: var(--met) }}
-    .missed {{ stroke: var(--missed); fill: var(--missed) }}
-  </style>
-  <rect class="page" width="{width}" height="{height}" rx="12"/>
-  <text class="name" x="24" y="38">Ratio to the floor, as a multiple of its goal</text>
-{body}
-</svg>
-"""

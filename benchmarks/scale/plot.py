@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks import frame
 from benchmarks.scale import ends
 from benchmarks.scale.published import QUOTA_RAISED, REQUEST_BY_REST_S
 from benchmarks.scale.tables import CORES, Basis
 from strongroom import limits
 
-_WIDTH: Final = 960
 _HEIGHT: Final = 400
 _LEFT: Final = 76
 _TOP: Final = 64
@@ -20,6 +20,19 @@ _GAP: Final = 104
 _FLEETS: Final = (1, 4)
 """Tens of workers: from 10 to 10,000."""
 _STEPS: Final = 60
+_DESCRIPTION: Final = (
+    "On the left the requests per second that 10 to 10,000 workers could serve, and what EFS lets"
+    " them. On the right how long a Main Worker takes to look at every worker and to rank them. The"
+    " tables of docs/capacity.md say the same in numbers."
+)
+_RULES: Final = (
+    ".reads, .writes { fill: none; stroke-width: 2 }",
+    ".reads { stroke: var(--reads) }",
+    ".writes { stroke: var(--writes) }",
+    ".limit { stroke-dasharray: 6 4; stroke-width: 1.4 }",
+    ".reads-text { fill: var(--reads) }",
+    ".writes-text { fill: var(--writes) }",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +75,14 @@ class _Panel:
 
 def svg(basis: Basis) -> str:
     """Return the picture."""
-    panels = (_throughput(basis), _registry(basis))
-    return _FRAME.format(width=_WIDTH, height=_HEIGHT, body="\n".join(map(_drawn, panels)))
+    return frame.framed(
+        [_drawn(panel) for panel in (_throughput(basis), _registry(basis))],
+        _HEIGHT,
+        title="Where more workers no longer help",
+        description=_DESCRIPTION,
+        colours={"reads": frame.BLUE, "writes": frame.BROWN},
+        rules=_RULES,
+    )
 
 
 def _throughput(basis: Basis) -> _Panel:
@@ -145,38 +164,3 @@ def _drawn(panel: _Panel) -> str:
         look, place = f"small {line.kind.split()[0]}-text{end}", f'x="{x:.1f}" y="{y + below:.1f}"'
         parts.append(f'  <text class="{look}" {place}>{line.name}</text>')
     return "\n".join(parts)
-
-
-_FRAME: Final = """\
-<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img"
-     aria-labelledby="title description">
-  <title id="title">Where more workers no longer help</title>
-  <desc id="description">On the left the requests per second that 10 to 10,000 workers could serve,
-    and what EFS lets them. On the right how long a Main Worker takes to look at every worker and
-    to rank them. The tables of docs/capacity.md say the same in numbers.</desc>
-  <style>
-    svg {{ color-scheme: light dark; --page: #ffffff; --ink: #1b2430; --soft: #566273;
-          --edge: #dbe2ea; --reads: #1f6feb; --writes: #9a5b00 }}
-    @media (prefers-color-scheme: dark) {{
-      svg {{ --page: #12171e; --ink: #e4eaf2; --soft: #a2afbf;
-            --edge: #2c3744; --reads: #6cb0ff; --writes: #e3a44a }}
-    }}
-    .page {{ fill: var(--page) }}
-    text {{ font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
-           fill: var(--ink) }}
-    .name {{ font-weight: 600 }}
-    .small {{ font-size: 12px; fill: var(--soft) }}
-    .middle {{ text-anchor: middle }}
-    .end {{ text-anchor: end }}
-    .grid {{ stroke: var(--edge); fill: none }}
-    .reads, .writes {{ fill: none; stroke-width: 2 }}
-    .reads {{ stroke: var(--reads) }}
-    .writes {{ stroke: var(--writes) }}
-    .limit {{ stroke-dasharray: 6 4; stroke-width: 1.4 }}
-    .reads-text {{ fill: var(--reads) }}
-    .writes-text {{ fill: var(--writes) }}
-  </style>
-  <rect class="page" width="{width}" height="{height}" rx="12"/>
-{body}
-</svg>
-"""
