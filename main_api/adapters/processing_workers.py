@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import grpc
 
+from main_api.adapters import worker_messages
 from main_api.domain.jobs import Pass, Use
 from main_api.domain.registry import WorkerRecord
 from main_api.service.requests import patience
@@ -22,7 +23,6 @@ from main_api.service.workers.ports import (
     RefusedPage,
     WorkerLostError,
     WriteItem,
-    WriteKind,
     Written,
 )
 from strongroom import limits, tracing
@@ -35,13 +35,6 @@ from strongroom.rpc import messages, status, tls
 from strongroom_pb.v1 import processing_pb2 as pb
 from strongroom_pb.v1 import processing_pb2_grpc
 
-_OPERATIONS: Final = {
-    WriteKind.PUT: pb.OPERATION_PUT,
-    WriteKind.DELETE: pb.OPERATION_DELETE,
-    WriteKind.MERGE_PATCH: pb.OPERATION_MERGE_PATCH,
-    WriteKind.JSON_PATCH: pb.OPERATION_JSON_PATCH,
-    WriteKind.STORE_TRANSFORMED: pb.OPERATION_STORE_TRANSFORMED,
-}
 Connect = Callable[[Held, str, str], grpc.Channel]
 T = TypeVar("T")
 Request = TypeVar("Request")
@@ -76,15 +69,15 @@ class GrpcWorkers:
     ) -> Found:
         """Read an entity."""
         params = pb.Params(if_none_match_version=known)
-        request = _request(database, key, pb.OPERATION_GET, params)
+        request = worker_messages.request(database, key, pb.OPERATION_GET, params)
         answer = _call_quickly(self._stub(worker).Process, request, timeout_s)
-        return _raised(_found(key, answer))
+        return _raised(worker_messages.found(key, answer))
 
     def get_many(
         self, worker: WorkerRecord, database: Database, keys: Sequence[str], timeout_s: float
     ) -> Pending[list[Found | StrongroomError]]:
         """Begin to read several entities."""
-        request = _batch(database, pb.OPERATION_GET, [pb.BatchItem(entity_key=k) for k in keys])
+        request = worker_messages.reads(database, keys)
         metadata = tracing.current().metadata()
         method = self._stub(worker).ProcessBatch
         return _Reading(method.future(request, timeout=timeout_s, metadata=metadata), keys)
@@ -99,17 +92,17 @@ class GrpcWorkers:
     ) -> Found:
         """Return what a JMESPath expression makes of an entity."""
         params = pb.Params(expression=expression)
-        request = _request(database, key, pb.OPERATION_TRANSFORM, params)
+        request = worker_messages.request(database, key, pb.OPERATION_TRANSFORM, params)
         answer = _call(self._stub(worker).Process, request, timeout_s)
-        return _raised(_found(key, answer))
+        return _raised(worker_messages.found(key, answer))
 
     def write(
         self, worker: WorkerRecord, database: Database, item: WriteItem, timeout_s: float
     ) -> Written:
         """Write an entity."""
-        request = _request(database, item.key, _OPERATIONS[item.kind], _params(item))
+        request = worker_messages.write(database, item)
         answer = _call(self._stub(worker).Process, request, timeout_s)
-        return _raised(_written(item.key, answer))
+        return _raised(worker_messages.written(item.key, answer))
 
     def scan(
         self, worker: WorkerRecord, database: Database, request: PageRequest, timeout_s: float
@@ -119,7 +112,7 @@ class GrpcWorkers:
             database_name=database.name,
             schema_id=database.schema_id,
             incarnation=database.incarnation,
-            query=_query(request),
+            query=worker_messages.query(request),
         )
         page = _call(self._stub(worker).Scan, message, timeout_s)
         entities = tuple(
@@ -142,7 +135,7 @@ class GrpcWorkers:
             schema_id=database.schema_id,
             incarnation=database.incarnation,
             schema=schema,
-            query=_query(request),
+            query=worker_messages.query(request),
         )
         page = _call(self._stub(worker).TryTemplate, message, timeout_s)
         refused = tuple(
@@ -185,23 +178,23 @@ class GrpcWorkers:
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[Written | StrongroomError]:
         """Put several entities."""
-        request = _batch(database, pb.OPERATION_PUT, _batch_items(items))
+        request = worker_messages.writes(database, pb.OPERATION_PUT, items)
         answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
-        return [_written(i.key, r) for i, r in zip(items, _batch_answer(answer), strict=True)]
+        return _all_written(items, answer)
 
     def delete_many(
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[Written | StrongroomError]:
         """Delete several entities."""
-        request = _batch(database, pb.OPERATION_DELETE, _batch_items(items))
+        request = worker_messages.writes(database, pb.OPERATION_DELETE, items)
         answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
-        return [_written(i.key, r) for i, r in zip(items, _batch_answer(answer), strict=True)]
+        return _all_written(items, answer)
 
     def validate(
         self, worker: WorkerRecord, database: Database, items: Sequence[WriteItem], timeout_s: float
     ) -> list[StrongroomError | None]:
         """Return for each put what would refuse it."""
-        request = _batch(database, pb.OPERATION_VALIDATE, _batch_items(items))
+        request = worker_messages.writes(database, pb.OPERATION_VALIDATE, items)
         answer = _call(self._stub(worker).ProcessBatch, request, timeout_s)
         return [
             status.from_status(r.status) if r.HasField("status") else None for r in answer.responses
@@ -261,8 +254,11 @@ class _Reading:
 
     def result(self) -> list[Found | StrongroomError]:
         """Wait for the answers."""
-        answers = _batch_answer(_awaited(self.under_way))
-        return [_found(key, answer) for key, answer in zip(self.keys, answers, strict=True)]
+        answers = worker_messages.answers(_awaited(self.under_way))
+        return [
+            worker_messages.found(key, answer)
+            for key, answer in zip(self.keys, answers, strict=True)
+        ]
 
     def cancel(self) -> None:
         """End it."""
@@ -336,80 +332,14 @@ def _failure(error: grpc.RpcError) -> StrongroomError:
     )
 
 
-def _batch_answer(answer: pb.ProcessBatchResponse) -> Sequence[pb.ProcessResponse]:
-    if answer.HasField("status"):
-        raise status.from_status(answer.status)
-    return answer.responses
+def _all_written(
+    items: Sequence[WriteItem], answer: pb.ProcessBatchResponse
+) -> list[Written | StrongroomError]:
+    answers = worker_messages.answers(answer)
+    return [worker_messages.written(i.key, r) for i, r in zip(items, answers, strict=True)]
 
 
 def _raised(answer: T | StrongroomError) -> T:
     if isinstance(answer, StrongroomError):
         raise answer
     return answer
-
-
-def _request(
-    database: Database, key: str, operation: pb.Operation.ValueType, params: pb.Params
-) -> pb.ProcessRequest:
-    return pb.ProcessRequest(
-        database_name=database.name,
-        entity_key=key,
-        schema_id=database.schema_id,
-        operation=operation,
-        params=params,
-        incarnation=database.incarnation,
-    )
-
-
-def _batch(
-    database: Database, operation: pb.Operation.ValueType, items: list[pb.BatchItem]
-) -> pb.ProcessBatchRequest:
-    return pb.ProcessBatchRequest(
-        database_name=database.name,
-        schema_id=database.schema_id,
-        operation=operation,
-        incarnation=database.incarnation,
-        items=items,
-    )
-
-
-def _query(request: PageRequest) -> pb.Query:
-    return pb.Query(
-        prefix=request.prefix,
-        key_prefixes=request.key_prefixes,
-        filter=request.filter,
-        select=request.select,
-        limit=request.limit,
-        cursor=request.cursor,
-        scope=request.scope,
-    )
-
-
-def _batch_items(items: Sequence[WriteItem]) -> list[pb.BatchItem]:
-    return [pb.BatchItem(entity_key=item.key, params=_params(item)) for item in items]
-
-
-def _params(item: WriteItem) -> pb.Params:
-    return pb.Params(
-        document=item.document,
-        expression=item.expression,
-        condition=messages.from_condition(item.condition),
-        request_id=item.request_id,
-        ttl_seconds=item.ttl_seconds or 0,
-        validate_only=item.validate_only,
-    )
-
-
-def _found(key: str, response: pb.ProcessResponse) -> Found | StrongroomError:
-    if response.HasField("status"):
-        return status.from_status(response.status)
-    result = response.result
-    metadata = messages.to_metadata(result.metadata)
-    return Found(key, result.document, metadata, result.not_modified)
-
-
-def _written(key: str, response: pb.ProcessResponse) -> Written | StrongroomError:
-    if response.HasField("status"):
-        return status.from_status(response.status)
-    result = response.result
-    return Written(key, result.created, messages.to_metadata(result.metadata))

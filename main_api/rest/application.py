@@ -6,11 +6,10 @@ verified, for every operation that does not declare that it takes none, before a
 route can miss it (docs/adr/0003-token-verified-in-the-app.md).
 """
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import wraps
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from chalice.app import Chalice, Request, Response
@@ -18,7 +17,16 @@ from chalice.app import Chalice, Request, Response
 from main_api.bootstrap import Current, Main
 from main_api.domain.caller import Caller
 from main_api.domain.http_policy import HttpPolicy
-from main_api.rest import answers, auditing, cors, negotiation, problems, rate_limit_fields
+from main_api.rest import (
+    answers,
+    auditing,
+    cors,
+    negotiation,
+    options,
+    problems,
+    rate_limit_fields,
+)
+from main_api.rest.cloudwatch import CloudWatch
 from main_api.rest.incoming import (
     REQUEST_ID_HEADER,
     Event,
@@ -37,7 +45,6 @@ from main_api.service.audit import entry as audit_entry
 from main_api.service.audit.entry import Entry
 from main_api.service.callers.throttling import claimed_name
 from strongroom import limits, logs, tracing
-from strongroom.clock import SystemClock
 from strongroom.errors import (
     InternalError,
     MethodNotAllowedError,
@@ -47,12 +54,8 @@ from strongroom.errors import (
 )
 from strongroom.metrics.instruments import Metrics
 
-if TYPE_CHECKING:
-    from strongroom.metrics.embedded import EmbeddedMetrics
-
 _UNAUTHENTICATED: Final = 401
 _UNFORESEEN: Final = 500
-_OPTIONS: Final = "OPTIONS"
 _EVERY_PATH: Final = "*"
 _NOTHING: Final = HttpPolicy(compress=False)
 _log = logs.logger()
@@ -72,7 +75,7 @@ class StrongroomApp(Chalice):
         self.operations: dict[tuple[str, str], Operation] = {}
         self._current = current
         self._times = RequestTimes(current.metrics, self.routes)
-        self._embedded: EmbeddedMetrics | None = None
+        self._cloudwatch = CloudWatch(current.metrics)
 
     @property
     def current_request(self) -> Request | None:
@@ -199,22 +202,8 @@ class StrongroomApp(Chalice):
                 audit_entry.enter(None)
                 seconds = perf_counter() - began_s
                 self._times.took(incoming.resource, incoming.method, status, seconds)
-                self._tell(context)
+                self._cloudwatch.tell(context)
         return answer
-
-    def _tell(self, context: Any) -> None:  # noqa: ANN401 - Lambda's own
-        """Print what was counted, for CloudWatch, where Lambda has called."""
-        function = getattr(context, "function_name", "")
-        if not function:
-            return
-        if self._embedded is None:
-            # Imported where it is needed: nobody else pays for it.
-            from strongroom.metrics.embedded import EmbeddedMetrics  # noqa: PLC0415
-
-            self._embedded = EmbeddedMetrics(self.metrics, function)
-        now_ms = SystemClock().wall_ms()
-        sys.stdout.write(b"".join(self._embedded.lines(now_ms)).decode())
-        sys.stdout.flush()
 
     def require_client(self, headers: dict[str, str], peer: str) -> None:
         """Let pass what begins to send something large; `__call__` asks again when it has come.
@@ -248,15 +237,15 @@ class StrongroomApp(Chalice):
 
         The answer is that to OPTIONS, which anybody may ask.
         """
-        if incoming.resource == _EVERY_PATH and incoming.method == _OPTIONS:
+        if incoming.resource == _EVERY_PATH and incoming.method == options.METHOD:
             return Response("", {}, 204)
         methods = self.routes.get(incoming.resource)
         if methods is None:
             raise NotFoundError("no such path")
-        if incoming.method == _OPTIONS:
-            return self._options(incoming, _allowed(methods))
+        if incoming.method == options.METHOD:
+            return self._options(incoming, options.allowed(methods))
         if incoming.served_method not in methods:
-            raise MethodNotAllowedError("allowed here: " + ", ".join(_allowed(methods)))
+            raise MethodNotAllowedError("allowed here: " + ", ".join(options.allowed(methods)))
         operation = self.operations.get((incoming.resource, incoming.served_method))
         self._identify(incoming, operation)
         is_known = self._per_thread.caller is not None
@@ -310,14 +299,10 @@ class StrongroomApp(Chalice):
         return refusal.to_dict(self.api.binary_types)
 
     def _options(self, incoming: Incoming, allowed: list[str]) -> Response:
-        """Say what a path takes: RFC 9110 section 9.3.7, and to a page's preflight request."""
         patch = self.operations.get((incoming.resource, "PATCH"))
-        fields: dict[str, str | list[str]] = {"Allow": ", ".join(allowed)}
-        if patch is not None:
-            fields["Accept-Patch"] = ", ".join(patch.body)
-        if self._cors_fields(incoming.headers).get("Access-Control-Allow-Origin"):
-            fields |= cors.preflight_fields(incoming.headers, allowed)
-        return Response("", fields, 204)
+        return options.response(
+            allowed, patch, incoming.headers, self._cors_fields(incoming.headers)
+        )
 
     def _served(self, operation: Operation | None, view: Callable[[], Response]) -> Response:
         """Run a view once the request is one that its operation declares."""
@@ -400,9 +385,3 @@ class StrongroomApp(Chalice):
             _log.exception("request-failed")
             defect = InternalError("an internal error; quote the request id when you report it")
             return problems.response(defect, self.request_id)
-
-
-def _allowed(methods: Iterable[str]) -> list[str]:
-    """Return the methods of a path, those of every one among them."""
-    implied = {_OPTIONS, *(["HEAD"] if "GET" in methods else [])}
-    return sorted({*methods, *implied})
