@@ -30,6 +30,7 @@ class DocumentCache:
         self._by_use: OrderedDict[bytes, CachedEntity] = OrderedDict()
         self._by_age: OrderedDict[bytes, float] = OrderedDict()
         """When each is too old, on CLOCK_BOOTTIME."""
+        self._none_ends_before_s = 0.0
 
     def get(self, file_id: bytes) -> CachedEntity | None:
         """Return an entry and make it the most recently used one."""
@@ -45,7 +46,8 @@ class DocumentCache:
         size_bytes = entity.size_bytes()
         now_s = self._boot_s()
         with self._lock:
-            self._let_go(file_id)
+            if file_id in self._by_use:
+                self._let_go(file_id)
             self._expire(now_s)
             if size_bytes > self._size_bytes_max:
                 return
@@ -103,9 +105,14 @@ class DocumentCache:
             self._size_bytes -= entry.size_bytes()
 
     def _expire(self, now_s: float) -> None:
+        if now_s < self._none_ends_before_s:
+            return
         while self._by_age:
             oldest, ends_s = next(iter(self._by_age.items()))
             if now_s < ends_s:
+                self._none_ends_before_s = ends_s
                 return
             self._let_go(oldest)
             self._counts["expirations"] += 1
+        # What comes later lives from then on.
+        self._none_ends_before_s = now_s + self._ttl_s

@@ -95,13 +95,14 @@ def metadata(header: blob.Header) -> Metadata:
     Many of them lie in a cache: what two of their strings have in common is there once.
     """
     created_at, updated_at = header.created_at, header.updated_at
+    # In order: by their names takes half again as long, and every read makes one.
     return Metadata(
-        version=header.version,
-        created_at=created_at,
-        updated_at=created_at if updated_at == created_at else updated_at,
-        expires_at=header.expires_at,
-        schema_id=sys.intern(header.schema_id),
-        schema_version=header.schema_version,
+        header.version,
+        created_at,
+        created_at if updated_at == created_at else updated_at,
+        header.expires_at,
+        sys.intern(header.schema_id),
+        header.schema_version,
     )
 
 

@@ -33,7 +33,13 @@ class KeyedMutex:
     def enter(self, key: bytes, wait_s: float, users_max: int | None) -> threading.Lock:
         """Have a key's mutex; raises as `exclusive`."""
         with self._guard:
-            mutex, users = self._held.get(key) or (threading.Lock(), 0)
+            held = self._held.get(key)
+            if held is None:
+                mutex = threading.Lock()
+                mutex.acquire()
+                self._held[key] = (mutex, 1)
+                return mutex
+            mutex, users = held
             if users_max is not None and users >= users_max:
                 raise BusyError("too many wait for this entity", retry_after_s=1)
             self._held[key] = (mutex, users + 1)

@@ -51,7 +51,9 @@ class Reader:
             self._cache.count("hits")
         else:
             entry = self._join_or_load(place, entity_key)
-        return entry if entry is not None and not self._has_expired(entry) else None
+        if entry is None or (entry.expiry_ms is not None and self._has_expired(entry)):
+            return None
+        return entry
 
     def scan(self, place: Place, retired: tuple[Retired, ...]) -> CachedEntity | None:
         """As `read`, for one of many whose key is not known: what it loads is not kept.
@@ -69,7 +71,9 @@ class Reader:
             except RetiredError:
                 return None
             entry = None if found is None else _entry(place, found[0].header, found[1], found[2])
-        return entry if entry is not None and not self._has_expired(entry) else None
+        if entry is None or (entry.expiry_ms is not None and self._has_expired(entry)):
+            return None
+        return entry
 
     def open(
         self,
@@ -186,13 +190,13 @@ def _entry(
         return None
     ends = header.expires_at
     return CachedEntity(
-        entity_key=body.entity_key,
+        body.entity_key,
         # Each request brings strings of its own; those of all entries of a database are one.
-        database_name=sys.intern(place.database),
-        incarnation=sys.intern(place.incarnation),
-        metadata=entity.metadata(header),
-        document=body.document,
-        expiry_ms=None if ends is None else from_rfc3339(ends),
-        witness=coherence.witness(sidecar),
-        current_at_s=current_at_s,
+        sys.intern(place.database),
+        sys.intern(place.incarnation),
+        entity.metadata(header),
+        body.document,
+        None if ends is None else from_rfc3339(ends),
+        coherence.witness(sidecar),
+        current_at_s,
     )

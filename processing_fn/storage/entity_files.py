@@ -31,9 +31,9 @@ from strongroom.layout import (
 )
 
 _LEVELS_BELOW_ROOT: Final = 3
-_ENTITY_FILE: Final = re.compile(
-    rf"([0-9a-f]{{64}})(?:{re.escape(BLOB_SUFFIX)}|{re.escape(SIDECAR_SUFFIX)})"
-)
+_STEM: Final = re.compile(r"[0-9a-f]{64}")
+_STEM_CHARS: Final = 64
+_SUFFIXES: Final = frozenset({BLOB_SUFFIX, SIDECAR_SUFFIX})
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
 Loaded = tuple[blob.Parsed, blob.Body, bytes]
 
@@ -309,7 +309,7 @@ class EntityFiles:
 
 def _file_ids(names: list[str], shard: int) -> set[bytes]:
     """Return the entities of a shard that have a blob, a sidecar or both."""
-    stems = (match[1] for match in map(_ENTITY_FILE.fullmatch, names) if match is not None)
-    found = {bytes.fromhex(stem) for stem in stems}
+    stems = {name[:_STEM_CHARS] for name in names if name[_STEM_CHARS:] in _SUFFIXES}
     # A file that was put into another shard's directory is none: it would be listed twice.
-    return {file_id for file_id in found if file_id[0] == shard}
+    belongs = f"{shard:02x}"
+    return {bytes.fromhex(stem) for stem in stems if stem[:2] == belongs and _STEM.fullmatch(stem)}

@@ -1,9 +1,12 @@
 """A key that is forgotten: never used again, and never used as zeros."""
 
 import gc
+import hmac
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from strongroom.crypto import aead, mac, secret
 from strongroom.crypto.secret import Secret
@@ -29,6 +32,14 @@ def test_a_secret_is_as_good_as_its_key() -> None:
         hash(held)
 
 
+@given(key=st.binary(min_size=1, max_size=100), messages=st.lists(st.binary(max_size=200)))
+def test_every_tag_of_a_secret_is_that_of_its_key(key: bytes, messages: list[bytes]) -> None:
+    """The second file that a worker reads is decrypted under a subkey of the first one's."""
+    held = Secret(key)
+    for message in messages:
+        assert held.hmac_sha256(message) == hmac.digest(key, message, "sha256")
+
+
 def test_a_secret_shows_nothing_of_itself() -> None:
     """A log line or a traceback shows a key."""
     shown = f"{Secret(KEY)} {Secret(KEY)!r} {[Secret(KEY)]}"
@@ -50,12 +61,14 @@ def test_what_is_overwritten_is_used_for_nothing() -> None:
     held = Secret(KEY)
     buffers: list[bytearray] = []
     held.use(buffers.append)
+    mac.tag(held, b"part")
     held.overwrite()
     held.overwrite()
     assert buffers == [bytearray(32)]
     tag = mac.tag(ZEROS, b"part")
     for use in (
         lambda: held.use(bytes),
+        lambda: held.hmac_sha256(b"p"),
         lambda: aead.subkey(held, b"p", b"c"),
         lambda: aead.Cipher(held, b"p", b"c"),
         lambda: mac.tag(held, b"part"),
@@ -71,6 +84,7 @@ def test_a_secret_that_nobody_has_any_more_is_overwritten() -> None:
     held = Secret(KEY)
     buffers: list[bytearray] = []
     held.use(buffers.append)
+    mac.tag(held, b"part")
     del held
     gc.collect()
     assert buffers == [bytearray(32)]

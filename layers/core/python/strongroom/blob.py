@@ -236,21 +236,18 @@ def decrypt_with(opener: aead.Cipher, parsed: Parsed, file_id: bytes) -> Body:
         iv = base64text.decode(parsed.header.iv)
     except ValueError as error:
         raise IntegrityError("the header cannot be read") from error
-    return _body(opener.open(iv, raw[offset:], raw[:offset] + file_id), parsed.header)
-
-
-def _body(plaintext: bytes, header: Header) -> Body:
+    plaintext = opener.open(iv, raw[offset:], raw[:offset] + file_id)
     try:
         (length,) = _LENGTH.unpack_from(plaintext)
         start = _LENGTH.size + length
         prelude = plaintext[_LENGTH.size : start]
         members, extra = _members(prelude)
-        requests = tuple(RequestRecord.unpack(text) for text in members.requests)
+        requests = tuple(map(RequestRecord.unpack, members.requests)) if members.requests else ()
     except (*jsontext.UNREADABLE, struct.error) as error:
         raise IntegrityError("the inside of the file cannot be read") from error
     return Body(
         entity_key=members.key,
-        document=None if header.deleted else plaintext[start:],
+        document=None if parsed.header.deleted else plaintext[start:],
         requests=requests,
         extra=extra,
     )
@@ -319,7 +316,8 @@ def has_sidecar(parsed: Parsed, raw: bytes | None) -> bool:
         raise IntegrityError("the header cannot be read") from error
     at = text.find(_AFTER_TAG)
     tag = binascii.b2a_base64(parsed.raw[-aead.TAG_BYTES :], newline=False)
-    return raw == b'%b\n "tag": "%b",%b\n' % (text[:at], tag, text[at:]) or raw == sidecar(parsed)
+    likely = b"".join((text[:at], b'\n "tag": "', tag, b'",', text[at:], b"\n"))
+    return raw == likely or raw == sidecar(parsed)
 
 
 def sidecar_version(raw: bytes) -> int | None:

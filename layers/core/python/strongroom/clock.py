@@ -6,7 +6,7 @@ a lease or a lock, uses CLOCK_BOOTTIME, which goes on while the machine sleeps a
 
 import time
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 
 class Clock(Protocol):
@@ -21,6 +21,10 @@ class Clock(Protocol):
         ...
 
 
+_clock_gettime: Final = time.clock_gettime
+_BOOTTIME: Final = time.CLOCK_BOOTTIME
+
+
 class SystemClock:
     """The machine's own clock."""
 
@@ -30,7 +34,7 @@ class SystemClock:
 
     def boot_s(self) -> float:
         """Seconds since the machine started, time asleep included."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return _clock_gettime(_BOOTTIME)
 
 
 def rfc3339(wall_ms: int) -> str:

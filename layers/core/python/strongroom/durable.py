@@ -23,6 +23,7 @@ from strongroom.layout import TEMPORARY_PREFIX
 _PRIVATE_FILE: Final = 0o600
 _PRIVATE_DIRECTORY: Final = 0o700
 _LEVELS_OF_CONTROL: Final = 2
+_FOR_READING: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _READ_CHUNK_BYTES: Final = 64 * 1024
 # struct flock with 64-bit offsets on Linux: type, whence, start, length, pid (0 for OFD locks).
 _FLOCK: Final = struct.Struct("hhqqi4x")
@@ -105,8 +106,7 @@ class LocalFilesystem:
 
     def open(self, name: str, directory: int | None) -> int:
         """Open for reading; a symbolic link is refused (ELOOP), a pipe is not waited for."""
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        return os.open(name, flags, dir_fd=directory)
+        return os.open(name, _FOR_READING, dir_fd=directory)
 
     def create(self, name: str, directory: int | None) -> int:
         """Create for writing."""
@@ -213,7 +213,13 @@ def read_all(filesystem: Filesystem, descriptor: int, size_max: int) -> bytes:
     Raises:
         OSError: EFBIG for a longer file, or what the kernel says.
     """
-    chunk = filesystem.read(descriptor, _READ_CHUNK_BYTES)
+    return _read_on(
+        filesystem, descriptor, size_max, filesystem.read(descriptor, _READ_CHUNK_BYTES)
+    )
+
+
+def _read_on(filesystem: Filesystem, descriptor: int, size_max: int, chunk: bytes) -> bytes:
+    """Return what `read_all` does, of which the first chunk is read."""
     if len(chunk) < _READ_CHUNK_BYTES and len(chunk) <= size_max:
         return chunk
     chunks, total = [chunk], len(chunk)
@@ -236,7 +242,10 @@ def read_file(
         return None
     # As `opened`, written out: every entity that is read comes through here twice.
     try:
-        return read_all(filesystem, descriptor, size_max)
+        chunk = filesystem.read(descriptor, _READ_CHUNK_BYTES)
+        if len(chunk) < _READ_CHUNK_BYTES and len(chunk) <= size_max:
+            return chunk
+        return _read_on(filesystem, descriptor, size_max, chunk)
     finally:
         filesystem.close(descriptor)
 

@@ -11,18 +11,16 @@ from functools import cache
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from strongroom.crypto.secret import Material, Secret
+from strongroom.crypto import secret
+from strongroom.crypto.secret import Material
 from strongroom.errors import IntegrityError
 
 ALGORITHM: Final = "AES-256-GCM"
 KEY_BYTES: Final = 32
 IV_BYTES: Final = 12
 TAG_BYTES: Final = 16
-_SHA256: Final = hashes.SHA256()
 
 
 def new_key() -> bytes:
@@ -37,9 +35,8 @@ def new_iv() -> bytes:
 
 def subkey(key: Material, purpose: bytes, context: bytes) -> bytes:
     """Return the 256-bit key for one purpose and context; raises as `Secret.use`."""
-    derive = HKDFExpand(_SHA256, KEY_BYTES, _label(purpose) + context).derive
-    # As `secret.use`: every file that is read or written comes through here.
-    return key.use(derive) if isinstance(key, Secret) else derive(key)
+    # Section 2.3 of the RFC: 256 bits are T(1) alone, the tag of `info` and the number 1.
+    return secret.hmac_sha256(key, _label(purpose) + context + b"\x01")
 
 
 @cache

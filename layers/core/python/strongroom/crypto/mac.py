@@ -22,7 +22,7 @@ def joined(*parts: bytes) -> bytes:
 
 def tag_of_joined(key: Material, message: bytes) -> bytes:
     """Return the 32-byte tag over parts that were `joined`, some of them before."""
-    return secret.use(key, lambda held: hmac.digest(held, message, "sha256"))
+    return secret.hmac_sha256(key, message)
 
 
 def verify(key: Material, expected: bytes, *parts: bytes) -> None:
