@@ -22,10 +22,10 @@ setup: .venv/.ready ## build .venv, where it is missing or older than what it is
 run: setup ## start a local deployment in the foreground (ARGS="--workers 3")
 	@exec $(BIN)/strongroom up $(ARGS)
 
-# Three at a time, on two cores: a test of real processes waits for most of its time. In the order of
+# Five at a time, on two cores: a test of real processes waits for most of its time. In the order of
 # tests/conftest.py, longest first: xdist would begin with the files that have the most tests.
 test: setup ## run the tests (ARGS="-k lease")
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/pytest -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 torture: setup ## kill and stop workers under load and judge every answer (SECONDS=600 SEED=1)
 	$(BIN)/python -m tests.support.torture --seconds $(SECONDS) --seed $(SEED)
@@ -81,7 +81,8 @@ clean: ## remove .venv and what the tools left behind
 # Two steps, so that an edit of pyproject.toml does not install every package again. Each leaves its
 # mark as the last thing it does: what was interrupted has none and starts again from nothing. What
 # takes pip more than a minute, uv does in seconds; but it does not read pip's configuration: where
-# only that leads to the packages, pip installs them.
+# only that leads to the packages, pip installs them. Of two that take longest to compile, little is
+# ever imported.
 .venv/.packages: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Strongroom needs Python 3.11 or newer as $(PYTHON); or name one: make setup PYTHON=python3.12" >&2; exit 1; }
@@ -95,6 +96,7 @@ clean: ## remove .venv and what the tools left behind
 	@$(BIN)/uv pip install --quiet --link-mode copy --python $(BIN)/python --require-hashes \
 	  -r requirements/dev.txt || \
 	  $(BIN)/python -m pip install -qq --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m compileall -qq -j 0 -x '/(aws_cdk|sympy)/' .venv/lib || true
 	@touch $@
 
 .venv/.ready: .venv/.packages pyproject.toml

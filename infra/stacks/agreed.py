@@ -1,6 +1,10 @@
 """What templates and the processes that run by them agree on."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from strongroom.metrics import catalogue
+from strongroom.metrics.catalogue import Metric
 
 ROOT_PURPOSE: Final = "strongroom-keyring-root"
 """The encryption context's `purpose` (main_api/adapters/keys/root_message.py)."""
@@ -22,3 +26,21 @@ LOGGED: Final = {
     "rotation-failed": "Keys are not rotated",
 }
 """Events of our logs, any one of which is an alarm."""
+
+
+class Own(NamedTuple):
+    """A figure that the Lambda itself tells CloudWatch (strongroom/metrics/embedded.py)."""
+
+    metric: Metric
+    statistic: str
+    labels: Mapping[str, str] = {}
+
+
+OWN: Final[Mapping[str, Own]] = {
+    "own latency": Own(catalogue.HTTP_SECONDS, "p99"),
+    "answers of 5xx": Own(catalogue.HTTP_SECONDS, "SampleCount", {"status": "5xx"}),
+    "workers lost": Own(catalogue.CIRCUIT_OPENINGS, "Sum"),
+    "rate limited": Own(catalogue.RATE_LIMITED, "Sum"),
+    "failed authentications": Own(catalogue.FAILED_AUTHENTICATIONS, "Sum"),
+    "fsync": Own(catalogue.FSYNC_SECONDS, "p99"),
+}

@@ -4,8 +4,7 @@ Every figure is one that AWS has by itself, or that a metric filter makes of a l
 processes log (`event`), or that the Lambda tells in CloudWatch's embedded metric format (`OWN`).
 """
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from aws_cdk import Duration, Stack
 from aws_cdk import aws_budgets as budgets
@@ -17,15 +16,13 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_sns_subscriptions as subscriptions
 from constructs import Construct
 
-from infra.stacks.agreed import LOGGED
+from infra.stacks.agreed import LOGGED, OWN
 from infra.stacks.api import STAGE_NAME, Api
 from infra.stacks.keys import Keys
 from infra.stacks.scaling import NAMESPACE
 from infra.stacks.services import Services
 from infra.stacks.storage import Storage
 from infra.stage import Stage
-from strongroom.metrics import catalogue
-from strongroom.metrics.catalogue import Metric
 
 _MINUTE: Final = Duration.minutes(1)
 _FIVE: Final = Duration.minutes(5)
@@ -239,23 +236,6 @@ class Monitoring(Stack):
             ],
         )
 
-
-class Own(NamedTuple):
-    """A figure that the Lambda itself tells CloudWatch (strongroom/metrics/embedded.py)."""
-
-    metric: Metric
-    statistic: str
-    labels: Mapping[str, str] = {}
-
-
-OWN: Final[Mapping[str, Own]] = {
-    "own latency": Own(catalogue.HTTP_SECONDS, "p99"),
-    "answers of 5xx": Own(catalogue.HTTP_SECONDS, "SampleCount", {"status": "5xx"}),
-    "workers lost": Own(catalogue.CIRCUIT_OPENINGS, "Sum"),
-    "rate limited": Own(catalogue.RATE_LIMITED, "Sum"),
-    "failed authentications": Own(catalogue.FAILED_AUTHENTICATIONS, "Sum"),
-    "fsync": Own(catalogue.FSYNC_SECONDS, "p99"),
-}
 
 _ROWS: Final = {
     "API": ("requests", "failed", "refused", "latency"),

@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from botocore.regions import EndpointResolver
 
-from infra.stacks.monitoring import OWN
+from infra.stacks.agreed import OWN
 from strongroom.metrics import catalogue
 from tests.support.deployment import CHAT, Deployment
 from tests.support.embedded_metric_format import judged

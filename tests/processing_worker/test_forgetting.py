@@ -1,6 +1,8 @@
 """A worker that forgets its keys while it works: every request ends well, or as unavailable."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from tests.support.filesystems import ObservedFilesystem
 Use = Callable[[Worker], object]
 OLD, NEW = b'{"n": 1}', b'{"n": 2}'
 FOREVER_S = 1_000_001
+SHARD = re.compile("[0-9a-f]{2}")
+ABSENT_COUNTED = 16
 
 READS: dict[str, Use] = {
     "get": lambda w: w.engine.get(w.rig.binding, "there"),
@@ -45,13 +49,25 @@ def _clock(worker: Worker) -> ManualClock:
     return worker.rig.clock
 
 
+def _is_of_an_absent_shard(name: str, arguments: tuple[object, ...]) -> bool:
+    path = Path(str(arguments[0]))
+    shard = {"list_directory": path, "open": path.parent}.get(name)
+    return shard is not None and SHARD.fullmatch(shard.name) is not None and not shard.exists()
+
+
 def _losing(rig: Rig, nth: int, end: Use) -> tuple[Worker, list[str]]:
-    """Return a worker that ends at its n-th call to the disk, and that call once it has come."""
-    calls = 0
+    """Return a worker that ends at its n-th call to the disk, and that call once it has come.
+
+    A scan makes hundreds of calls for shards that are not there: the first of them are counted.
+    """
+    calls = absent = 0
     came: list[str] = []
 
-    def before(name: str, _: tuple[object, ...]) -> None:
-        nonlocal calls
+    def before(name: str, arguments: tuple[object, ...]) -> None:
+        nonlocal calls, absent
+        absent += (is_absent := _is_of_an_absent_shard(name, arguments))
+        if is_absent and absent > ABSENT_COUNTED:
+            return
         calls += 1
         if calls == nth:
             came.append(name)

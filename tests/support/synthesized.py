@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
-from samtranslator.translator.transform import transform
 
 PARTS: Final = ("keys", "network", "storage", "founding", "services", "api", "monitoring")
 """In the order in which they are deployed."""
@@ -241,6 +240,8 @@ class _NoManagedPolicies:
 def _expanded(template: dict[str, Any]) -> dict[str, Any]:
     if "Transform" not in template:
         return template
+    from samtranslator.translator.transform import transform  # noqa: PLC0415 - heavy
+
     os.environ.setdefault("AWS_DEFAULT_REGION", "eu-central-1")
     expanded: dict[str, Any] = transform(template, {}, _NoManagedPolicies())
     return expanded
