@@ -46,18 +46,16 @@ def filled(deployment: Deployment, database: str, count: int, first: int = 0) ->
     Raises:
         WrongAnswerError: The deployment answers something else.
     """
-    # Of a few entities a process's imports take longer than what it does.
-    cores = len(os.sched_getaffinity(0)) if count > _FEW else 1
-    share = -(-count // cores)
+    cores = len(os.sched_getaffinity(0))
     fillers = [
         subprocess.Popen(  # noqa: S603 - this module
             [
                 *(sys.executable, "-m", __name__, str(deployment.root), database),
-                *(str(min(share, first + count - at)), str(at)),
+                *(str(len(share)), str(share.start)),
             ],
             env={**os.environ, process.PARENT_VARIABLE: str(os.getpid())},
         )
-        for at in range(first, first + count, share)
+        for share in shares(range(first, first + count), cores)
     ]
     try:
         ends = [filler.wait() for filler in fillers]
@@ -72,6 +70,13 @@ def filled(deployment: Deployment, database: str, count: int, first: int = 0) ->
             answer = client.get(f"/entity/{database}", params={"key": key(number)})
             if documents.document(number) not in answer.content:
                 raise WrongAnswerError(f"{key(number)}: {answer.text}")
+
+
+def shares(numbers: range, cores: int) -> list[range]:
+    """Return which numbers each process takes."""
+    # Of a few entities a process's imports take longer than what it does.
+    size = -(-len(numbers) // cores) if len(numbers) > _FEW else len(numbers)
+    return [numbers[at : at + size] for at in range(0, len(numbers), size)]
 
 
 def deployment_with(ground: Ground, entities: int) -> Path:

@@ -67,8 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(dir=given.scratch) as folder, ExitStack() as stack:
         place = Place(Path(folder), cores[0], given.output.absolute())
         place.directory.chmod(_PASSABLE)
+        stores = _stores(place)
+        unknown = set(given.only) - {one.name for one in stores}
+        if unknown:
+            names = "; ".join(one.name for one in stores)
+            sys.stderr.write(f"there is no {'; '.join(sorted(unknown))}; there are: {names}\n")
+            return 2
+        chosen = [one for one in stores if not given.only or one.name in given.only]
         try:
-            found = _compared(_stores(place, given.only), place, stack, given.rounds, given.seconds)
+            found = compared(chosen, place, stack, given.rounds, given.seconds)
         except WrongAnswerError as error:
             sys.stderr.write(f"a wrong answer: {error}\n")
             return 1
@@ -79,22 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _stores(place: Place, only: Sequence[str]) -> list[Store]:
+def _stores(place: Place) -> list[Store]:
     authority = CertificateAuthority(place.directory / "pki", SystemClock())
     identity = authority.issue("server", ["localhost", "127.0.0.1"])
     server = Server(identity)
-    stores: list[Store] = [
-        *strongroom.both(),
-        Kinto(server),
-        Etcd(identity),
-        Pgcrypto(server),
-    ]
-    return [one for one in stores if not only or one.name in only]
+    return [*strongroom.both(), Kinto(server), Etcd(identity), Pgcrypto(server)]
 
 
-def _compared(
+def compared(
     stores: Sequence[Store], place: Place, stack: ExitStack, rounds: int, seconds: float
 ) -> list[Compared]:
+    """Start the stores and ask them in turn; raises WrongAnswerError."""
     missing: dict[str, str] = {}
     turns: dict[tuple[str, str], list[Told]] = {}
     with Progress(console=Console(stderr=True), transient=True) as progress:
