@@ -10,6 +10,7 @@ from typing import Final
 
 from processing_fn.domain import coherence
 from processing_fn.domain.coherence import Witness
+from processing_fn.service.keyed_mutex import KeyedMutex
 from processing_fn.service.ports import Overlap, Place, Shard
 from processing_fn.storage.locks import EntityLocks
 from processing_fn.storage.transaction import (
@@ -69,7 +70,9 @@ class EntityFiles:
         self._locks = locks
         self._clock = clock
         self._parts = Parts(filesystem, clock, overlap, out_of_service)
-        self._durable_shards: set[str] = set()
+        self._durable: set[str] = set()
+        """Directories whose own names are."""
+        self._syncing = KeyedMutex()
         self._is_network = is_network
 
     def is_current(self, place: Place, witness: Witness) -> bool:
@@ -261,20 +264,30 @@ class EntityFiles:
         """Open an entity's directory, whose own name a power cut cannot take back.
 
         Another process may have made it a moment ago and not have synced its parent yet, so
-        each process does that once for each directory.
+        each process does that once for each directory, and for those above it.
         """
         shard = self._layout.shard(place.database, place.file_id)
         directory = durable.open_or_make_directory(self._filesystem, shard)
-        if shard not in self._durable_shards:
+        if shard not in self._durable:
             try:
-                durable.sync_parents(self._filesystem, shard, _LEVELS_BELOW_ROOT)
+                with self._syncing.exclusive(shard.encode(), limits.LOCK_WAIT_SECONDS):
+                    self._sync_above(shard)
             except BaseException:
                 self._filesystem.close(directory)
                 raise
-            if len(self._durable_shards) >= limits.SHARDS_REMEMBERED:
-                self._durable_shards.clear()
-            self._durable_shards.add(shard)
         return directory
+
+    def _sync_above(self, shard: str) -> None:
+        """Sync the directory that holds a shard's name, and those above where that is not done."""
+        unsynced: list[str] = []
+        directory = shard
+        while len(unsynced) < _LEVELS_BELOW_ROOT and directory not in self._durable:
+            unsynced.append(directory)
+            directory = directory.rpartition("/")[0]
+        durable.sync_parents(self._filesystem, shard, len(unsynced))
+        if len(self._durable) >= limits.SHARDS_REMEMBERED:
+            self._durable.clear()
+        self._durable.update(unsynced)
 
     def _open_shard(self, place: Place) -> int | None:
         try:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,23 @@ def test_calls_of_a_put_in_sequence(rig: Rig, entities: int) -> None:
         overlap.saved = 0
         worker.put("k0", NEW)
         assert len(counted.calls) - overlap.saved <= 16, counted.calls
+
+
+def test_a_directory_is_made_durable_once_for_each_process(rig: Rig) -> None:
+    """A rewrap spends as much time on directories that are durable as on files."""
+    rig.put_template(b"true", 2)
+    first, names = rig.worker(), [f"k{number}" for number in range(60)]
+    for name in names:
+        first.put(name, OLD)
+    counted = CountingFilesystem()
+    worker = rig.worker("second", filesystem=counted)
+    with ThreadPoolExecutor(4) as threads:
+        assert set(threads.map(lambda name: worker.put(name, NEW), names)) == {2}
+    shards = {first.files(name)[0].parent for name in names}
+    # The blob and its directory; above the shard, the database's; above these two more.
+    expected = 2 * len(names) + len(shards) + 2
+    # Threads that begin together may find nothing of what is above known yet.
+    assert expected <= counted.calls.count("fsync") <= expected + 2 * 3
 
 
 def test_two_things_at_once_are_one_write(rig: Rig) -> None:
