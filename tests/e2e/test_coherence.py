@@ -14,8 +14,10 @@ from tests.support.direct_calls import DirectCalls
 WORKERS = ("worker-1", "worker-2")
 LONG = "bounded:60000"
 BOUND_MS = 400
-LOAD_S = 3.0
-TOLD_S = 10.0
+# Within what is left of a lease when no renewal comes any more.
+LOAD_S = 2.0
+TOLD_S = 60.0
+HEARD_S = 5.0
 
 
 @contextmanager
@@ -38,7 +40,7 @@ def test_workers_tell_each_other_of_commits(tmp_path: Path) -> None:
             for worker in calls:
                 worker.version("k")
             latest = client.put("chatdb", "k", CHAT).version
-            return wait_until(lambda: all(one.version("k") == latest for one in calls), 1.0)
+            return wait_until(lambda: all(one.version("k") == latest for one in calls), HEARD_S)
 
         client.put("chatdb", "k", CHAT)
         # The streams are there some time after the first renewal; then every commit is told.
@@ -57,7 +59,7 @@ def test_no_read_is_older_than_the_bound(tmp_path: Path) -> None:
             acknowledged, reads = _load(calls, lambda: client.put("chatdb", "k", CHAT).version)
         finally:
             os.kill(deployment.facts["pids"]["grpc"], signal.SIGCONT)
-    assert len(acknowledged) > 20
+    assert len(acknowledged) > 10
     assert len(reads) > 100
     late = []
     for began_s, version in reads:

@@ -246,7 +246,7 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     assert process.returncode not in {0, -signal.SIGINT}
     assert out == b""
     assert list(temporary.iterdir()) == []
-    assert wait_until(lambda: not running_in_session(process.pid), 1.0)
+    assert wait_until(lambda: not running_in_session(process.pid), STARTED_S)
 
 
 def running_in_session(session: int) -> list[str]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deployment import wait_until
 from tests.support.leaks import Leak, Search, files_below, forms, shown_of_processes
 
+SECONDS = 30.0
 KEY = bytes(range(0xE0, 0x100))
 TEXT = b"the quick brown fox"
 ELSEWHERE = os.urandom(4096).replace(KEY[:8], b"")
@@ -94,13 +96,14 @@ def test_arguments_and_environment_of_a_process_and_its_children_are_searched() 
         stdout=subprocess.PIPE,
     ) as parent:
         assert parent.stdin is not None
-        shown: dict[str, bytes] = {}
-        # The child is there when its parent waits for it.
-        while len({path.split("/")[2] for path in shown}) < 2:
-            shown = shown_of_processes([parent.pid])
-        found = {leak for place, content in shown.items() for leak in SEARCH.look(place, content)}
+
+        def found() -> set[Leak]:
+            shown = shown_of_processes([parent.pid]).items()
+            return {leak for place, content in shown for leak in SEARCH.look(place, content)}
+
+        # The child is there when its parent waits for it, and has its own a moment later.
+        assert wait_until(lambda: len({leak.place for leak in found()}) == 4, SECONDS)
+        told = {(leak.place.rpartition("/")[2], leak.secret) for leak in found()}
         parent.stdin.write(b"\n")
         parent.stdin.close()
-    told = {(leak.place.rpartition("/")[2], leak.secret) for leak in found}
     assert told == {("cmdline", "text"), ("environ", "key")}
-    assert len({leak.place for leak in found}) == 4

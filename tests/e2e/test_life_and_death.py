@@ -8,12 +8,15 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.support.deployment import CHAT, Deployment, is_alive, kill, wait_until
+
+SECONDS = 40.0
 
 
 @pytest.fixture
@@ -64,10 +67,10 @@ def test_requests_go_on_through_the_other_worker_when_one_is_killed(own: Deploym
     threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
     for thread in threads:
         thread.start()
-    assert wait_until(lambda: len(acknowledged) > 20, 20)
+    assert wait_until(lambda: len(acknowledged) > 20, SECONDS)
     kill(victim)
-    assert wait_until(lambda: own.reload()["pids"]["workers"]["worker-1"] != victim, 20)
-    assert wait_until(lambda: is_alive(own.reload()["pids"]["workers"]["worker-1"]), 20)
+    assert wait_until(lambda: own.reload()["pids"]["workers"]["worker-1"] != victim, SECONDS)
+    assert wait_until(lambda: is_alive(own.reload()["pids"]["workers"]["worker-1"]), SECONDS)
     stopping.set()
     for thread in threads:
         thread.join(30)
@@ -91,7 +94,7 @@ def test_without_a_worker_the_answer_says_when_to_try_again(own: Deployment) -> 
         def served() -> bool:
             return http.get("/entity/chatdb", params={"key": "there"}).status_code == 200
 
-        assert wait_until(served, 20)
+        assert wait_until(served, SECONDS)
 
 
 @pytest.mark.parametrize("which", ["rest", "grpc"])
@@ -101,7 +104,7 @@ def test_a_killed_main_worker_comes_back_at_the_same_address(own: Deployment, wh
         http.put("/entity/chatdb", json={"there": CHAT})
     before = own.facts
     kill(before["pids"][which])
-    assert wait_until(lambda: own.reload()["pids"][which] != before["pids"][which], 20)
+    assert wait_until(lambda: own.reload()["pids"][which] != before["pids"][which], SECONDS)
     assert (own.facts["http_url"], own.facts["grpc_address"]) == (
         before["http_url"],
         before["grpc_address"],
@@ -114,7 +117,7 @@ def test_a_killed_main_worker_comes_back_at_the_same_address(own: Deployment, wh
         except httpx.TransportError:
             return False
 
-    assert wait_until(served, 20)
+    assert wait_until(served, SECONDS)
 
 
 def test_a_hail_of_signals_ends_a_worker_once(own: Deployment) -> None:
@@ -123,8 +126,9 @@ def test_a_hail_of_signals_ends_a_worker_once(own: Deployment) -> None:
     for number in [signal.SIGTERM, signal.SIGINT] * 100:
         if not is_alive(victim):
             break
-        os.kill(victim, number)
-    assert wait_until(lambda: not is_alive(victim), 5)
+        with suppress(ProcessLookupError):
+            os.kill(victim, number)
+    assert wait_until(lambda: not is_alive(victim), SECONDS)
     with own.http() as http:
         assert http.put("/entity/chatdb", json={"there": CHAT}).status_code in {200, 201}
 
@@ -135,8 +139,8 @@ def test_every_process_dies_with_up(own: Deployment) -> None:
     children = {pid for pid in pids if is_alive(pid)} | _descendants(pids[0])
     assert own.process is not None
     kill(pids[0])
-    own.process.wait(20)
-    assert wait_until(lambda: not any(is_alive(pid) for pid in children), 20)
+    own.process.wait(SECONDS)
+    assert wait_until(lambda: not any(is_alive(pid) for pid in children), SECONDS)
 
 
 def _children(pid: int) -> set[int]:
@@ -159,7 +163,7 @@ def test_processes_come_back_without_the_one_that_they_were_forked_from(own: Dep
         own.reload()
         return not {*own.all_pids()} & {*before_pids[1:]} and all(map(is_alive, own.all_pids()))
 
-    assert wait_until(is_whole, 20)
+    assert wait_until(is_whole, SECONDS)
     assert own.facts["http_url"] == before["http_url"]
 
     def served() -> bool:
@@ -169,7 +173,7 @@ def test_processes_come_back_without_the_one_that_they_were_forked_from(own: Dep
         except httpx.TransportError:
             return False
 
-    assert wait_until(served, 20)
+    assert wait_until(served, SECONDS)
 
 
 def test_a_second_deployment_of_the_same_root_or_port_is_refused(
@@ -204,7 +208,7 @@ def test_a_damaged_keyring_is_refused_and_left_as_it_is(own: Deployment) -> None
     with pytest.raises(AssertionError, match="authentication code does not verify"):
         broken.start()
     assert broken.process is not None
-    assert broken.process.wait(20) == 1
+    assert broken.process.wait(SECONDS) == 1
     assert keyring.read_text() == damaged
 
 
@@ -235,9 +239,9 @@ def test_a_worker_is_listed_while_its_lease_runs(own: Deployment) -> None:
         assert listed() == {"worker-1", "worker-2"}
         stopped = own.facts["pids"]["workers"]["worker-2"]
         os.kill(stopped, signal.SIGSTOP)
-        assert wait_until(lambda: listed() == {"worker-1"}, 20)
+        assert wait_until(lambda: listed() == {"worker-1"}, SECONDS)
         os.kill(stopped, signal.SIGCONT)
-        assert wait_until(lambda: listed() == {"worker-1", "worker-2"}, 20)
+        assert wait_until(lambda: listed() == {"worker-1", "worker-2"}, SECONDS)
 
 
 def test_what_one_worker_wrote_the_others_serve(own: Deployment) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,10 @@ class Place:
         """Kill a command once it has kept that it is so far; tell whether it was in time."""
 
         def is_there() -> bool:
-            return kept.exists() and json.loads(kept.read_text()).get("next_number", after) >= after
+            # Whoever comes to the end removes it.
+            with suppress(FileNotFoundError):
+                return bool(json.loads(kept.read_text()).get("next_number", after) >= after)
+            return False
 
         with subprocess.Popen(  # noqa: S603 - the project's own command
             [COMMAND, *words],

@@ -94,7 +94,8 @@ def test_a_request_is_one_trace_from_the_face_to_the_disk(
         return [s for s in collector.trace(trace_id) if s.parent_id == "b7ad6b7169203331"]
 
     assert wait_until(lambda: len(roots()) == 2, SECONDS)
-    assert wait_until(lambda: len(chain(collector, roots()[1])) >= 3, SECONDS)
+    # Each may have been served by another worker, which exports when it does.
+    assert wait_until(lambda: all(len(chain(collector, one)) >= 3 for one in roots()), SECONDS)
     put, got = roots()
     assert (put.name, got.name) == names
     assert {(one.process, one.kind) for one in roots()} == {(face, "server")}
