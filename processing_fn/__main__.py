@@ -8,13 +8,13 @@ from grpc_health.v1 import health
 from processing_fn import bootstrap, settings
 from processing_fn.adapters import enrolment
 from processing_fn.rpc import server
-from processing_fn.rpc.call_threads import CallThreads
 from processing_fn.rpc.processing_service import ProcessingService
 from processing_fn.service.housekeeping import Housekeeper
-from strongroom import logs, process, spans, task_metadata
+from strongroom import limits, logs, process, spans, task_metadata
 from strongroom.errors import StrongroomError
 from strongroom.metrics import catalogue
 from strongroom.metrics.listener import MetricsListener
+from strongroom.request_threads import RequestThreads
 
 _PROCESS = "processing-worker"
 _HANG_UP_S = 1.0
@@ -51,7 +51,7 @@ def _serve(configured: settings.Settings) -> int:
         worker.metrics,
     )
     listen = f"{configured.listen_host}:{configured.listen_port}"
-    threads = CallThreads()
+    threads = RequestThreads(limits.WORKER_THREADS, "process")
     servicer = health.HealthServicer()
     tracer = None if exporting is None else exporting.tracer
     grpc_server, port = server.start(
@@ -90,7 +90,7 @@ def _expire_cache(worker: bootstrap.Worker, stopped: threading.Event) -> None:
         worker.cache.expire()
 
 
-def _tell_load(threads: CallThreads, stopped: threading.Event) -> None:
+def _tell_load(threads: RequestThreads, stopped: threading.Event) -> None:
     """Log how many requests wait: what scales the workers reads that (infra/stacks/scaling.py)."""
     while not stopped.wait(_LOAD_TOLD_EVERY_S):
         _log.info("load", waiting=threads.waiting)

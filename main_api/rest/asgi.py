@@ -62,7 +62,7 @@ class AsgiAdapter:
         """
         self._adapter = adapter
         self._require_client = require_client
-        self._pool = RequestThreads(limits.MAIN_THREADS, thread_name_prefix="rest")
+        self._pool = RequestThreads(limits.MAIN_THREADS, "rest")
         self._room = Room()
         self._requests = 0
 
@@ -124,9 +124,6 @@ class AsgiAdapter:
                 return self._adapter.refuse(error, headers), False
         return answered, False
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
     async def _served(self, arrived: Arrived, receive: Receive) -> Answered:
         """Serve on a thread; what takes a while is given up when the client goes meanwhile."""
         waiting = Patience()
@@ -136,7 +133,7 @@ class AsgiAdapter:
             _WATCHED_AFTER_S, lambda: watching.append(loop.create_task(_watch(receive, waiting)))
         )
         try:
-            answered: Answered = await self._in_thread(self._serve, arrived, waiting)
+            answered = await self._pool.run(self._serve, arrived, waiting)
         finally:
             watch.cancel()
             for task in watching:
@@ -177,7 +174,7 @@ class AsgiAdapter:
     async def _take_room(
         self, size_bytes: int, scope: Scope, headers: dict[str, str], room: ExitStack
     ) -> None:
-        await self._in_thread(self._require_client, headers, scope["client"][0])
+        await self._pool.run(self._require_client, headers, scope["client"][0])
         if size_bytes > limits.MESSAGE_BYTES_MAX:
             raise _too_large()
         room.callback(self._room.take(size_bytes))

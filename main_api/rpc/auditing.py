@@ -3,9 +3,7 @@
 How a call ends is told before the client is: by what it returns, or by how it is aborted.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import isasyncgenfunction
 from typing import Any, Final, TypeVar
@@ -24,6 +22,7 @@ from main_api.service.audit.trail import Audit
 from main_api.service.callers.throttling import claimed_name
 from strongroom import tracing
 from strongroom.errors import StrongroomError, UnauthenticatedError
+from strongroom.request_threads import RequestThreads
 from strongroom.rpc import status, tls
 from strongroom.tracing import Trace
 
@@ -135,7 +134,7 @@ class CallAudit:
 class AuditInterceptor(grpc.aio.ServerInterceptor):
     """Has every call of a server recorded; for workers, whom no gate stands before."""
 
-    def __init__(self, calls: CallAudit, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, calls: CallAudit, pool: RequestThreads) -> None:
         """Take what records, and the threads on which handlers run that are no coroutines."""
         self._calls = calls
         self._pool = pool
@@ -185,8 +184,7 @@ class AuditInterceptor(grpc.aio.ServerInterceptor):
         """Run a handler on a thread."""
         context = ThreadContext(KnownPeer(begun))
         work = partial(function, request)
-        run = asyncio.get_running_loop().run_in_executor
-        return await run(self._pool, self._calls.serve, method, context, request, work)
+        return await self._pool.run(self._calls.serve, method, context, request, work)
 
 
 def _describe(entry: Entry, request: object) -> None:

@@ -15,7 +15,6 @@ flow control; what counts is when it is read:
 
 import asyncio
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from inspect import iscoroutinefunction
@@ -42,6 +41,7 @@ from strongroom.errors import (
     TimedOutError,
     TooLargeError,
 )
+from strongroom.request_threads import RequestThreads
 from strongroom.rpc import status
 
 # grpcio's own types say less of handlers and contexts than is needed here.
@@ -61,8 +61,8 @@ class Threads:
             for a worker: the refusal would wait for a thread too.
     """
 
-    serving: ThreadPoolExecutor
-    proving: ThreadPoolExecutor
+    serving: RequestThreads
+    proving: RequestThreads
 
 
 class Gate(grpc.aio.ServerInterceptor):
@@ -142,10 +142,9 @@ class Gate(grpc.aio.ServerInterceptor):
                 request = await _deserialized(handler, message, context)
                 data = handler.response_serializer(await handler.unary_unary(request, context))
             else:
-                run = asyncio.get_running_loop().run_in_executor
                 call = _Call(method, handler, message, ThreadContext(context), throttle)
                 try:
-                    data = await run(self._pool, call.serve, self._calls)
+                    data = await self._pool.run(call.serve, self._calls)
                 except asyncio.CancelledError:
                     # The client has gone, or its deadline has passed.
                     call.context.waiting.give_up()
@@ -247,15 +246,15 @@ class Gate(grpc.aio.ServerInterceptor):
 
     async def _prove(self, method: str, context: Context) -> str:
         """Refuse a call without a token that holds; the handler asks again what it may do."""
-        run = asyncio.get_running_loop().run_in_executor
+        run = self._proofs.run
         try:
             token = authorization(context)
         except StrongroomError as error:
-            await run(self._proofs, self._calls.refused, method, context, error.code)
+            await run(self._calls.refused, method, context, error.code)
             raise
         account = self._proven.get(token)
         if account is None:
-            account = await run(self._proofs, self._proven_account, method, token, context)
+            account = await run(self._proven_account, method, token, context)
             self._proven[token] = account
         return account
 

@@ -5,7 +5,6 @@ by a certificate. So no service of the one can be reached through the port of th
 """
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -84,10 +83,10 @@ async def start(
     Raises:
         UnavailableError: An address cannot be had, or a certificate is of no use.
     """
-    pool = RequestThreads(limits.MAIN_THREADS, thread_name_prefix="client")
+    pool = RequestThreads(limits.MAIN_THREADS, "client")
     times = CallTimes(main.metrics, _METHODS)
     gates = (*_spans(tracer), times, _gate(main, pool, configured))
-    clients = _server(pool, tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, *gates)
+    clients = _server(tls.SERVER_OPTIONS, limits.MESSAGE_BYTES_MAX, *gates)
     for descriptor, functions in CLIENT_SERVICES.items():
         clients.add_generic_rpc_handlers((methods.service(main, descriptor, functions),))
     names = [descriptor.full_name for descriptor in CLIENT_SERVICES]
@@ -100,10 +99,9 @@ async def start(
         [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], clients
     )
     # Workers send keys and addresses, nothing large.
-    threads = RequestThreads(limits.SUBSCRIPTION_THREADS, thread_name_prefix="subscription")
+    threads = RequestThreads(limits.SUBSCRIPTION_THREADS, "subscription")
     calls = CallAudit(main.audit, acts_of(SUBSCRIPTIONS.methods), "workers")
     subscriptions = _server(
-        threads,
         tls.MUTUAL_SERVER_OPTIONS,
         limits.SMALL_BYTES_MAX,
         times,
@@ -140,11 +138,11 @@ def _spans(tracer: Tracer | None) -> tuple[grpc.aio.ServerInterceptor, ...]:
     return (AioServerSpans(tracer),)
 
 
-def _gate(main: Main, pool: ThreadPoolExecutor, configured: RpcSettings) -> Gate:
+def _gate(main: Main, pool: RequestThreads, configured: RpcSettings) -> Gate:
     ours = declared.methods(CLIENT_SERVICES)
     health_checks = frozenset(f"/{health.SERVICE_NAME}/{name}" for name in _HEALTH)
     return Gate(
-        Threads(pool, ThreadPoolExecutor(limits.MAIN_THREADS, thread_name_prefix="proof")),
+        Threads(pool, RequestThreads(limits.MAIN_THREADS, "proof")),
         main.throttle,
         main.quotas,
         CallAudit(main.audit, acts_of(ours), "grpc"),
@@ -156,7 +154,6 @@ def _gate(main: Main, pool: ThreadPoolExecutor, configured: RpcSettings) -> Gate
 
 
 def _server(
-    pool: ThreadPoolExecutor,
     base: list[tuple[str, int]],
     message_bytes_max: int,
     *gates: grpc.aio.ServerInterceptor,
@@ -179,7 +176,6 @@ def _server(
         "grpc.http2.max_pings_without_data": 0,
     }
     return grpc.aio.server(
-        pool,
         interceptors=gates,
         options=list(options.items()),
         maximum_concurrent_rpcs=limits.MAIN_CONCURRENT_REQUESTS_MAX,

@@ -8,7 +8,6 @@ so of each stream one page is in memory, and one at the most is on its way.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -19,6 +18,7 @@ from main_api.service.requests.patience import Patience
 from main_api.service.requests.quotas import Quotas
 from strongroom import limits
 from strongroom.errors import RateLimitedError
+from strongroom.request_threads import RequestThreads
 
 Context = Any
 
@@ -54,7 +54,7 @@ class Streams:
 
 
 async def send(
-    pages: Iterator[bytes], context: Context, pool: ThreadPoolExecutor, quotas: Quotas, whose: str
+    pages: Iterator[bytes], context: Context, pool: RequestThreads, quotas: Quotas, whose: str
 ) -> None:
     """Send page after page, no faster than they are read and than the client's quota allows.
 
@@ -73,7 +73,7 @@ async def send(
         await _paced(quotas, whose)
 
 
-async def _made(pages: Iterator[bytes], pool: ThreadPoolExecutor) -> bytes | None:
+async def _made(pages: Iterator[bytes], pool: RequestThreads) -> bytes | None:
     """Have the next page made, for as long as its client waits for it."""
     waiting = Patience()
 
@@ -82,7 +82,7 @@ async def _made(pages: Iterator[bytes], pool: ThreadPoolExecutor) -> bytes | Non
             return next(pages, None)
 
     try:
-        return await asyncio.get_running_loop().run_in_executor(pool, make)
+        return await pool.run(make)
     except asyncio.CancelledError:
         waiting.give_up()
         raise

@@ -6,12 +6,12 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
 
-from processing_fn.rpc.call_threads import CallThreads
 from processing_fn.rpc.processing_service import ProcessingService
 from strongroom import limits
 from strongroom.errors import UnavailableError
 from strongroom.identity import LiveIdentity
 from strongroom.readiness import Checkup
+from strongroom.request_threads import RequestThreads
 from strongroom.rpc import tls
 from strongroom.rpc.health import READINESS, statuses
 from strongroom.tracing import Tracer
@@ -45,7 +45,7 @@ def start(
     service: ProcessingService,
     identity: LiveIdentity,
     listen: str,
-    threads: CallThreads | None = None,
+    threads: RequestThreads | None = None,
     *,
     servicer: health.HealthServicer | None = None,
     tracer: Tracer | None = None,
@@ -64,7 +64,7 @@ def start(
         UnavailableError: The address cannot be had, or the certificate is of no use.
     """
     server = grpc.server(
-        threads or CallThreads(),  # type: ignore[arg-type] # all that it calls is `submit`
+        threads or RequestThreads(limits.WORKER_THREADS, "process"),  # type: ignore[arg-type] # all that it calls is `submit`
         interceptors=_interceptors(tracer),
         options=tls.MUTUAL_SERVER_OPTIONS,
         maximum_concurrent_rpcs=limits.WORKER_CONCURRENT_REQUESTS_MAX,
