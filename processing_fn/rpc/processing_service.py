@@ -265,14 +265,12 @@ def _write(engine: Engine, binding: Binding, request: pb.ProcessRequest) -> Outc
 
 
 def _traced(context: grpc.ServicerContext) -> AbstractContextManager[None]:
-    return tracing.entered(tracing.of_call(context.invocation_metadata()))
+    return tracing.entered(tracing.unread(context.invocation_metadata()))
 
 
 def _require_main(context: grpc.ServicerContext) -> None:
     try:
-        proven = context.auth_context()
-        tls.peer_certificate(proven, _CLOCK.wall_ms())
-        tls.require_main(proven)
+        tls.require_main(context.auth_context(), _CLOCK.wall_ms())
     except StrongroomError as error:
         status.abort(context, error)
 

@@ -81,14 +81,14 @@ class EntityFiles:
         Every warm read comes through here, so it is written out: context managers would take
         another third of its time.
         """
-        name = sidecar_name(place.file_id)
-        shard = self._layout.shard(place.database, place.file_id)
+        entity = self._layout.entity(place.database, place.file_id)
         try:
             if not self._is_network:
-                return self._is(f"{shard}/{name}", None, witness)
+                return self._is(entity + SIDECAR_SUFFIX, None, witness)
+            shard, _, name = entity.rpartition("/")
             directory = self._filesystem.open_directory(shard)
             try:
-                return self._is(name, directory, witness)
+                return self._is(name + SIDECAR_SUFFIX, directory, witness)
             finally:
                 self._filesystem.close(directory)
         except FileNotFoundError:

@@ -2,9 +2,12 @@
 
 import pytest
 
+from strongroom import certificates
+from strongroom.certificates import Authority
 from strongroom.errors import UnauthenticatedError
 from strongroom.rpc import tls
 
+NOW_MS, DAY_MS = 1_800_000_000_000, 86_400_000
 NAMES = "x509_subject_alternative_name"
 
 
@@ -40,9 +43,41 @@ def test_no_other_certificate_is_a_workers(auth_context: dict[str, object]) -> N
         tls.worker_of(auth_context)
 
 
-def test_only_a_main_worker_may_ask_a_worker() -> None:
-    """A worker, or anybody, reads entities past all grants."""
-    tls.require_main(context("main.strongroom.internal"))
-    for names in [(), ("worker-1.worker.strongroom.internal",), ("xmain.strongroom.internal",)]:
-        with pytest.raises(UnauthenticatedError):
-            tls.require_main(context(*names))
+@pytest.mark.parametrize(
+    ("names", "ended", "may"),
+    [
+        (("main.strongroom.internal",), False, True),
+        (("main.strongroom.internal", "127.0.0.1"), False, True),
+        (("main.strongroom.internal",), True, False),
+        ((), False, False),
+        (("worker-1.worker.strongroom.internal",), False, False),
+        (("xmain.strongroom.internal",), False, False),
+        (("main.strongroom.internal.example.com",), False, False),
+    ],
+)
+def test_only_a_main_worker_may_ask_a_worker(
+    *, names: tuple[str, ...], ended: bool, may: bool
+) -> None:
+    """A worker, or anybody, or who has been a Main Worker once, reads entities past all grants."""
+    presented: dict[str, object] = {"x509_pem_cert": [_certificate(names)]}
+    now_ms = NOW_MS + (DAY_MS if ended else 0)
+    if may:
+        tls.require_main(presented, now_ms)
+        return
+    with pytest.raises(UnauthenticatedError):
+        tls.require_main(presented, now_ms)
+
+
+@pytest.mark.parametrize(
+    "auth_context",
+    [{}, {"x509_pem_cert": None}, {"x509_pem_cert": [b"nonsense"]}, context(tls.MAIN_NAME)],
+)
+def test_who_shows_no_certificate_may_not(auth_context: dict[str, object]) -> None:
+    """A name that nobody has proven opens every database."""
+    with pytest.raises(UnauthenticatedError):
+        tls.require_main(auth_context, NOW_MS)
+
+
+def _certificate(names: tuple[str, ...]) -> bytes:
+    authority, key = Authority.make(NOW_MS, DAY_MS), certificates.new_key()
+    return authority.issue(key.public_key(), "somebody", names, NOW_MS, DAY_MS)

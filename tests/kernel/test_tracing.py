@@ -2,6 +2,7 @@
 
 import json
 import threading
+from collections.abc import Iterator
 
 import pytest
 import structlog
@@ -87,6 +88,35 @@ def test_a_log_line_says_in_which_request_it_was_written(
     assert (within["request_id"], within["trace_id"]) == ("an-id", TRACE_ID)
     assert (another["request_id"], another["trace_id"]) == ("named", TRACE_ID)
     assert not {"request_id", "trace_id"} & set(outside)
+
+
+class _Metadata(list[tuple[str, str | bytes]]):
+    """What came with a call; counts who looks at it."""
+
+    looked = 0
+
+    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
+        self.looked += 1
+        return super().__iter__()
+
+
+def test_metadata_are_read_once_and_only_when_somebody_asks() -> None:
+    """Every read pays for what hardly any asks; or a request has another id each time it does."""
+    metadata = _Metadata([("traceparent", PARENT)])
+    with tracing.entered(tracing.unread(metadata)):
+        with tracing.within("a part") as span:
+            assert span is None
+        with tracing.unspanned():
+            assert metadata.looked == 0
+            first = tracing.current()
+        assert tracing.current() == first
+        assert (len(first.request_id), first.traceparent) == (32, PARENT)
+        assert tracing.of_call([("x-request-id", "another")]) == first
+        inner = tracing.unread([("x-request-id", "another")])
+        with tracing.entered(inner):
+            assert tracing.current() == first
+    assert metadata.looked == 1
+    assert tracing.current() == Trace()
 
 
 def test_no_thread_is_in_the_request_of_another() -> None:

@@ -25,11 +25,15 @@ class Occupancy:
 
     def begin(self) -> None:
         """Count a call that begins."""
-        self._change(1)
+        with self._lock:
+            self._sum()
+            self.under_way += 1
 
     def end(self) -> None:
         """Count the end of one."""
-        self._change(-1)
+        with self._lock:
+            self._sum()
+            self.under_way -= 1
 
     def mean(self) -> float:
         """Return how many were under way on the average since this was asked last."""
@@ -41,9 +45,7 @@ class Occupancy:
             self._sum_s = 0.0
             return worked_s / span_s if span_s > 0 else float(self.under_way)
 
-    def _change(self, by: int) -> None:
-        with self._lock:
-            now_s = self._clock.boot_s()
-            self._sum_s += self.under_way * (now_s - self._summed_s)
-            self._summed_s = self.changed_s = now_s
-            self.under_way += by
+    def _sum(self) -> None:
+        now_s = self._clock.boot_s()
+        self._sum_s += self.under_way * (now_s - self._summed_s)
+        self._summed_s = self.changed_s = now_s

@@ -115,8 +115,29 @@ class Tracer(Protocol):
         ...
 
 
+class Unread:
+    """What a call's metadata say of its request, for whoever wants to know: of most calls nobody.
+
+    No span is in them, as a span is in no metadata.
+    """
+
+    __slots__ = ("_metadata", "_trace")
+    span: None = None
+
+    def __init__(self, metadata: Iterable[tuple[str, str | bytes]] | None) -> None:
+        """Take the metadata, and look at none of them."""
+        self._metadata = metadata
+        self._trace: Trace | None = None
+
+    def read(self) -> Trace:
+        """Return it, the same each time."""
+        if self._trace is None:
+            self._trace = of_metadata(self._metadata)
+        return self._trace
+
+
 _NONE: Final = Trace()
-_current: ContextVar[Trace] = ContextVar("trace", default=_NONE)
+_current: ContextVar[Trace | Unread] = ContextVar("trace", default=_NONE)
 
 
 def taken_over(request_id: str, traceparent: str, tracestate: str) -> Trace:
@@ -159,8 +180,14 @@ def of_metadata(metadata: Iterable[tuple[str, str | bytes]] | None) -> Trace:
 
 def of_call(metadata: Iterable[tuple[str, str | bytes]] | None) -> Trace:
     """Return which request a call is: the one that this thread is in, or what its metadata say."""
-    entered_in = _current.get()
+    entered_in = current()
     return entered_in if entered_in.request_id else of_metadata(metadata)
+
+
+def unread(metadata: Iterable[tuple[str, str | bytes]] | None) -> Trace | Unread:
+    """As `of_call`, but the metadata are looked at when somebody asks what they say."""
+    entered_in = _current.get()
+    return Unread(metadata) if entered_in is _NONE else entered_in
 
 
 class entered:  # noqa: N801 - it is a function to who uses it
@@ -172,7 +199,7 @@ class entered:  # noqa: N801 - it is a function to who uses it
 
     __slots__ = ("_token", "_trace")
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace | Unread) -> None:
         self._trace = trace
 
     def __enter__(self) -> None:
@@ -184,13 +211,16 @@ class entered:  # noqa: N801 - it is a function to who uses it
 
 def current() -> Trace:
     """Return the request that this thread is in, an empty one outside of any."""
-    return _current.get()
+    entered_in = _current.get()
+    return entered_in.read() if isinstance(entered_in, Unread) else entered_in
 
 
 def unspanned() -> entered:
     """Be in the same request, and in no span of it: what comes again and again has none."""
     trace = _current.get()
-    return entered(trace if trace.span is None else msgspec.structs.replace(trace, span=None))
+    if isinstance(trace, Unread) or trace.span is None:
+        return entered(trace)
+    return entered(msgspec.structs.replace(trace, span=None))
 
 
 @contextmanager
@@ -199,7 +229,7 @@ def within(
 ) -> Iterator[Span | None]:
     """Be in a part of the request that this thread is in; None where nothing is exported of it."""
     trace = _current.get()
-    if trace.span is None:
+    if isinstance(trace, Unread) or trace.span is None:
         yield None
         return
     with spanning(trace, trace.span.child(name, kind, attributes or {})) as span:

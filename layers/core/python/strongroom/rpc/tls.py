@@ -185,11 +185,12 @@ def require_enrolment(auth_context: Mapping[str, object]) -> None:
         raise UnauthenticatedError("the certificate of the enrolment is needed")
 
 
-def require_main(auth_context: Mapping[str, object]) -> None:
-    """Refuse everybody but a Main Worker.
+def require_main(auth_context: Mapping[str, object], now_ms: int) -> None:
+    """Refuse everybody but a Main Worker, whose certificate is in force now.
 
     Raises:
-        UnauthenticatedError: The other side is not one.
+        UnauthenticatedError: The other side is not one, or its certificate has ended since.
     """
-    if MAIN_NAME not in peer_names(auth_context):
+    # By the certificate that is parsed already, not by grpc's list of its names: every read asks.
+    if MAIN_NAME not in peer_certificate(auth_context, now_ms).names:
         raise UnauthenticatedError("the certificate of a Main Worker is needed")
