@@ -52,7 +52,9 @@ class DocumentCache:
             if size_bytes > self._size_bytes_max:
                 return
             while self._size_bytes + size_bytes > self._size_bytes_max:
-                self._let_go(next(iter(self._by_use)))
+                least, entry = self._by_use.popitem(last=False)
+                del self._by_age[least]
+                self._size_bytes -= entry.size_bytes()
                 self._counts["evictions"] += 1
             self._by_use[file_id] = entity
             self._by_age[file_id] = now_s + self._ttl_s

@@ -30,8 +30,8 @@ class KeyedMutex:
         """
         return _Turn(self, key, wait_s, users_max)
 
-    def enter(self, key: bytes, wait_s: float, users_max: int | None) -> threading.Lock:
-        """Have a key's mutex; raises as `exclusive`."""
+    def enter(self, key: bytes, wait_s: float, users_max: int | None = None) -> threading.Lock:
+        """Have a key's mutex, until `leave` is called with it; raises as `exclusive`."""
         with self._guard:
             held = self._held.get(key)
             if held is None:
@@ -47,11 +47,16 @@ class KeyedMutex:
             if not _had(mutex, wait_s):
                 raise BusyError("the entity is busy", retry_after_s=1)
         except BaseException:
-            self.leave(key, mutex)
+            self._go(key, mutex)
             raise
         return mutex
 
     def leave(self, key: bytes, mutex: threading.Lock) -> None:
+        """Hold a key no longer."""
+        mutex.release()
+        self._go(key, mutex)
+
+    def _go(self, key: bytes, mutex: threading.Lock) -> None:
         """Be no user of a key any more."""
         with self._guard:
             _, users = self._held[key]
@@ -62,7 +67,7 @@ class KeyedMutex:
 
 
 class _Turn:
-    """Holds a key. Every cold read enters one: a generator would take twice as long."""
+    """Holds a key."""
 
     __slots__ = ("_key", "_mutex", "_of", "_users_max", "_wait_s")
 
@@ -76,7 +81,6 @@ class _Turn:
         self._mutex = self._of.enter(self._key, self._wait_s, self._users_max)
 
     def __exit__(self, *_: object) -> None:
-        self._mutex.release()
         self._of.leave(self._key, self._mutex)
 
 

@@ -26,15 +26,13 @@ class Path(msgspec.Struct, frozen=True):
     look: Look
     nodes: int
 
-    def steps_max(self, longest: int) -> int:
-        """Return what evaluating costs at the most (`limits.EVALUATION_STEPS_MAX`).
+    def longest_max(self, steps: int) -> int:
+        """Return how long a string, list or object may be, of the value and of the expression.
 
-        Args:
-            longest: More than any string, list or object has of characters, elements or members,
-                of the value and of the expression's literals.
+        With none that is longer, evaluating ends within so many steps.
         """
         # Each node is one and the length of what it returns; a comparison looks at both sides.
-        return self.nodes * (1 + 2 * longest)
+        return (steps // self.nodes - 1) // 2
 
 
 def path(tree: Mapping[str, Any]) -> Path | None:

@@ -38,6 +38,7 @@ class Reader:
         self._clock = clock
         self._bound_s = bound_s
         self._flights = KeyedMutex()
+        self._name_of = session.file_names.of
 
     def read(self, place: Place, entity_key: str) -> CachedEntity | None:
         """Return an entity as it is now, None where clients see none.
@@ -100,8 +101,7 @@ class Reader:
         return body
 
     def _belongs(self, body: blob.Body, place: Place, incarnation: str) -> bool:
-        file_id = self._session.file_id(place.database, incarnation, body.entity_key)
-        return file_id == place.file_id
+        return self._name_of(place.database, incarnation, body.entity_key) == place.file_id
 
     def keep(
         self,
@@ -142,7 +142,9 @@ class Reader:
             self.keep(there, header, body, sidecar)
 
     def _join_or_load(self, place: Place, entity_key: str) -> CachedEntity | None:
-        with self._flights.exclusive(place.file_id, limits.LOCK_WAIT_SECONDS):
+        # Written out: a context would take a thirtieth of a cold read.
+        mutex = self._flights.enter(place.file_id, limits.LOCK_WAIT_SECONDS)
+        try:
             # A flight of another reader has only filled the cache; the check is our own.
             entry = self._current(place)
             if entry is not None:
@@ -155,6 +157,8 @@ class Reader:
                 return None
             parsed, body, sidecar = found
             return self.keep(place, parsed.header, body, sidecar, asked_at_s)
+        finally:
+            self._flights.leave(place.file_id, mutex)
 
     def _current(self, place: Place) -> CachedEntity | None:
         entry = self._cache.get(place.file_id)

@@ -40,6 +40,7 @@ _LENGTH: Final = struct.Struct(">I")
 HEAD_BYTES: Final = _PREFIX.size + limits.HEADER_BYTES_MAX + aead.TAG_BYTES
 """What is read of a file of which the header is all that is wanted."""
 _RECORD_BYTES: Final = 33
+_IV_CHARS: Final = 16
 _PURPOSE: Final = b"strongroom/file/v1"
 
 
@@ -226,16 +227,20 @@ def decrypt(parsed: Parsed, file_id: bytes, keys: DataKeys) -> Body:
     Raises:
         IntegrityError: The blob was not sealed as it stands, for this file-id, under a known key.
     """
-    return decrypt_with(cipher(keys.material(parsed.header.key_id), file_id), parsed, file_id)
+    opener = aead.Cipher(keys.material(parsed.header.key_id), _PURPOSE, file_id)
+    return decrypt_with(opener, parsed, file_id)
 
 
 def decrypt_with(opener: aead.Cipher, parsed: Parsed, file_id: bytes) -> Body:
     """Return what lies inside, with a cipher made before; raises as `decrypt`."""
     raw, offset = parsed.raw, parsed.ciphertext_offset
     try:
-        iv = base64text.decode(parsed.header.iv)
+        # As `base64text.decode`: so many characters are so many bytes, and have no bits to spare.
+        iv = binascii.a2b_base64(parsed.header.iv, strict_mode=True)
     except ValueError as error:
         raise IntegrityError("the header cannot be read") from error
+    if len(parsed.header.iv) != _IV_CHARS or len(iv) != aead.IV_BYTES:
+        raise IntegrityError("the header cannot be read")
     plaintext = opener.open(iv, raw[offset:], raw[:offset] + file_id)
     try:
         (length,) = _LENGTH.unpack_from(plaintext)
@@ -314,7 +319,7 @@ def has_sidecar(parsed: Parsed, raw: bytes | None) -> bool:
         text = msgspec.json.format(parsed.raw[_PREFIX.size : parsed.ciphertext_offset], indent=1)
     except jsontext.UNREADABLE as error:
         raise IntegrityError("the header cannot be read") from error
-    at = text.find(_AFTER_TAG)
+    at = text.rfind(_AFTER_TAG)
     tag = binascii.b2a_base64(parsed.raw[-aead.TAG_BYTES :], newline=False)
     likely = b"".join((text[:at], b'\n "tag": "', tag, b'",', text[at:], b"\n"))
     return raw == likely or raw == sidecar(parsed)

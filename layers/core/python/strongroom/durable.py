@@ -106,6 +106,8 @@ class LocalFilesystem:
 
     def open(self, name: str, directory: int | None) -> int:
         """Open for reading; a symbolic link is refused (ELOOP), a pipe is not waited for."""
+        if directory is None:
+            return os.open(name, _FOR_READING)
         return os.open(name, _FOR_READING, dir_fd=directory)
 
     def create(self, name: str, directory: int | None) -> int:

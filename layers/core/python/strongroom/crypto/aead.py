@@ -52,7 +52,8 @@ class Cipher:
 
     def __init__(self, key: Material, purpose: bytes, context: bytes) -> None:
         """Derive the subkey of (purpose, context) from a 256-bit key; raises as `Secret.use`."""
-        self._aead = AESGCM(subkey(key, purpose, context))
+        # As `subkey`: every file that is read or written comes through here.
+        self._aead = AESGCM(secret.hmac_sha256(key, _label(purpose) + context + b"\x01"))
 
     def seal(self, iv: bytes, plaintext: bytes, aad: bytes) -> bytes:
         """Return ciphertext and 16-byte tag; `iv` has to be fresh from `new_iv`."""
