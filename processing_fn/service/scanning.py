@@ -87,13 +87,14 @@ def selection(query: Query) -> Lens:
     Raises:
         InvalidArgumentError: Not an expression.
     """
+    prefix = query.prefix
     matches = Expression(query.filter).holds if query.filter else None
     select = Expression(query.select).apply if query.select else None
 
     def look(found: CachedEntity) -> Item | None:
-        if not found.entity_key.startswith(query.prefix) or not (
-            matches is None or matches(found.document)
-        ):
+        if prefix and not found.entity_key.startswith(prefix):
+            return None
+        if matches is not None and not matches(found.document):
             return None
         document = select(found.document) if select else found.document
         return Item(found.entity_key, found.metadata, document)
@@ -203,6 +204,8 @@ class Scanner:
 class _PageUnderWay:
     def __init__(self, query: Query, lens: Lens, bytes_max: int) -> None:
         self._query = query
+        self._limit = query.limit
+        self._sees_all = "" in query.key_prefixes
         self._lens = lens
         self._items: list[Item] = []
         self._left_bytes = bytes_max
@@ -214,12 +217,12 @@ class _PageUnderWay:
     def chunk(self) -> int:
         """Return how many entities to read at once: no more than the page may have room for."""
         least, most = _CHUNKS
-        wanted = min(max(self._query.limit - len(self._items), least), most)
+        wanted = min(max(self._limit - len(self._items), least), most)
         return min(wanted, limits.SCAN_ENTITIES_MAX - self.looked_at)
 
     def take(self, file_id: bytes, found: CachedEntity | IntegrityError | None) -> bool:
         """Look at the next entity; False when the page ends, with it or before it."""
-        if isinstance(found, CachedEntity) and self._may_see(found):
+        if isinstance(found, CachedEntity) and (self._sees_all or self._may_see(found)):
             item = self._lens(found)
             if item is not None and not self._add(item):
                 return False
@@ -228,11 +231,11 @@ class _PageUnderWay:
             self._damaged += 1
         self.looked_at += 1
         self.last_id = file_id
-        return len(self._items) < self._query.limit
+        return len(self._items) < self._limit
 
     def finished(self, cursor: str) -> Page:
         # Whose file a damaged one was is not known: who may not see all learns nothing of it.
-        damaged = self._damaged if "" in self._query.key_prefixes else 0
+        damaged = self._damaged if self._sees_all else 0
         return Page(tuple(self._items), cursor, self._examined, damaged)
 
     def _may_see(self, found: CachedEntity) -> bool:
