@@ -1,14 +1,14 @@
 """`python -m benchmarks`: measure every figure, print one table, write JSON and a picture.
 
-It ends with 0 whether goals are met or not, and with another code where something could not be
-measured, or answered wrongly.
+It ends with 0 whether goals are met or not, and with another code where something answered wrongly.
+What was measured before a Ctrl-C is written too.
 """
 
 import argparse
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -24,6 +24,7 @@ from benchmarks.figure import Figure, NotHereError, WrongAnswerError
 from benchmarks.ground import Ground
 from benchmarks.results import Result, Results
 
+INTERRUPTED: Final = 128 + signal.SIGINT
 _WRONG: Final = 1
 _TABLE_CHARS: Final = 160
 
@@ -38,19 +39,23 @@ def main(arguments: Sequence[str] | None = None, figures: Sequence[Figure] = FIG
         sys.stderr.write(f"there is no figure {', '.join(sorted(unknown))}; there are: {names}\n")
         return 2
     given.output.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=given.scratch) as scratch,
-        Ground(Path(scratch), is_quick=given.quick) as ground,
-    ):
-        try:
-            found = _measured(chosen, ground, 1 if given.quick else given.rounds)
-        except WrongAnswerError as error:
-            sys.stderr.write(f"a wrong answer: {error}\n")
-            return _WRONG
-    run = Results(machine.facts(), found)
-    _kept(run, given.output, is_part=bool(given.only))
-    _show(run)
-    return 0
+    found, code = list[Result](), 0
+    try:
+        with (
+            tempfile.TemporaryDirectory(dir=given.scratch) as scratch,
+            Ground(Path(scratch), is_quick=given.quick) as ground,
+        ):
+            found += _measured(chosen, ground, 1 if given.quick else given.rounds)
+    except WrongAnswerError as error:
+        sys.stderr.write(f"a wrong answer: {error}\n")
+        return _WRONG
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    if found:
+        run = Results(machine.facts(), found)
+        _kept(run, given.output, is_part=bool(given.only))
+        _show(run)
+    return code
 
 
 def end_when_told() -> None:
@@ -68,24 +73,27 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _measured(chosen: Sequence[Figure], ground: Ground, rounds: int | None) -> list[Result]:
+def _measured(chosen: Sequence[Figure], ground: Ground, rounds: int | None) -> Iterator[Result]:
     """Measure figure after figure; each ends what it has started before the next one begins."""
-    found: list[Result] = []
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=sum(rounds or one.rounds for one in chosen))
-        for figure in chosen:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(chosen))
+        for number, figure in enumerate(chosen, 1):
             progress.update(task, description=figure.name)
-            pairs = []
-            try:
-                with closing(figure.pairs(ground)) as measured:
-                    for pair in islice(measured, rounds or figure.rounds):
-                        pairs.append(pair)
-                        progress.advance(task)
-            except NotHereError as error:
-                found.append(results.result(figure, None, str(error)))
-            else:
-                found.append(results.result(figure, ratios.summary(pairs, figure.goal)))
-    return found
+            if not console.is_terminal:
+                # There nothing is seen of a bar before it has come to its end.
+                sys.stderr.write(f"{number} of {len(chosen)}: {figure.name}\n")
+            yield _result(figure, ground, rounds or figure.rounds)
+            progress.advance(task)
+
+
+def _result(figure: Figure, ground: Ground, rounds: int) -> Result:
+    try:
+        with closing(figure.pairs(ground)) as measured:
+            pairs = list(islice(measured, rounds))
+    except NotHereError as error:
+        return results.result(figure, None, str(error))
+    return results.result(figure, ratios.summary(pairs, figure.goal))
 
 
 def _kept(run: Results, output: Path, *, is_part: bool) -> None:

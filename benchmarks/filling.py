@@ -80,20 +80,14 @@ def shares(numbers: range, cores: int) -> list[range]:
 
 
 def deployment_with(ground: Ground, entities: int) -> Path:
-    """Return the place of a deployment with so many entities, stopped; once made it stays.
-
-    They are in `chatdb`; the database `one` has the first of them only.
-    """
+    """Return the place of a deployment with so many entities, stopped; once made it stays."""
     place = ground.scratch / f"filled-{entities}"
     if place.exists():
         return place
     place.mkdir()
     deployment = Deployment(place, ("--workers", "1")).start()
     try:
-        with deployment.http() as client:
-            client.put("/databases/one", json={"schema_id": "chat.v1"}).raise_for_status()
-        for database, count in (("chatdb", entities), ("one", 1)):
-            filled(deployment, database, count)
+        filled(deployment, "chatdb", entities)
     finally:
         deployment.stop()
     return place

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +29,12 @@ class Ground:
     is_quick: bool = False
     _stack: ExitStack = field(default_factory=ExitStack)
     _deployment: Deployment | None = None
-    _kept: dict[object, Any] = field(default_factory=dict)
+    _kept: dict[str, Any] = field(default_factory=dict)
+    _turn: ExitStack = field(default_factory=ExitStack)
+    _now: dict[str, Any] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
+        self._stack.enter_context(self._turn)
         return self
 
     def __exit__(
@@ -59,11 +62,20 @@ class Ground:
             self._stack.callback(self._deployment.stop)
         return self._deployment
 
-    def kept(self, made: Callable[["Ground"], AbstractContextManager[_Kept]]) -> _Kept:
+    def kept(self, name: str, context: AbstractContextManager[_Kept]) -> _Kept:
         """Return what several figures share: made when first asked for, ended with the run."""
-        if made not in self._kept:
-            self._kept[made] = self._stack.enter_context(made(self))
-        found: _Kept = self._kept[made]
+        if name not in self._kept:
+            self._kept[name] = self._stack.enter_context(context)
+        found: _Kept = self._kept[name]
+        return found
+
+    def in_turn(self, name: str, context: AbstractContextManager[_Kept]) -> _Kept:
+        """Return what figures in a row share; it ends before the next such thing is made."""
+        if name not in self._now:
+            self._now.clear()
+            self._turn.close()
+            self._now[name] = self._turn.enter_context(context)
+        found: _Kept = self._now[name]
         return found
 
     def folder(self, name: str) -> Path:

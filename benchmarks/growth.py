@@ -21,7 +21,8 @@ from benchmarks.results import Result
 
 _SIZES: Final = (100, 1_000, 10_000, 100_000, 1_000_000)
 _CLIENTS: Final = (1, 4, 16, 32, 64)
-_ENTITIES: Final = (1, 1_000, 10_000, 100_000)
+_STARTED: Final = (1, 10_000, 100_000)
+"""Fewer: each of them takes six starts."""
 _WORKERS: Final = (1, 2, 4)
 _ROUNDS: Final = 3
 _FLOORS: Final = {
@@ -73,11 +74,11 @@ SERIES: Final = (
     _series("put", "bytes", _SIZES, lambda ground, size: put.pairs(ground, 16, size)),
     _series("get", "clients", _CLIENTS, warm_get.pairs),
     _series("put", "clients", _CLIENTS, put.pairs),
-    _series("warm get", "entities", _ENTITIES, by_number.read_warm),
-    _series("cold get", "entities", _ENTITIES, by_number.read_cold),
-    _series("put", "entities", _ENTITIES, by_number.put),
-    _series("page", "entities", _ENTITIES, by_number.page),
-    _series("start", "entities", _ENTITIES, start.pairs, "ms"),
+    _series("warm get", "entities", by_number.ENTITIES, by_number.read_warm),
+    _series("put", "entities", by_number.ENTITIES, by_number.put),
+    _series("page", "entities", by_number.ENTITIES, by_number.page),
+    _series("cold get", "entities", by_number.ENTITIES, by_number.read_cold),
+    _series("start", "entities", _STARTED, start.pairs, "ms"),
     _series("get", "workers", _WORKERS, by_number.workers_read),
     _series("put", "workers", _WORKERS, by_number.workers_put),
 )
@@ -90,13 +91,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=_ROUNDS)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args(arguments)
-    figures = [figure for series in SERIES for figure in series.points.values()]
+    figures = _in_order()
     more = ["--quick"] if given.quick else ["--rounds", str(given.rounds)]
     code = bench.main(["--output", str(given.output), *more], figures)
-    if code == 0:
+    if code in {0, bench.INTERRUPTED} and (given.output / "results.json").exists():
         measured = results.read(given.output / "results.json").figures
         (given.output / "growth.svg").write_text(drawn(measured))
     return code
+
+
+def _in_order() -> list[Figure]:
+    """Return every point; those of as many workers in a row, as they share a deployment."""
+    points = [(one.axis, value, figure) for one in SERIES for value, figure in one.points.items()]
+    points.sort(key=lambda point: point[1] if point[0] == "workers" else 0)
+    return [figure for _, _, figure in points]
 
 
 def drawn(measured: Sequence[Result]) -> str:

@@ -59,7 +59,7 @@ def _counted(ground: Ground) -> Pairs:
 
 def _slow(ground: Ground, name: str) -> Pairs:
     require_fuse()
-    deployment = ground.kept(_on_a_slow_disk)
+    deployment = ground.kept("slow", _on_a_slow_disk(ground))
     face = GrpcFace.of(deployment, _DATABASE)
     yield from ycsb.turns(ground, deployment, face, ycsb.MIXES[name], _entities(ground))
 
