@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
@@ -50,21 +51,36 @@ _ENUMS: Final = ("ACTION_", "KEY_STATE_", "JOB_KIND_", "JOB_STATE_", "JOB_PHASE_
 
 def _plain(message: Message) -> Any:  # noqa: ANN401 - JSON
     """Return a message as REST would say it: what is not set is not there."""
-    return _words(MessageToDict(message, preserving_proto_field_name=True))
+    told = MessageToDict(message, preserving_proto_field_name=True)
+    return _words(told, message.DESCRIPTOR)
 
 
-def _words(value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, dict):
-        return {name: _words(member) for name, member in value.items()}
+def _words(told: dict[str, Any], kind: Any) -> dict[str, Any]:  # noqa: ANN401 - a descriptor
+    """Return its members; an id of digits alone is none of the numbers, which are text as well."""
+    return {name: _worded(value, kind.fields_by_name.get(name)) for name, value in told.items()}
+
+
+def _worded(value: Any, field: FieldDescriptor | None) -> Any:  # noqa: ANN401 - JSON
     if isinstance(value, list):
-        return [_words(member) for member in value]
-    if isinstance(value, str):
-        if value.isdecimal():
-            # 64-bit integers are text in protobuf's JSON.
-            return int(value)
-        prefix = next((one for one in _ENUMS if value.startswith(one)), None)
-        return value if prefix is None else value.removeprefix(prefix).lower().replace("_", "-")
-    return value
+        return [_worded(member, field) for member in value]
+    if field is None:  # what an Any holds
+        return value
+    kind = field.message_type
+    if kind is None or not isinstance(value, dict):
+        return _scalar(value, field)
+    if kind.GetOptions().map_entry:
+        members = kind.fields_by_name["value"]
+        return {name: _worded(member, members) for name, member in value.items()}
+    return _words(value, kind)
+
+
+def _scalar(value: Any, field: FieldDescriptor) -> Any:  # noqa: ANN401 - JSON
+    if field.cpp_type in {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}:
+        return int(value)  # text in protobuf's JSON
+    if field.enum_type is None:
+        return value
+    prefix = next(one for one in _ENUMS if value.startswith(one))
+    return value.removeprefix(prefix).lower().replace("_", "-")
 
 
 def _bare(value: Any) -> Any:  # noqa: ANN401 - JSON
