@@ -5,8 +5,6 @@ What is there afterwards is the old state or the new one, the same for a reader 
 and for a cold one, and no version is used twice.
 """
 
-import os
-import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ from strongroom import limits
 from strongroom.errors import NotFoundError
 from tests.support.clocks import ManualClock
 from tests.support.engines import Rig, Worker
-from tests.support.filesystems import DyingFilesystem, Killed, ObservedFilesystem
+from tests.support.filesystems import DyingFilesystem, Killed
+from tests.support.kills import killed_at
 from tests.support.memory_filesystem import MemoryFilesystem
 
 OLD, NEW, LATER = b'{"n":1}', b'{"n":2}', b'{"n":3}'
@@ -58,28 +57,7 @@ def _state(worker: Worker) -> tuple[int, bytes] | None:
 
 
 def _killed_at(rig: Rig, operation: Operation, nth: int) -> bool:
-    """Run an operation in a process that kills itself at its n-th call; tell whether it ended."""
-    pid = os.fork()
-    if pid == 0:
-        left = nth
-
-        def before(_name: str, _arguments: tuple[object, ...]) -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        try:
-            operation.run(rig.worker("dying", filesystem=ObservedFilesystem(before)))
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - a child of pytest must not go on as pytest
-            os._exit(1)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
-        assert os.WTERMSIG(status) == signal.SIGKILL
-        return False
-    assert os.WEXITSTATUS(status) == 0
-    return True
+    return killed_at(nth, lambda disk: operation.run(rig.worker("dying", filesystem=disk)))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
