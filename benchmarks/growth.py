@@ -32,6 +32,13 @@ _FLOORS: Final = {
     "workers": "the same by one worker",
 }
 
+_NOTES: Final = {
+    "bytes": "broken: the floor; 16 in flight",
+    "clients": "broken: the floor; as many in flight",
+    "entities": "broken: the same, of one entity",
+    "workers": "broken: one worker, asked in turn; 16 in flight",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Series:
@@ -124,8 +131,8 @@ def _panel(axis: str, found: dict[str, Result]) -> Panel:
                 continue
             ours.append((value, _us(one, one.summary.ours)))
             floor.append((value, _us(one, one.summary.floor)))
-        lines += [Curve(series.name, ours), Curve(f"{series.name}, floor", floor, is_floor=True)]
-    return Panel(f"us of an operation, by {axis}", axis, lines)
+        lines.append(Curve(series.name, ours, floor))
+    return Panel(f"Microseconds of an operation, by {axis}", _NOTES[axis], axis, lines)
 
 
 def _us(of: Result, value: float) -> float:

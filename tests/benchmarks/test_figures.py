@@ -1,5 +1,6 @@
 """The benchmark tells the truth: of pairs, of goals, and of what could not be measured."""
 
+import itertools
 import re
 import statistics
 from collections.abc import Callable, Iterator
@@ -282,15 +283,28 @@ def test_a_page_takes_the_tables_over_and_nothing_else_changes(tmp_path: Path) -
 
 def test_the_curves_are_drawn_where_the_points_lie() -> None:
     """A curve off its scale would show a growth that nobody measured."""
-    panel = Panel("cost", "bytes", [Curve("get", [(10, 1), (1_000, 100)])])
+    panel = Panel("cost", "", "bytes", [Curve("get", [(10, 1), (1_000, 100)])])
 
     drawn = curves.svg([panel])
 
     # Two powers of ten each way: from the lower left corner of the panel to the upper right one.
-    assert re.findall(r'points="([^"]+)"', drawn) == ["84.0,340.0 870.0,64.0"]
-    assert curves.svg([Panel("cost", "bytes", [])]).count("polyline") == 0
+    assert re.findall(r'points="([^"]+)"', drawn) == ["84.0,340.0 856.0,64.0"]
+    assert curves.svg([Panel("cost", "", "bytes", [])]).count("polyline") == 0
     # A third panel begins a second row.
     assert curves.svg([panel] * 3).count('<g transform="translate(0 400)">') == 1
+
+
+def test_names_of_curves_that_end_together_do_not_lie_on_each_other() -> None:
+    """Nobody can read which curve is which."""
+    names = ("get", "put", "page")
+    drawn = curves.svg(
+        [Panel("cost", "", "bytes", [Curve(name, [(1, 9), (5, 9)]) for name in names])]
+    )
+
+    found = re.findall(r'<text class="small named c\d" x="[\d.]+" y="([\d.]+)">(\w+)<', drawn)
+    assert [name for _, name in found] == list(names)
+    places = [float(y) for y, _ in found]
+    assert all(after - before >= 14 for before, after in itertools.pairwise(places))
 
 
 def test_every_point_of_the_curves_is_a_figure() -> None:
