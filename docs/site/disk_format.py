@@ -49,7 +49,7 @@ class Piece(NamedTuple):
 
 def example() -> bytes:
     """Return a blob, as the code writes it."""
-    return blob.encrypt(_HEADER, Body("2026/001", _DOCUMENT, (_REQUEST,)), FILE_ID, KEY)
+    return blob.encrypt(_HEADER, Body("2026/001", _DOCUMENT, (_REQUEST.pack(),)), FILE_ID, KEY)
 
 
 def pieces(raw: bytes) -> list[Piece]:

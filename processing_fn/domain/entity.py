@@ -114,12 +114,12 @@ def replay(current: State | None, request: Request, now_ms: int) -> Outcome | No
     """
     if current is None or request.keyed_hash is None:
         return None
-    for record in blob.recent(current.body.requests, now_ms):
-        if record.keyed_hash == request.keyed_hash:
-            if record.digest != request.digest:
-                raise IdempotencyMismatchError("this key was used before, for another request")
-            return Outcome(_as_of(record, current.header), record.created)
-    return None
+    record = blob.recorded(current.body.requests, request.keyed_hash, now_ms)
+    if record is None:
+        return None
+    if record.digest != request.digest:
+        raise IdempotencyMismatchError("this key was used before, for another request")
+    return Outcome(_as_of(record, current.header), record.created)
 
 
 def _as_of(record: blob.RequestRecord, header: blob.Header) -> Metadata:
@@ -193,7 +193,7 @@ def expires_at(ttl_seconds: int | None, now_ms: int) -> str | None:
 
 def _remembered(
     current: State | None, request: Request, version: int, now_ms: int, *, created: bool
-) -> tuple[blob.RequestRecord, ...]:
+) -> tuple[bytes, ...]:
     requests = current.body.requests if current else ()
     if request.keyed_hash is None:
         return requests

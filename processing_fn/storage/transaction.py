@@ -67,7 +67,7 @@ class FileTransaction:
         self._file_id = file_id
         self._directory = directory
         self._locked_at_s = locked_at_s
-        self._identity: tuple[int, str, str] | None = None
+        self._raw: bytes | None = None
         self._sidecar: bytes | None = None
 
     def stored_sidecar(self) -> bytes | None:
@@ -77,19 +77,18 @@ class FileTransaction:
     @tracing.spanned("read")
     def current(self) -> blob.Parsed | None:
         """Read both files."""
-        self._sidecar, raw = self._overlap.both(
+        self._sidecar, self._raw = self._overlap.both(
             lambda: self._read(sidecar_name(self._file_id)),
             lambda: self._read(blob_name(self._file_id)),
         )
-        if raw is None:
+        if self._raw is None:
             if self._sidecar is not None:
                 raise IntegrityError("the entity's blob is missing")
             return None
-        parsed = blob.parse(raw)
+        parsed = blob.parse(self._raw)
         ahead = blob.sidecar_version(self._sidecar) if self._sidecar is not None else None
         if ahead is not None and ahead > parsed.header.version:
             raise IntegrityError("the entity's blob is older than its sidecar")
-        self._identity = parsed.identity()
         return parsed
 
     @tracing.spanned("commit")
@@ -145,9 +144,7 @@ class FileTransaction:
 
     def _check_unchanged(self) -> None:
         """Compare with what lies there once more: the lock may have been lost and given away."""
-        raw = self._read(blob_name(self._file_id))
-        identity = None if raw is None else blob.parse(raw).identity()
-        if identity != self._identity:
+        if self._read(blob_name(self._file_id)) != self._raw:
             raise BusyError("another worker has written meanwhile", retry_after_s=1)
 
     def _check_time(self) -> None:

@@ -41,6 +41,8 @@ HEAD_BYTES: Final = _PREFIX.size + limits.HEADER_BYTES_MAX + aead.TAG_BYTES
 """What is read of a file of which the header is all that is wanted."""
 _RECORD_BYTES: Final = 33
 _IV_CHARS: Final = 16
+_KEYED_HASH: Final = slice(0, 12)
+_AT_MS: Final = slice(26, 32)
 _PURPOSE: Final = b"strongroom/file/v1"
 
 
@@ -104,20 +106,16 @@ class RequestRecord(msgspec.Struct, frozen=True):
     at_ms: int
     created: bool
 
-    def pack(self) -> str:
-        """Return the 33 bytes of the record as base64: 12, 8, 6 (version), 6 (at_ms), 1."""
+    def pack(self) -> bytes:
+        """Return the 33 bytes of the record: 12, 8, 6 (version), 6 (at_ms), 1."""
         numbers = self.version.to_bytes(6, "big") + self.at_ms.to_bytes(6, "big")
-        raw = self.keyed_hash + self.digest + numbers + bytes([self.created])
-        return base64text.encode(raw)
+        return self.keyed_hash + self.digest + numbers + bytes([self.created])
 
     @classmethod
-    def unpack(cls, text: str) -> "RequestRecord":
-        """Return the record of a base64 text; raises ValueError."""
-        raw = base64text.decode(text)
-        if len(raw) != _RECORD_BYTES:
-            raise ValueError("not a request record")
-        version, at_ms = int.from_bytes(raw[20:26], "big"), int.from_bytes(raw[26:32], "big")
-        return cls(raw[:12], raw[12:20], version, at_ms, bool(raw[32]))
+    def unpack(cls, raw: bytes) -> "RequestRecord":
+        """Return the record of its 33 bytes."""
+        version, at_ms = int.from_bytes(raw[20:26], "big"), int.from_bytes(raw[_AT_MS], "big")
+        return cls(raw[_KEYED_HASH], raw[12:20], version, at_ms, bool(raw[32]))
 
 
 class Body(msgspec.Struct, frozen=True):
@@ -126,19 +124,20 @@ class Body(msgspec.Struct, frozen=True):
     Attributes:
         entity_key: The client's key.
         document: The client's JSON text; None in a tombstone.
-        requests: The last writes, newest last.
+        requests: The last writes, newest last; each as `RequestRecord.pack` makes it, since who
+            reads needs none of them, and who writes hardly more than one.
         extra: Members of the prelude that this version does not know.
     """
 
     entity_key: str
     document: bytes | None
-    requests: tuple[RequestRecord, ...] = ()
+    requests: tuple[bytes, ...] = ()
     extra: dict[str, Any] = {}
 
 
 class _Prelude(msgspec.Struct, frozen=True, gc=False):
     key: str
-    requests: list[str] = []
+    requests: tuple[bytes, ...] = ()
 
 
 class _OnlyKnownPrelude(_Prelude, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -247,13 +246,14 @@ def decrypt_with(opener: aead.Cipher, parsed: Parsed, file_id: bytes) -> Body:
         start = _LENGTH.size + length
         prelude = plaintext[_LENGTH.size : start]
         members, extra = _members(prelude)
-        requests = tuple(map(RequestRecord.unpack, members.requests)) if members.requests else ()
+        if any(len(one) != _RECORD_BYTES for one in members.requests):
+            raise ValueError("not a request record")
     except (*jsontext.UNREADABLE, struct.error) as error:
         raise IntegrityError("the inside of the file cannot be read") from error
     return Body(
         entity_key=members.key,
         document=None if parsed.header.deleted else plaintext[start:],
-        requests=requests,
+        requests=members.requests,
         extra=extra,
     )
 
@@ -280,9 +280,7 @@ def encrypt(
     members = msgspec.to_builtins(header) | (header_extra or {})
     head = msgspec.json.encode(members, order="sorted")
     prefix = _PREFIX.pack(_MAGIC, FORMAT_VERSION, len(head)) + head
-    prelude = msgspec.json.encode(
-        {"key": body.entity_key, "requests": [r.pack() for r in body.requests], **body.extra}
-    )
+    prelude = msgspec.json.encode({"key": body.entity_key, "requests": body.requests, **body.extra})
     plaintext = _LENGTH.pack(len(prelude)) + prelude + (body.document or b"")
     iv = base64text.decode(header.iv)
     return prefix + cipher(data_key, file_id).seal(iv, plaintext, prefix + file_id)
@@ -347,14 +345,19 @@ class _SidecarVersion(msgspec.Struct, frozen=True):
     expires_at: str | None = None
 
 
-def recent(requests: Iterable[RequestRecord], now_ms: int) -> list[RequestRecord]:
-    """Return the request records of the last 24 hours."""
-    kept_ms = limits.REQUEST_IDS_KEPT_SECONDS * 1000
-    return [r for r in requests if now_ms - r.at_ms < kept_ms]
+def recorded(requests: Iterable[bytes], keyed_hash: bytes, now_ms: int) -> RequestRecord | None:
+    """Return the first record of the last 24 hours that has a keyed hash of a request id."""
+    for packed in requests:
+        if packed[_KEYED_HASH] == keyed_hash and _recent((packed,), now_ms):
+            return RequestRecord.unpack(packed)
+    return None
 
 
-def remember(
-    requests: Iterable[RequestRecord], new: RequestRecord, now_ms: int
-) -> tuple[RequestRecord, ...]:
-    """Return the request records to keep: the last 16 within 24 hours, the new one last."""
-    return (*recent(requests, now_ms)[-(limits.REQUEST_IDS_KEPT - 1) :], new)
+def remember(requests: Iterable[bytes], new: RequestRecord, now_ms: int) -> tuple[bytes, ...]:
+    """Return the packed records to keep: the last 16 within 24 hours, the new one last."""
+    return (*_recent(requests, now_ms)[-(limits.REQUEST_IDS_KEPT - 1) :], new.pack())
+
+
+def _recent(requests: Iterable[bytes], now_ms: int) -> list[bytes]:
+    before_ms = now_ms - limits.REQUEST_IDS_KEPT_SECONDS * 1000
+    return [one for one in requests if int.from_bytes(one[_AT_MS], "big") > before_ms]

@@ -6,6 +6,7 @@ a lease or a lock, uses CLOCK_BOOTTIME, which goes on while the machine sleeps a
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final, Protocol
 
 
@@ -39,8 +40,13 @@ class SystemClock:
 
 def rfc3339(wall_ms: int) -> str:
     """Return an instant as RFC 3339 text in UTC with milliseconds, 24 characters wide."""
-    moment = datetime.fromtimestamp(wall_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{wall_ms % 1000:03d}Z"
+    return f"{_to_the_second(wall_ms // 1000)}.{wall_ms % 1000:03d}Z"
+
+
+@lru_cache(64)
+def _to_the_second(wall_s: int) -> str:
+    """Return all but the milliseconds; most instants that are told are of the last seconds."""
+    return f"{datetime.fromtimestamp(wall_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def from_rfc3339(text: str) -> int:

@@ -28,12 +28,15 @@ class ConfigurationFiles:
 
     def __init__(self, filesystem: durable.Filesystem, layout: Layout, keys: MacKeys) -> None:
         """Take the keys that the files are verified with."""
-        self._layout = layout
         self._databases = _Decoded(
-            filesystem, lambda raw, name: configuration.decode_database(raw, name, keys)
+            filesystem,
+            layout.database,
+            lambda raw, name: configuration.decode_database(raw, name, keys),
         )
         self._templates = _Decoded(
-            filesystem, lambda raw, name: configuration.decode_template(raw, name, keys)
+            filesystem,
+            layout.template,
+            lambda raw, name: configuration.decode_template(raw, name, keys),
         )
 
     def database(self, name: str) -> Database | None:
@@ -43,7 +46,7 @@ class ConfigurationFiles:
 
     def database_record(self, name: str) -> Database | None:
         """As `database`, but a deleted one too."""
-        return self._databases.read(self._layout.database(name), name)
+        return self._databases.read(name)
 
     def template(self, schema_id: str) -> Template | None:
         """Return a template, None where there is none; the same object while it is current."""
@@ -52,30 +55,38 @@ class ConfigurationFiles:
 
     def template_record(self, schema_id: str) -> Template | None:
         """As `template`, but a deleted one too."""
-        return self._templates.read(self._layout.template(schema_id), schema_id)
+        return self._templates.read(schema_id)
 
 
 class _Decoded(Generic[T]):
     """Files of one kind, decoded once per content."""
 
-    def __init__(self, filesystem: durable.Filesystem, decode: Callable[[bytes, str], T]) -> None:
+    def __init__(
+        self,
+        filesystem: durable.Filesystem,
+        path: Callable[[str], Path],
+        decode: Callable[[bytes, str], T],
+    ) -> None:
         self._filesystem = filesystem
+        self._path = path
         self._decode = decode
         self._lock = threading.Lock()
-        self._known: LRUCache[str, tuple[bytes, T]] = LRUCache(_DECODED_MAX)
+        self._known: LRUCache[str, tuple[str, bytes, T]] = LRUCache(_DECODED_MAX)
 
-    def read(self, path: Path, name: str) -> T | None:
+    def read(self, name: str) -> T | None:
+        with self._lock:
+            known = self._known.get(name)
+        # Every write comes through here twice: a path is not made anew.
+        path = str(self._path(name)) if known is None else known[0]
         try:
-            raw = durable.read_file(self._filesystem, str(path), limits.CONFIG_FILE_BYTES_MAX)
+            raw = durable.read_file(self._filesystem, path, limits.CONFIG_FILE_BYTES_MAX)
         except OSError as error:
             raise translated(error) from error
         if raw is None:
             return None
-        with self._lock:
-            known = self._known.get(name)
-        if known is not None and known[0] == raw:
-            return known[1]
+        if known is not None and known[1] == raw:
+            return known[2]
         decoded = self._decode(raw, name)
         with self._lock:
-            self._known[name] = (raw, decoded)
+            self._known[name] = (path, raw, decoded)
         return decoded
