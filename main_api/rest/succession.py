@@ -140,13 +140,14 @@ class _Leaving:
         self._leaves = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def closing(message: dict[str, Any]) -> None:
-            if self._leaves and message["type"] == "http.response.start":
-                headers = [*message["headers"], (b"connection", b"close")]
-                message = {**message, "headers": headers}
-            await send(message)
+        # What has begun before need not say it: its connection has a few seconds to ask once more.
+        await self._application(scope, receive, partial(_close, send) if self._leaves else send)
 
-        await self._application(scope, receive, closing)
+
+async def _close(send: Send, message: dict[str, Any]) -> None:
+    if message["type"] == "http.response.start":
+        message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+    await send(message)
 
 
 def _built(build: Callable[[], Application], told: Connection) -> Application:
