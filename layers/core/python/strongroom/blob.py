@@ -246,16 +246,12 @@ def decrypt_with(opener: aead.Cipher, parsed: Parsed, file_id: bytes) -> Body:
         start = _LENGTH.size + length
         prelude = plaintext[_LENGTH.size : start]
         members, extra = _members(prelude)
-        if any(len(one) != _RECORD_BYTES for one in members.requests):
+        if members.requests and {*map(len, members.requests)} != {_RECORD_BYTES}:
             raise ValueError("not a request record")
     except (*jsontext.UNREADABLE, struct.error) as error:
         raise IntegrityError("the inside of the file cannot be read") from error
-    return Body(
-        entity_key=members.key,
-        document=None if parsed.header.deleted else plaintext[start:],
-        requests=members.requests,
-        extra=extra,
-    )
+    document = None if parsed.header.deleted else plaintext[start:]
+    return Body(members.key, document, members.requests, extra)
 
 
 def _members(prelude: bytes) -> tuple[_Prelude, dict[str, Any]]:
