@@ -20,7 +20,6 @@ from strongroom import limits
 from strongroom.crypto.seal import Suite, sealing
 from strongroom.errors import InvalidArgumentError
 from strongroom.identity import Identity
-from strongroom.metrics import listener
 
 if TYPE_CHECKING:
     from strongroom.spans import SpanSettings
@@ -242,6 +241,9 @@ def rest_from_environment(environment: Mapping[str, str] = os.environ) -> RestSe
 
 def rpc_from_environment(environment: Mapping[str, str] = os.environ) -> RpcSettings:
     """Return the gRPC face's settings; raises as `from_environment`."""
+    # Imported where it is needed: a Lambda has no listener, and would pay for it at each start.
+    from strongroom.metrics import listener  # noqa: PLC0415
+
     client = _address(environment, "GRPC_LISTEN", "127.0.0.1:50051")
     subscription = _address(environment, "SUBSCRIPTION_LISTEN", "127.0.0.1:50052")
     return RpcSettings(
