@@ -1,8 +1,10 @@
 """The read of design.md section 3: cache, currency check, load."""
 
 import sys
+from typing import Final
 
 from processing_fn.domain import coherence, entity
+from processing_fn.domain.coherence import Witness
 from processing_fn.service.keyed_mutex import KeyedMutex
 from processing_fn.service.ports import CachedEntity, EntityCache, EntityStorage, Place
 from processing_fn.service.session import Session
@@ -10,6 +12,8 @@ from strongroom import blob, limits
 from strongroom.clock import Clock, from_rfc3339
 from strongroom.configuration import Retired
 from strongroom.errors import IntegrityError
+
+_NO_WITNESS: Final = Witness(0)
 
 
 class MisplacedError(IntegrityError):
@@ -71,7 +75,7 @@ class Reader:
                 )
             except RetiredError:
                 return None
-            entry = None if found is None else _entry(place, found[0].header, found[1], found[2])
+            entry = None if found is None else _unkept(place, found[0].header, found[1])
         if entry is None or (entry.expiry_ms is not None and self._has_expired(entry)):
             return None
         return entry
@@ -181,6 +185,22 @@ class Reader:
 
     def _has_expired(self, entry: CachedEntity) -> bool:
         return entry.expiry_ms is not None and entry.expiry_ms <= self._clock.wall_ms()
+
+
+def _unkept(place: Place, header: blob.Header, body: blob.Body) -> CachedEntity | None:
+    """Return as `_entry` what is looked at and let go: nothing stands for its sidecar."""
+    if body.document is None:
+        return None
+    ends = header.expires_at
+    return CachedEntity(
+        body.entity_key,
+        place.database,
+        place.incarnation,
+        entity.metadata(header),
+        body.document,
+        None if ends is None else from_rfc3339(ends),
+        _NO_WITNESS,
+    )
 
 
 def _entry(

@@ -174,6 +174,7 @@ class Scanner:
         ends_at_s = self._clock.boot_s() + limits.SCAN_SECONDS
         while page.looked_at < limits.SCAN_ENTITIES_MAX:
             deadline.require()
+            self._session.lease.require()
             size = page.chunk()
             chunk = list(itertools.islice(ids, size))
             for file_id, found in zip(chunk, self._read(database, chunk), strict=True):
@@ -191,7 +192,6 @@ class Scanner:
         self, database: Database, chunk: list[bytes]
     ) -> Iterator[CachedEntity | IntegrityError | None]:
         def read(file_id: bytes) -> CachedEntity | IntegrityError | None:
-            self._session.lease.require()
             try:
                 place = Place(database.name, database.incarnation, file_id)
                 return self._reader.scan(place, database.retired)

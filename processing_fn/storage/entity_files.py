@@ -159,8 +159,10 @@ class EntityFiles:
         """List one shard after the other."""
         first = after[0] if after else 0
         for number in range(first, 256):
-            names = self._names(self._layout.shard(database, bytes([number])))
-            yield from sorted(found for found in _file_ids(names, number) if found > after)
+            found = _file_ids(self._names(self._layout.shard(database, bytes([number]))), number)
+            if after and number == first:
+                found = {file_id for file_id in found if file_id > after}
+            yield from sorted(found)
 
     def databases(self) -> list[str]:
         """List the directories below files/."""
@@ -240,11 +242,12 @@ class EntityFiles:
 
     def _names(self, directory: str) -> list[str]:
         """Return the names in a directory, none where there is no directory of that name."""
-        with self._parts.disk():
-            try:
-                return self._filesystem.list_directory(directory)
-            except (FileNotFoundError, NotADirectoryError):
-                return []
+        try:
+            return self._filesystem.list_directory(directory)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise translated(error) from error
 
     @contextmanager
     def exclusive(
