@@ -15,10 +15,13 @@ from benchmarks.figures import disk_calls
 from tests.support.deployment import wait_until
 
 PAUSE_S = 0.001
+# A shell starts what runs in its background with SIGINT ignored, and the tests maybe, too.
 MOUNTED = """
+import signal
 import sys
 from pathlib import Path
 from benchmarks.figures import disk_calls
+signal.signal(signal.SIGINT, signal.default_int_handler)
 with disk_calls.mounted(*map(Path, sys.argv[1:])):
     print("mounted", flush=True)
     sys.stdin.read()

@@ -362,7 +362,7 @@ def test_a_deployment_moves_to_a_machine_without_aws(
         assert wait_until(lambda: ready.exists() or process.poll() is not None, 40)
         url = f"http://127.0.0.1:{json.loads(ready.read_text())['port']}"
         known = json.loads((lost.root / "admin.json").read_text())
-        lost.facts = known | {"http_url": url}
+        lost.facts = known | {"http_url": url, "grpc_ca_file": str(pki / "ca.pem")}
         assert wait_until(partial(answers, url), 20)
         with lost.http() as http:
             assert http.get("/keys").json()["recovery"].startswith("SHA256:")
