@@ -92,6 +92,32 @@ def test_an_idle_thread_holds_nothing_of_its_last_request() -> None:
     assert gone() is None
 
 
+def test_a_refused_request_is_let_go_at_once() -> None:
+    """The documents of many refused writes would lie about until the collector comes by."""
+
+    class Document:
+        pass
+
+    def refuse(_: Document) -> None:
+        raise ValueError("refused")
+
+    async def ask(threads: RequestThreads) -> "weakref.ref[Document]":
+        document = Document()
+        with pytest.raises(ValueError, match="refused"):
+            await threads.run(refuse, document)
+        # Served by the same thread, so that the one before is behind it.
+        await threads.run(int)
+        return weakref.ref(document)
+
+    gc.collect()
+    gc.disable()
+    try:
+        gone = asyncio.run(ask(RequestThreads(1, "test")))
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
 class _LastMoment(list[threading.Lock]):
     """Threads that sleep; when one is about to, a request comes that finds none of them here."""
 

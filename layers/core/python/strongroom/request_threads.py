@@ -89,7 +89,11 @@ class RequestThreads:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         self.submit(_answer, loop, answer, work, arguments)
-        return await answer
+        try:
+            return await answer
+        finally:
+            # An error knows this frame, which would know the error: a circle, with all it serves.
+            del answer, arguments
 
     def _wake(self) -> None:
         try:
@@ -148,6 +152,8 @@ def _answer(
     # The loop is closed where the process ends.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(_tell, answer, *told)
+    # As in `run`: what an error was raised from must not know the error.
+    del answer, work, arguments, told
 
 
 def _tell(answer: "asyncio.Future[T]", tell: Callable[[Any], None], what: object) -> None:
