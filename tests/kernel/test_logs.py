@@ -1,6 +1,7 @@
 """What reaches a log, and what never does: seen on the standard error of a real process."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -145,3 +146,36 @@ def test_a_thread_that_ends_on_purpose_is_no_error() -> None:
     """A log tells of errors that are none."""
     (lines, _) = logged("import threading\nthreading.Thread(target=lambda: exit(0)).start()\n")
     assert lines == []
+
+
+@pytest.mark.parametrize("lost_to", ["a full disk", "a pipe whose reader has gone"])
+def test_what_cannot_be_logged_stops_nothing(lost_to: str) -> None:
+    """A worker would lose its lease and its threads because the disk of its log is full."""
+    script = """
+import threading
+def serve():
+    log.info("served")
+    done.set()
+done = threading.Event()
+threading.Thread(target=serve).start()
+assert done.wait(10)
+import logging
+logging.warning("of a library")
+print("goes on")
+"""
+    if lost_to == "a full disk":
+        stderr = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reader, stderr = os.pipe()
+        os.close(reader)
+    try:
+        done = subprocess.run(  # noqa: S603 - our own script
+            [sys.executable, "-c", PROLOGUE + script],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(stderr)
+    assert done.stdout == "goes on\n"

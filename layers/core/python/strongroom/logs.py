@@ -12,8 +12,9 @@ import sys
 import threading
 import traceback
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
@@ -54,6 +55,25 @@ class LibraryHandler(logging.Handler):
         )
 
 
+class _Lines:
+    """A stream that may be a file on a full disk, or a pipe whose reader has gone.
+
+    What it does not take is lost: nothing that is done may fail, and no thread end, for want of a
+    line. A lease is renewed by threads that log.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
 def _write_as(process: str) -> None:
     structlog.configure(
         processors=[
@@ -65,7 +85,7 @@ def _write_as(process: str) -> None:
             _redact,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, _Lines(sys.stderr))),
     )
 
 
