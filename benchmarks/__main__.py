@@ -45,16 +45,20 @@ def main(arguments: Sequence[str] | None = None, figures: Sequence[Figure] = FIG
             tempfile.TemporaryDirectory(dir=given.scratch) as scratch,
             Ground(Path(scratch), is_quick=given.quick) as ground,
         ):
-            found += _measured(chosen, ground, 1 if given.quick else given.rounds)
+            try:
+                found += _measured(chosen, ground, 1 if given.quick else given.rounds)
+            except KeyboardInterrupt:
+                code = INTERRUPTED
+            # Before what was measured on is removed: with many entities that takes minutes.
+            if found:
+                run = Results(machine.facts(), found)
+                _kept(run, given.output, is_part=bool(given.only))
+                _show(run)
     except WrongAnswerError as error:
         sys.stderr.write(f"a wrong answer: {error}\n")
         return _WRONG
     except KeyboardInterrupt:
         code = INTERRUPTED
-    if found:
-        run = Results(machine.facts(), found)
-        _kept(run, given.output, is_part=bool(given.only))
-        _show(run)
     return code
 
 
