@@ -169,6 +169,9 @@ def test_an_event_loop_has_what_a_thread_returned_or_raised() -> None:
         assert answers == [divmod(number, 7) for number in range(50)]
         with pytest.raises(ZeroDivisionError):
             await threads.run(divmod, 1, 0)
+        # No future takes this one: it would be waited for without an end.
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(threads.run(next, iter(())), _S)
 
     asyncio.run(ask())
 

@@ -14,13 +14,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from strongroom import logs
 
 _log = logs.logger()
-P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 _Told = Callable[[Any], object]
 
 
@@ -81,7 +81,7 @@ class RequestThreads:
             self._wake()
         return served
 
-    async def run(self, work: Callable[P, T], /, *arguments: P.args, **_: P.kwargs) -> T:
+    async def run(self, work: Callable[[*Ts], T], /, *arguments: *Ts) -> T:
         """Have a thread do something, and wait for what it returns or raises.
 
         What nobody waits for any more when its turn comes is not done.
@@ -147,6 +147,9 @@ def _answer(
     told: tuple[Callable[[Any], None], Any]
     try:
         told = answer.set_result, work(*arguments)
+    except StopIteration as error:
+        # No future takes it: who waits would do so for ever.
+        told = answer.set_exception, RuntimeError(type(error).__name__)
     except BaseException as error:  # noqa: BLE001 - who waits for it raises it
         told = answer.set_exception, error
     # The loop is closed where the process ends.
