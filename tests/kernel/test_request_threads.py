@@ -176,6 +176,24 @@ def test_an_event_loop_has_what_a_thread_returned_or_raised() -> None:
     asyncio.run(ask())
 
 
+def test_what_is_cancelled_in_the_loop_is_cancelled_for_who_waits() -> None:
+    """A client that goes while its call is refused would be logged as a defect, by each call."""
+
+    async def ask() -> None:
+        threads, loop = RequestThreads(1, "test"), asyncio.get_running_loop()
+
+        async def refuse() -> None:
+            raise asyncio.CancelledError
+
+        def serve() -> None:
+            asyncio.run_coroutine_threadsafe(refuse(), loop).result(_S)
+
+        with pytest.raises(asyncio.CancelledError):
+            await threads.run(serve)
+
+    asyncio.run(ask())
+
+
 def test_what_nobody_waits_for_is_not_begun() -> None:
     """Requests whose clients have gone would still be served, one after the other."""
 

@@ -10,6 +10,7 @@ wants, and passes requests around among all of its threads. These threads
 """
 
 import asyncio
+import concurrent.futures
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -147,11 +148,8 @@ def _answer(
     told: tuple[Callable[[Any], None], Any]
     try:
         told = answer.set_result, work(*arguments)
-    except StopIteration as error:
-        # No future takes it: who waits would do so for ever.
-        told = answer.set_exception, RuntimeError(type(error).__name__)
     except BaseException as error:  # noqa: BLE001 - who waits for it raises it
-        told = answer.set_exception, error
+        told = answer.set_exception, _raised_in_loop(error)
     # The loop is closed where the process ends.
     with suppress(RuntimeError):
         loop.call_soon_threadsafe(_tell, answer, *told)
@@ -162,3 +160,14 @@ def _answer(
 def _tell(answer: "asyncio.Future[T]", tell: Callable[[Any], None], what: object) -> None:
     if not answer.cancelled():
         tell(what)
+
+
+def _raised_in_loop(error: BaseException) -> BaseException:
+    """Return what is raised in an event loop for what was raised on a thread."""
+    if isinstance(error, concurrent.futures.CancelledError):
+        # The thread has waited for the loop, where something was cancelled.
+        return asyncio.CancelledError()
+    if isinstance(error, StopIteration):
+        # No future takes it: who waits would do so for ever.
+        return RuntimeError("StopIteration")
+    return error
