@@ -21,7 +21,6 @@ import os
 import signal
 import socket
 import struct
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -90,8 +89,7 @@ class Succession(MPServer):
         successor: Any = self._spawn_worker(0, spawn_target, target_loader)
         # The end of one that does not serve yet, or any more, is not the end of everything.
         successor.interrupt_by_parent = True
-        successor.start()
-        if self._has_come_up(successor):
+        if self._comes_up(successor):
             successor.interrupt_by_parent = False
             self.wrks[0] = successor
             former.interrupt_by_parent = True
@@ -101,18 +99,28 @@ class Succession(MPServer):
             # granian waits for its end in a thread; here a slow reader would hold up everything.
             former.terminate()
         else:
-            successor.kill()
+            if successor.inner.pid is not None:
+                successor.kill()
             if not self._is_ending():
                 _log.error("successor-not-started", pid=successor.inner.pid)
-                again = threading.Timer(self._retried_s, self.signal_handler_reload)
-                again.daemon = True
-                again.start()
+                # Without a thread: there may be no room for one.
+                self._pause(self._retried_s)
+                self.reload_signal = True
+                self.main_loop_interrupt.set()
         if self._is_ending():
             # granian clears this before it calls, and would wait for one more signal.
             self.main_loop_interrupt.set()
 
-    def _has_come_up(self, successor: Any) -> bool:  # noqa: ANN401 - granian has no types for it
-        """Wait until it listens; False where it ends before, takes too long, or all is to end."""
+    def _comes_up(self, successor: Any) -> bool:  # noqa: ANN401 - granian has no types for it
+        """Start it and wait until it listens.
+
+        False where it cannot be started, ends before, takes too long, or all is to end.
+        """
+        try:
+            successor.start()
+        except (OSError, RuntimeError):
+            # No process, descriptor, memory, or thread to watch it, is to be had now.
+            return False
         until_s = time.monotonic() + limits.SUCCESSOR_SECONDS
         while time.monotonic() < until_s and successor.is_alive() and not self._is_ending():
             # An earlier process has told, too, and nobody has listened.
@@ -175,9 +183,12 @@ def _prefer_the_later() -> None:
     for path in _DESCRIPTORS.iterdir():
         if not path.is_socket():
             continue
-        one = socket.socket(fileno=int(path.name))
+        # Another thread may have closed it by now.
         with suppress(OSError):
-            if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, choice)
-        # It stays granian's.
-        one.detach()
+            one = socket.socket(fileno=int(path.name))
+            try:
+                if one.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                    one.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, choice)
+            finally:
+                # It stays granian's.
+                one.detach()

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -128,6 +129,19 @@ def test_a_successor_that_does_not_start_changes_nothing(server: Server) -> None
     assert wait_until(lambda: len(server.started()) >= len(known) + 2, SECONDS)
     assert {server.served_by() for _ in range(MANY)} == {former}
     (server.directory / "fail").unlink()
+    assert wait_until(lambda: server.served_by() != former, SECONDS)
+
+
+def test_a_successor_that_cannot_be_started_changes_nothing(server: Server) -> None:
+    """A machine that is short of something for a moment takes the REST face down for good."""
+    former = server.served_by()
+    own = server.process.pid
+    _, most = resource.prlimit(own, resource.RLIMIT_NOFILE)
+    resource.prlimit(own, resource.RLIMIT_NOFILE, (0, most))
+    os.kill(own, signal.SIGHUP)
+    assert not wait_until(lambda: server.process.poll() is not None, 1.5)
+    assert {server.served_by() for _ in range(MANY)} == {former}
+    resource.prlimit(own, resource.RLIMIT_NOFILE, (most, most))
     assert wait_until(lambda: server.served_by() != former, SECONDS)
 
 
