@@ -19,6 +19,8 @@ class Ledger:
     than the others; so the last two are known.
     """
 
+    prefix: str = "chat"
+    """What keys begin with: who shares a database with another ledger has keys of its own."""
     _next: Iterator[int] = field(default_factory=count)
     _last: dict[str, tuple[int, ...]] = field(default_factory=dict)
     _since: set[str] = field(default_factory=set)
@@ -26,7 +28,7 @@ class Ledger:
     def put(self) -> tuple[str, bytes]:
         """Return (key, the next document to be put there)."""
         number = next(self._next)
-        key = f"chat{number % KEYS:06d}"
+        key = f"{self.prefix}{number % KEYS:06d}"
         self._since.add(key)
         self._last[key] = (*self._last.get(key, ()), number)[-2:]
         return key, document(number)

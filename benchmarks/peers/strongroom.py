@@ -10,6 +10,7 @@ from typing import Final
 from benchmarks.load.closed_loop import Lanes
 from benchmarks.load.faces import Face, GrpcFace, RestFace
 from benchmarks.peers import children
+from benchmarks.peers.ledger import Ledger
 from benchmarks.peers.stores import Asked, Place, Traits
 from tests.support.deployment import Deployment
 
@@ -60,6 +61,10 @@ class OneFace(Asked):
     running: Running
     face_of: Callable[[Deployment, str], Face]
     _face: Face = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep keys of its own, as the other face writes to the same database."""
+        self._ledger = Ledger(self.name.rpartition(" ")[2].lower())
 
     def start(self, place: Place, stack: ExitStack) -> None:
         """Start the deployment."""

@@ -19,6 +19,7 @@ from benchmarks.peers.kinto import Kinto
 from benchmarks.peers.ledger import KEYS, Ledger
 from benchmarks.peers.postgresql import Server
 from benchmarks.peers.stores import Asked, Place, Traits
+from benchmarks.peers.strongroom import both
 from strongroom.identity import Identity
 from tests.support.deployment import is_alive, wait_until
 
@@ -100,6 +101,13 @@ def test_the_ledger_knows_what_may_lie_under_a_key() -> None:
     assert len({written for _, written in puts}) == len(puts)
     first, *_ = ledger.all()
     assert ledger.last(first) == [document(KEYS), document(2 * KEYS)]
+
+
+def test_the_two_faces_of_one_database_write_to_keys_of_their_own() -> None:
+    """What one face has written is a wrong answer to the other, and ends the comparison."""
+    grpc_keys, rest_keys = ({face._ledger.put()[0] for _ in range(KEYS)} for face in both())  # noqa: SLF001 - nothing else tells before it is started
+    assert len(grpc_keys) == len(rest_keys) == KEYS
+    assert not grpc_keys & rest_keys
 
 
 def test_the_ledger_tells_once_what_was_put_since() -> None:
