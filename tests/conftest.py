@@ -13,6 +13,7 @@ LONGEST = (
     "e2e/test_recovery_drill.py",
     "e2e/test_disaster_drill.py",
     "docs/test_backup.py",
+    "docs/test_tutorial.py",
     "e2e/test_key_provider_faults.py",
     "e2e/test_life_and_death.py",
     "e2e/test_rewrap.py",

@@ -28,6 +28,8 @@ def damaged(deployment: Deployment) -> Iterator[str]:
         blob.write_bytes(blob.read_bytes()[:-1] + b"\0")
         sidecar.unlink()
         yield name
+        # Others rewrap what lies in this deployment, deleted databases too.
+        blob.unlink()
         assert http.delete(f"/databases/{name}").status_code == 204
 
 
